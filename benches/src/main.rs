@@ -1,0 +1,2 @@
+//! The `gongsuan-bench` command.
+fn main() {}

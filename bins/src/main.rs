@@ -1,0 +1,2 @@
+//! The `gongsuan` command.
+fn main() {}

@@ -1,0 +1,104 @@
+//! One canonical encoding.
+//!
+//! postcard is compact and stable but lenient: it accepts over-long varints and trailing bytes. Bytes that
+//! replicas sign or hash must have one form only, so [`decode`] takes the value, requires that nothing is left
+//! over, encodes it again and compares. No maps with free order and no floats appear in our wire types.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Why bytes were refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// Longer than the limit; nothing was read.
+    #[error("{what} is {got} bytes, the limit is {limit}")]
+    TooLong {
+        /// What was being decoded.
+        what: &'static str,
+        /// The limit in bytes.
+        limit: usize,
+        /// The bytes got.
+        got: usize,
+    },
+    /// Not an encoding of the type.
+    #[error("{what} does not decode: {reason}")]
+    Malformed {
+        /// What was being decoded.
+        what: &'static str,
+        /// The decoder's words.
+        reason: String,
+    },
+    /// A value followed by more bytes.
+    #[error("{what} is followed by {extra} extra bytes")]
+    Trailing {
+        /// What was being decoded.
+        what: &'static str,
+        /// Bytes left over.
+        extra: usize,
+    },
+    /// A second encoding of a value that has another, canonical one.
+    #[error("{what} is not in canonical form")]
+    NotCanonical {
+        /// What was being decoded.
+        what: &'static str,
+    },
+}
+
+/// The canonical bytes of a value.
+///
+/// # Panics
+/// If the type cannot be serialised without self-description, which is a defect of the type.
+#[must_use]
+pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    postcard::to_stdvec(value).expect("wire types serialise")
+}
+
+/// The value whose canonical encoding `bytes` is. `what` names it in errors; `limit` is in bytes.
+///
+/// # Errors
+/// [`DecodeError`]: too long (checked first, before any allocation), malformed, trailing bytes, not canonical.
+pub fn decode<T: Serialize + DeserializeOwned>(
+    what: &'static str,
+    limit: usize,
+    bytes: &[u8],
+) -> Result<T, DecodeError> {
+    if bytes.len() > limit {
+        return Err(DecodeError::TooLong { what, limit, got: bytes.len() });
+    }
+    let (value, rest) = postcard::take_from_bytes::<T>(bytes)
+        .map_err(|error| DecodeError::Malformed { what, reason: error.to_string() })?;
+    if !rest.is_empty() {
+        return Err(DecodeError::Trailing { what, extra: rest.len() });
+    }
+    if encode(&value) != bytes {
+        return Err(DecodeError::NotCanonical { what });
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_form_is_accepted() {
+        assert_eq!(decode::<u32>("n", 8, &[1]), Ok(1));
+        assert_eq!(decode::<u32>("n", 8, &[0x81, 0]), Err(DecodeError::NotCanonical { what: "n" }));
+        assert_eq!(
+            decode::<u32>("n", 8, &[1, 0]),
+            Err(DecodeError::Trailing { what: "n", extra: 1 })
+        );
+        assert!(matches!(decode::<u32>("n", 8, &[]), Err(DecodeError::Malformed { .. })));
+        assert_eq!(
+            decode::<u32>("n", 1, &[1, 0]),
+            Err(DecodeError::TooLong { what: "n", limit: 1, got: 2 })
+        );
+    }
+
+    #[test]
+    fn a_lying_length_allocates_nothing() {
+        let lie = [0xff, 0xff, 0xff, 0xff, 0x0f];
+        assert!(matches!(decode::<Vec<u8>>("v", 64, &lie), Err(DecodeError::Malformed { .. })));
+    }
+}

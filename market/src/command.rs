@@ -1,0 +1,65 @@
+//! What accounts may ask of the market.
+
+use gongsuan_types::order::{Ask, Bid};
+use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof};
+use gongsuan_types::{DealId, Hash, OrderId, Price, Units};
+use serde::{Deserialize, Serialize};
+
+/// One command; part of a signed transaction. Variants are appended, never reordered.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Command {
+    /// A provider offers capacity. The largest deposit that its fills may need is held.
+    PlaceAsk(Ask),
+    /// A renter orders work. Price, audit budget and settlement are held.
+    PlaceBid(Box<Bid>),
+    /// The owner withdraws what is left of an order, at the end of this block.
+    Cancel(OrderId),
+    /// The owner changes an order. A decrease of units keeps its priority; a new price or an increase loses it.
+    Amend {
+        /// The order.
+        order: OrderId,
+        /// Units still open, from now on.
+        units: Units,
+        /// The new price.
+        price: Price,
+    },
+    /// The provider has the module and the inputs, and starts.
+    Acknowledge(DealId),
+    /// The provider tells how many segments are done. Informative: nothing is paid by it.
+    Progress {
+        /// The deal.
+        deal: DealId,
+        /// Segments done.
+        done: u32,
+    },
+    /// The provider commits the results.
+    Commit {
+        /// The deal.
+        deal: DealId,
+        /// The top of the tree over its receipts.
+        commitment: Commitment,
+        /// The content address of the list of receipts (canonical encoding of `Vec<Receipt>`).
+        receipts: Hash,
+    },
+    /// The renter reveals the secret that helps to draw the samples.
+    Reveal {
+        /// The deal.
+        deal: DealId,
+        /// The secret whose hash is in the order.
+        secret: Hash,
+    },
+    /// A drawn auditor tells what it got for a sample.
+    Audit {
+        /// The deal.
+        deal: DealId,
+        /// The sample's number, from 0.
+        sample: u16,
+        /// The receipt that the provider committed.
+        committed: Receipt,
+        /// The path from `committed` to the commitment.
+        proof: ReceiptProof,
+        /// The receipt of the auditor's own execution.
+        found: Receipt,
+    },
+}

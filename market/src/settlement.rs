@@ -1,0 +1,87 @@
+//! How money follows: instructions that the ledger carries out. Nothing in this crate knows a balance.
+
+use gongsuan_types::{Address, Amount, DealId, OrderId};
+use serde::{Deserialize, Serialize};
+
+/// A pot of money set aside.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HoldId {
+    /// Behind a resting order: a bid's price and audit budget, an ask's deposits to come.
+    Order(OrderId),
+    /// A deal's price and audit budget, the renter's money.
+    Escrow(DealId),
+    /// A deal's deposit, the provider's money.
+    Deposit(DealId),
+}
+
+/// Why money is paid out of a hold.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// To the provider, for accepted work.
+    Work,
+    /// To an auditor, for re-executing a drawn segment.
+    Audit,
+    /// To the treasury.
+    Fee,
+    /// A fine for a deadline missed.
+    Late,
+    /// A fine for a wrong result.
+    Fraud,
+}
+
+/// One movement of money. Only [`Settlement::Hold`] can fail (not enough free balance); the market returns it from
+/// [`crate::Market::submit`] alone, so that the transaction can still be refused. All others are within holds that
+/// exist, and a ledger that cannot carry one out has found a defect.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Settlement {
+    /// From the owner's free balance into a hold, which is opened if it does not exist.
+    Hold {
+        /// The hold.
+        hold: HoldId,
+        /// Whose money.
+        owner: Address,
+        /// How much.
+        amount: Amount,
+    },
+    /// From one hold to another of the same owner, which is opened if it does not exist.
+    Move {
+        /// Out of this hold.
+        source: HoldId,
+        /// Into this hold.
+        target: HoldId,
+        /// How much.
+        amount: Amount,
+    },
+    /// Out of a hold to an account's free balance.
+    Post {
+        /// The hold.
+        hold: HoldId,
+        /// Who is paid.
+        to: Address,
+        /// How much.
+        amount: Amount,
+        /// For what.
+        reason: Reason,
+    },
+    /// Out of a hold back to its owner's free balance.
+    Void {
+        /// The hold.
+        hold: HoldId,
+        /// How much.
+        amount: Amount,
+    },
+    /// Out of a hold to somebody else, as a punishment.
+    Slash {
+        /// The hold.
+        hold: HoldId,
+        /// Who receives it.
+        to: Address,
+        /// How much.
+        amount: Amount,
+        /// For what.
+        reason: Reason,
+    },
+}
