@@ -203,7 +203,7 @@ mod tests {
         let max = Amount::new(u128::MAX);
         assert_eq!(max.checked_add(Amount::new(1)), None);
         assert_eq!(Amount::ZERO.checked_sub(Amount::new(1)), None);
-        assert_eq!(max.basis_points(1), None);
+        assert_eq!(max.basis_points(2), None);
         assert_eq!(Amount::new(199).basis_points(100), Some(Amount::new(1)));
     }
 
