@@ -1,1 +1,4 @@
-//! One integration-test binary.
+//! The integration tests of the workspace: one binary, a module for each subject.
+
+mod arch;
+mod conformance;

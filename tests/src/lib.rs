@@ -1,1 +1,7 @@
-//! Placeholder.
+//! What the tests of the whole workspace share.
+//!
+//! [`arbitrary`] makes values of any wire type from a seed; [`conformance`] hashes their encodings, so that an
+//! accidental change of a format fails a test.
+
+pub mod arbitrary;
+pub mod conformance;

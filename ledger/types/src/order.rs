@@ -370,7 +370,7 @@ impl Bid {
         within("lot", self.lot.0, 1, self.units.0)?;
         within("fill_min", self.fill_min.0, 1, self.units.0)?;
         within("deals_max", u64::from(self.deals_max), 1, 64)?;
-        if self.units.0 % self.lot.0 != 0 {
+        if !self.units.0.is_multiple_of(self.lot.0) {
             return Err(Refusal::new(
                 "not-a-multiple",
                 "units",

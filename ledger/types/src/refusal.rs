@@ -23,6 +23,7 @@ pub struct Refusal {
 
 impl Refusal {
     /// A refusal with all its parts.
+    #[expect(clippy::needless_pass_by_value, reason = "callers pass numbers and text by value")]
     pub fn new(
         code: &'static str,
         field: &'static str,

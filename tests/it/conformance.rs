@@ -1,0 +1,40 @@
+//! Wire formats do not change by accident.
+
+use std::path::Path;
+
+use gongsuan_tests::conformance::Table;
+
+fn table() -> Table {
+    use gongsuan_types::{job, keys, merkle, order, receipt};
+    let mut table = Table::default();
+    table.add::<gongsuan_types::Hash>("types.Hash");
+    table.add::<gongsuan_types::Address>("types.Address");
+    table.add::<gongsuan_types::Amount>("types.Amount");
+    table.add::<gongsuan_types::Refusal>("types.Refusal");
+    table.add::<keys::Signature>("types.Signature");
+    table.add::<merkle::Proof>("types.MerkleProof");
+    table.add::<order::Ask>("types.Ask");
+    table.add::<order::Bid>("types.Bid");
+    table.add::<job::JobSpec>("types.JobSpec");
+    table.add::<receipt::Receipt>("types.Receipt");
+    table.add::<receipt::Commitment>("types.Commitment");
+    table.add::<receipt::ReceiptProof>("types.ReceiptProof");
+    table.add::<gongsuan_market::Command>("market.Command");
+    table.add::<gongsuan_market::Settlement>("market.Settlement");
+    table
+}
+
+#[test]
+fn seeded_encodings_hash_as_they_did() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance.toml");
+    let text = table().to_text();
+    if std::env::var_os("CONFORMANCE").is_some_and(|word| word == "write") {
+        std::fs::write(&path, text).expect("the table can be written");
+        return;
+    }
+    let stood = std::fs::read_to_string(&path).expect("tests/conformance.toml");
+    assert_eq!(
+        text, stood,
+        "bytes on the wire or on disk have changed; see tests/src/conformance.rs"
+    );
+}
