@@ -29,7 +29,7 @@ pub struct RaytraceScene {
 impl Default for RaytraceScene {
     /// 1600 × 1000 pixels in 8 × 8 tiles.
     fn default() -> Self {
-        Self { width: 1600, height: 1000, columns: 8, rows: 8, seed: 7, samples: 6 }
+        Self { width: 1600, height: 1000, columns: 8, rows: 8, seed: 2025, samples: 4 }
     }
 }
 

@@ -40,6 +40,8 @@ impl Cranelift {
         config
             .cranelift_opt_level(OptLevel::Speed)
             .max_wasm_stack(WASM_STACK_BYTES)
+            // Nothing is asynchronous here; this only must not be less.
+            .async_stack_size(STACK_BYTES)
             // Memory images would need files in memory, which the cage forbids.
             .memory_init_cow(false)
             .wasm_relaxed_simd(false)
