@@ -175,7 +175,7 @@ pub enum RunError {
     },
     /// The job itself is out of bounds; the chain would not have accepted it.
     #[error("the job is out of bounds: {0}")]
-    Job(Refusal),
+    Job(Box<Refusal>),
     /// The module is not the one that the job names.
     #[error("the module hashes to {got}, the job names {expected}")]
     WrongModule {

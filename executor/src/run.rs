@@ -32,9 +32,8 @@ pub fn run_segment(
     input: &[u8],
 ) -> Result<SegmentOutput, RunError> {
     check(program, spec, segment, input)?;
-    let (prepared, pages) = match admitted(program, spec) {
-        Ok(ready) => ready,
-        Err(_) => return Ok(refused(segment, input)),
+    let Ok((prepared, pages)) = admitted(program, spec) else {
+        return Ok(refused(segment, input));
     };
     let start_fuel = u64::from(pages) * PAGE_FUEL;
     let Some(fuel) = spec.limits.fuel.0.checked_sub(start_fuel) else {
@@ -104,7 +103,7 @@ fn admitted<'a>(
 }
 
 fn check(program: &Program, spec: &JobSpec, segment: u32, input: &[u8]) -> Result<(), RunError> {
-    spec.validate().map_err(RunError::Job)?;
+    spec.validate().map_err(|refusal| RunError::Job(Box::new(refusal)))?;
     let limit = spec.segment_count();
     if segment >= limit {
         return Err(RunError::NoSuchSegment { limit, got: segment });

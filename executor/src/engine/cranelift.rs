@@ -1,5 +1,7 @@
 //! The compiler: wasmtime with Cranelift and little else.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "the engine's enums are open")]
+
 use gongsuan_types::receipt::Trap;
 use wasmtime::{
     Caller, Config, Error, Extern, ExternType, FuncType, Global, Instance, Linker, Module,

@@ -1,5 +1,7 @@
 //! The interpreter.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "the engine's enums are open")]
+
 use gongsuan_types::receipt::Trap;
 use wasmi::{
     Caller, CompilationMode, Config, Error, ExternType, FuncType, Global, Instance, Linker, Module,

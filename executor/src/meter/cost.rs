@@ -3,6 +3,11 @@
 //! The table is coarse on purpose: it follows what Cranelift's code costs on a current machine within a factor of a
 //! few, so that fuel is a fair price. Names and constants live in registers and cost nothing.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "hundreds of operators, few of which are special"
+)]
+
 use wasmparser::Operator;
 
 /// Fuel of entering a function, beside the call.

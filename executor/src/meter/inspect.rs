@@ -1,5 +1,10 @@
 //! What a module must be before it is rewritten.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the rest of an open set is refused by the validator"
+)]
+
 use wasmparser::{
     BinaryReaderError, CompositeInnerType, DataKind, ElementItems, ElementKind, ExternalKind,
     FuncType, FunctionBody, Import, Operator, Parser, Payload, TypeRef, ValType, Validator,

@@ -5,7 +5,7 @@
 //! trap; its own fuel, stack and NaN settings stay out of it.
 //!
 //! What is written into a module:
-//! 1. **Fuel.** Every stretch of straight code pays the sum of its costs ([`cost`](self) table, version
+//! 1. **Fuel.** Every stretch of straight code pays the sum of its costs (the table of version
 //!    [`METER_VERSION`]) from a local counter when it is entered. Loop headers and function entries look at the counter;
 //!    below zero it takes a *lease* of [`LEASE_FUEL`] from the module's reserve, or, where the reserve is empty, traps as
 //!    out of fuel. Bulk operations and memory growth pay for their length before they run.
@@ -23,6 +23,7 @@
 //!
 //! It deliberately does not optimise, and knows nothing of engines.
 
+mod blocks;
 mod cost;
 mod inspect;
 mod rewrite;

@@ -1,5 +1,10 @@
 //! Writing the rules into a module that has been inspected.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "hundreds of operators, few of which are special"
+)]
+
 use std::convert::Infallible;
 
 use wasm_encoder::reencode::{Error, Reencode, utils};
@@ -9,7 +14,8 @@ use wasm_encoder::{
 };
 use wasmparser::{FunctionBody, Operator as O, Parser};
 
-use super::cost::{BULK_SHIFT, ENTRY, cost};
+use super::blocks::{Blocks, stretches};
+use super::cost::{BULK_SHIFT, ENTRY};
 use super::inspect::Facts;
 use super::{
     FAULT, FAULT_FUEL, FAULT_STACK, LEASE, LEASE_FUEL, PAGE_FUEL, RESERVE, STACK_SLOTS_MAX, START,
@@ -169,17 +175,6 @@ impl Reencode for Writer<'_> {
     }
 }
 
-/// An open block while a body is walked.
-struct Open {
-    is_loop: bool,
-    /// Whether control can arrive at the end from somewhere else than the operation before it.
-    joined: bool,
-    /// Whether the operation before is one after which nothing follows.
-    dead: bool,
-    /// Whether the block itself stands where nothing arrives.
-    dead_outside: bool,
-}
-
 /// One function on its way.
 struct Body<'a> {
     operators: Vec<O<'a>>,
@@ -245,10 +240,9 @@ impl<'a> Body<'a> {
     fn write(&self, writer: &mut Writer<'_>) -> Result<Function> {
         let mut f = Function::new(self.locals.iter().copied());
         self.enter(&mut f);
-        let mut open =
-            vec![Open { is_loop: false, joined: true, dead: false, dead_outside: false }];
+        let mut blocks = Blocks::new();
         for (index, operator) in self.operators.iter().enumerate() {
-            let alive = open.last().is_some_and(|block| !block.dead);
+            let alive = blocks.alive();
             if alive {
                 if index > 0
                     && let Some(fuel) = self.stretches[index]
@@ -256,13 +250,13 @@ impl<'a> Body<'a> {
                     let header = matches!(self.operators[index - 1], O::Loop { .. });
                     self.charge(&mut f, fuel, header);
                 }
-                self.before(&mut f, index, &open);
+                self.before(&mut f, index, blocks.outermost());
             }
             f.instruction(&writer.instruction(operator.clone())?);
             if alive {
                 self.after(&mut f, operator);
             }
-            step(&mut open, operator);
+            blocks.step(operator);
         }
         Ok(f)
     }
@@ -349,9 +343,8 @@ impl<'a> Body<'a> {
         f.instruction(&I::LocalGet(self.fuel)).instruction(&I::GlobalSet(self.globals.lease));
     }
 
-    fn before(&self, f: &mut Function, index: usize, open: &[Open]) {
+    fn before(&self, f: &mut Function, index: usize, outermost: u32) {
         let operator = &self.operators[index];
-        let outermost = u32::try_from(open.len() - 1).expect("nesting is bounded by the body");
         match operator {
             O::Call { .. } | O::CallIndirect { .. } => {
                 self.save(f);
@@ -372,7 +365,7 @@ impl<'a> Body<'a> {
                 }
             }
             O::MemoryCopy { .. } | O::MemoryFill { .. } | O::MemoryInit { .. } => {
-                self.pay(f, BULK_SHIFT)
+                self.pay(f, BULK_SHIFT);
             }
             O::TableCopy { .. }
             | O::TableFill { .. }
@@ -520,98 +513,4 @@ fn canonical_lanes(f: &mut Function, local: u32, nan: i128, equal: &I<'_>) {
         .instruction(&I::LocalGet(local))
         .instruction(equal)
         .instruction(&I::V128Bitselect);
-}
-
-/// Follows the blocks of a body by one operation.
-fn step(open: &mut Vec<Open>, operator: &O<'_>) {
-    let dead = open.last().is_some_and(|block| block.dead);
-    let block = |is_loop, joined| Open { is_loop, joined, dead, dead_outside: dead };
-    match operator {
-        O::Block { .. } => open.push(block(false, false)),
-        O::Loop { .. } => open.push(block(true, false)),
-        // The condition alone can lead to the end.
-        O::If { .. } => open.push(block(false, true)),
-        O::Else => {
-            if let Some(block) = open.last_mut() {
-                block.dead = block.dead_outside;
-            }
-        }
-        O::End => {
-            if let Some(closed) = open.pop()
-                && let Some(outer) = open.last_mut()
-            {
-                let joined = closed.joined && !closed.is_loop;
-                outer.dead = closed.dead_outside || (closed.dead && !joined);
-            }
-        }
-        O::Br { relative_depth } => {
-            join(open, *relative_depth);
-            kill(open);
-        }
-        O::BrIf { relative_depth } => join(open, *relative_depth),
-        O::BrTable { targets } => {
-            join(open, targets.default());
-            for target in targets.targets().flatten() {
-                join(open, target);
-            }
-            kill(open);
-        }
-        O::Return | O::Unreachable => kill(open),
-        _ => {}
-    }
-}
-
-fn join(open: &mut [Open], depth: u32) {
-    let alive = open.last().is_some_and(|block| !block.dead);
-    let place = open.len().checked_sub(1 + depth as usize);
-    if alive && let Some(block) = place.and_then(|place| open.get_mut(place)) {
-        block.joined = true;
-    }
-}
-
-fn kill(open: &mut [Open]) {
-    if let Some(block) = open.last_mut() {
-        block.dead = true;
-    }
-}
-
-/// Cuts a body into stretches of straight code: where each begins, and what it costs. A stretch that begins before
-/// operation 0 is the function's entry.
-fn stretches(operators: &[O<'_>]) -> Vec<Option<i64>> {
-    let mut begins = vec![None; operators.len() + 1];
-    let mut open = vec![Open { is_loop: false, joined: true, dead: false, dead_outside: false }];
-    let (mut current, mut sum) = (0, 0);
-    for (index, operator) in operators.iter().enumerate() {
-        let alive = open.last().is_some_and(|block| !block.dead);
-        if alive {
-            sum += cost(operator);
-        }
-        let joined =
-            matches!(operator, O::End) && open.last().is_some_and(|b| b.joined && !b.is_loop);
-        step(&mut open, operator);
-        let cuts = joined
-            || matches!(
-                operator,
-                O::Loop { .. }
-                    | O::If { .. }
-                    | O::Else
-                    | O::Br { .. }
-                    | O::BrIf { .. }
-                    | O::BrTable { .. }
-                    | O::Return
-                    | O::Unreachable
-            );
-        if cuts {
-            begins[current] = Some(sum);
-            (current, sum) = (index + 1, 0);
-        }
-    }
-    begins[current] = Some(sum);
-    // A loop must cost something, or an empty one would never end.
-    for (index, operator) in operators.iter().enumerate() {
-        if let (O::Loop { .. }, Some(fuel)) = (operator, &mut begins[index + 1]) {
-            *fuel = (*fuel).max(1);
-        }
-    }
-    begins
 }

@@ -75,7 +75,7 @@ impl Backend for Pool {
         cancel: &Cancel,
         on_event: &mut dyn FnMut(Event),
     ) -> Result<Vec<Receipt>, PoolError> {
-        job.spec.validate().map_err(crate::RunError::Job)?;
+        job.spec.validate().map_err(|refusal| crate::RunError::Job(Box::new(refusal)))?;
         for &segment in &job.segments {
             job.inputs.of(segment)?;
         }
@@ -189,11 +189,11 @@ impl Hand<'_> {
                 Ok(output)
             });
             let told = match result {
-                Ok(output) => events.send(Ok(Event::Done(output))),
+                Ok(output) => events.send(Ok(Event::Done(output))).is_ok(),
                 Err(Break::Cancelled) => return,
                 Err(Break::Failed(last)) => self.failed(segment, attempt, last, events),
             };
-            if told.is_err() {
+            if !told {
                 return;
             }
         }
@@ -209,20 +209,21 @@ impl Hand<'_> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
+    /// Whether anybody still listens.
     fn failed(
         &self,
         segment: u32,
         attempts: u32,
         last: WorkerFailure,
         events: &Sender<Result<Event, PoolError>>,
-    ) -> Result<(), crossbeam_channel::SendError<Result<Event, PoolError>>> {
+    ) -> bool {
         if attempts >= ATTEMPTS_MAX {
-            return events.send(Err(PoolError::Worker { segment, attempts, last }));
+            return events.send(Err(PoolError::Worker { segment, attempts, last })).is_ok();
         }
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.push_front((segment, attempts + 1));
         drop(queue);
-        events.send(Ok(Event::Retried { segment, why: last }))
+        events.send(Ok(Event::Retried { segment, why: last })).is_ok()
     }
 
     /// Starts a child and gives it the job.

@@ -97,7 +97,7 @@ fn program() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn engines_agree_and_a_lower_limit_is_reached_exactly(text in program(), share in 0.0f64..1.0) {
+    fn engines_agree_and_a_lower_limit_is_reached_exactly(text in program(), permille in 0u64..1000) {
         let module = wasm(&text);
         let mut spec = job(&module, b"input");
         let whole = run_with(&module, &spec, 1, b"input");
@@ -109,7 +109,7 @@ proptest! {
             // Exactly enough is enough, whatever was leased on the way.
             spec.limits.fuel = whole.receipt.fuel;
             prop_assert_eq!(&run_with(&module, &spec, 1, b"input").receipt, &whole.receipt);
-            spec.limits.fuel.0 = ((whole.receipt.fuel.0 as f64) * share) as u64;
+            spec.limits.fuel.0 = whole.receipt.fuel.0 * permille / 1000;
             if spec.limits.fuel.0 > 0 && spec.limits.fuel < whole.receipt.fuel {
                 let cut = run_with(&module, &spec, 1, b"input");
                 prop_assert_eq!(cut.receipt.status, Status::OutOfFuel);

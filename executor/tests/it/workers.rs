@@ -109,7 +109,7 @@ fn a_worker_killed_in_the_middle_is_replaced_and_the_receipts_are_equal() {
                 }
             }
             Event::Retried { segment, why } => retried.push((segment, why)),
-            _ => {}
+            Event::Refused(_) | Event::Done(_) | _ => {}
         })
         .unwrap();
     assert_eq!(receipts, expected);
