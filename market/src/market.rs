@@ -50,6 +50,9 @@ impl Market {
 
     /// Begins a block: fires every deadline that is due, fixes the beacons of the results committed in the block before,
     /// and draws samples where everything for it is there. `auditors` are the accounts attested as such, in rising order.
+    ///
+    /// # Panics
+    /// If the height does not rise.
     pub fn begin_block(&mut self, moment: Moment, auditors: &[Address]) -> Outcome {
         assert!(moment.height > self.now.height, "blocks rise");
         self.now = moment;
@@ -277,6 +280,15 @@ impl Market {
     /// The records that changed since the last call: leaves of the state to hash anew.
     pub fn take_dirty(&mut self) -> BTreeSet<RecordId> {
         std::mem::take(&mut self.table.dirty)
+    }
+
+    /// Every record there is.
+    #[must_use]
+    pub fn all_records(&self) -> Vec<RecordId> {
+        let orders = self.table.orders.keys().copied().map(RecordId::Order);
+        let deals = self.table.deals.keys().copied().map(RecordId::Deal);
+        let providers = self.table.providers.keys().copied().map(RecordId::Provider);
+        orders.chain(deals).chain(providers).collect()
     }
 
     /// A record's canonical bytes.

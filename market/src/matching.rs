@@ -104,9 +104,8 @@ impl Market {
         let Some(shelf) = self.table.shelves.get(&bid.class) else { return search };
         let mut need = order.open;
         let deals_left = usize::from(bid.deals_max).saturating_sub(order.deals as usize);
-        let mut visits = 0;
         let dearest = (bid.price_max.0, u16::MAX, u64::MAX);
-        for (_, id) in shelf.asks.range(..=dearest) {
+        for (visits, (_, id)) in (0u32..).zip(shelf.asks.range(..=dearest)) {
             if need.0 == 0 || search.fills.len() == deals_left {
                 break;
             }
@@ -114,7 +113,6 @@ impl Market {
                 search.deferred = true;
                 break;
             }
-            visits += 1;
             let Some(ask) = self.table.orders.get(id) else { continue };
             if !suits(bid, ask) {
                 continue;

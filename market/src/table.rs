@@ -141,15 +141,13 @@ impl Table {
     }
 
     fn replace_order(&mut self, id: OrderId, order: Option<Order>) -> Option<Order> {
-        let before = match &order {
-            Some(order) => self.orders.insert(id, order.clone()),
-            None => self.orders.remove(&id),
-        };
+        let before = self.orders.remove(&id);
         if let Some(before) = &before {
             self.index_order(before, false);
         }
-        if let Some(order) = &order {
-            self.index_order(order, true);
+        if let Some(order) = order {
+            self.index_order(&order, true);
+            self.orders.insert(id, order);
         }
         before
     }

@@ -46,6 +46,8 @@ pub enum Status {
     Trap(Trap),
     /// The fuel limit was reached.
     OutOfFuel,
+    /// The module is not one that may run: nothing ran, nothing was written, no fuel was burnt.
+    Refused,
 }
 
 /// What running one segment produced.

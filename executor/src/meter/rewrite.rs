@@ -1,0 +1,516 @@
+//! Writing the rules into a module that has been inspected.
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "hundreds of operators, few of which are special"
+)]
+
+use std::convert::Infallible;
+
+use wasm_encoder::reencode::{Error, Reencode, utils};
+use wasm_encoder::{
+    BlockType, CodeSection, ConstExpr, ExportKind, ExportSection, Function, GlobalSection,
+    GlobalType, Instruction as I, Module, SectionId, ValType,
+};
+use wasmparser::{FunctionBody, Operator as O, Parser};
+
+use super::blocks::{Blocks, stretches};
+use super::cost::{BULK_SHIFT, ENTRY};
+use super::inspect::Facts;
+use super::{
+    FAULT, FAULT_FUEL, FAULT_STACK, LEASE, LEASE_FUEL, PAGE_FUEL, RESERVE, STACK_SLOTS_MAX, START,
+};
+use crate::ModuleError;
+
+/// Slots of every frame, beside its locals and operands: return address, saved registers, the meter's own locals.
+const FRAME_SLOTS: u32 = 8;
+/// Growth by more pages than any job may have fails anyway and pays for none.
+const GROWTH_PAGES_MAX: i32 = 1 << 14;
+
+const NAN_F32: u32 = 0x7fc0_0000;
+const NAN_F64: u64 = 0x7ff8_0000_0000_0000;
+const NAN_F32X4: i128 = 0x7fc0_0000_7fc0_0000_7fc0_0000_7fc0_0000;
+const NAN_F64X2: i128 = 0x7ff8_0000_0000_0000_7ff8_0000_0000_0000;
+
+type Result<T> = std::result::Result<T, Error<Infallible>>;
+
+pub(super) fn rewrite(module: &[u8], facts: &Facts) -> std::result::Result<Vec<u8>, ModuleError> {
+    let mut out = Module::new();
+    let mut writer = Writer { facts, body: 0, globals_written: false };
+    writer.parse_core_module(&mut out, Parser::new(0), module).map_err(|error| {
+        ModuleError::Invalid { offset: 0, reason: format!("cannot be rewritten: {error}") }
+    })?;
+    let out = out.finish();
+    // The start function runs when the host calls it.
+    if facts.start.is_some() { without_start(&out).map_err(ModuleError::from) } else { Ok(out) }
+}
+
+/// The module without its start section.
+fn without_start(module: &[u8]) -> std::result::Result<Vec<u8>, wasmparser::BinaryReaderError> {
+    const HEADER_BYTES: usize = 8;
+    let mut reader = wasmparser::BinaryReader::new(&module[HEADER_BYTES..], 0);
+    let mut out = module[..HEADER_BYTES].to_vec();
+    while !reader.eof() {
+        let start = reader.current_position();
+        let id = reader.read_u8()?;
+        let bytes = reader.read_var_u32()?;
+        reader.read_bytes(bytes as usize)?;
+        if id != SectionId::Start as u8 {
+            out.extend_from_slice(
+                &module[HEADER_BYTES + start..HEADER_BYTES + reader.current_position()],
+            );
+        }
+    }
+    Ok(out)
+}
+
+struct Writer<'a> {
+    facts: &'a Facts,
+    body: usize,
+    globals_written: bool,
+}
+
+/// The meter's globals, behind the module's own.
+#[derive(Clone, Copy)]
+struct Globals {
+    reserve: u32,
+    lease: u32,
+    fault: u32,
+    stack: u32,
+}
+
+impl Globals {
+    fn of(facts: &Facts) -> Self {
+        let first = facts.globals;
+        Self { reserve: first, lease: first + 1, fault: first + 2, stack: first + 3 }
+    }
+
+    fn declare(section: &mut GlobalSection) {
+        let i64 = GlobalType { val_type: ValType::I64, mutable: true, shared: false };
+        let i32 = GlobalType { val_type: ValType::I32, mutable: true, shared: false };
+        section.global(i64, &ConstExpr::i64_const(0));
+        section.global(i64, &ConstExpr::i64_const(0));
+        section.global(i32, &ConstExpr::i32_const(0));
+        section.global(i32, &ConstExpr::i32_const(0));
+    }
+
+    fn export(self, facts: &Facts, section: &mut ExportSection) {
+        section.export(RESERVE, ExportKind::Global, self.reserve);
+        section.export(LEASE, ExportKind::Global, self.lease);
+        section.export(FAULT, ExportKind::Global, self.fault);
+        if let Some(start) = facts.start {
+            section.export(START, ExportKind::Func, start);
+        }
+    }
+}
+
+impl Reencode for Writer<'_> {
+    type Error = Infallible;
+
+    fn parse_global_section(
+        &mut self,
+        globals: &mut GlobalSection,
+        section: wasmparser::GlobalSectionReader<'_>,
+    ) -> Result<()> {
+        utils::parse_global_section(self, globals, section)?;
+        self.globals_written = true;
+        Globals::declare(globals);
+        Ok(())
+    }
+
+    fn parse_export_section(
+        &mut self,
+        exports: &mut ExportSection,
+        section: wasmparser::ExportSectionReader<'_>,
+    ) -> Result<()> {
+        utils::parse_export_section(self, exports, section)?;
+        Globals::of(self.facts).export(self.facts, exports);
+        Ok(())
+    }
+
+    fn intersperse_section_hook(
+        &mut self,
+        module: &mut Module,
+        _after: Option<SectionId>,
+        before: Option<SectionId>,
+    ) -> Result<()> {
+        let past_globals = matches!(
+            before,
+            Some(
+                SectionId::Export
+                    | SectionId::Start
+                    | SectionId::Element
+                    | SectionId::DataCount
+                    | SectionId::Code
+                    | SectionId::Data
+            ) | None
+        );
+        if past_globals && !self.globals_written {
+            self.globals_written = true;
+            let mut globals = GlobalSection::new();
+            Globals::declare(&mut globals);
+            module.section(&globals);
+        }
+        // Every admitted module has an export section: `_start` is in it.
+        Ok(())
+    }
+
+    fn parse_custom_section(
+        &mut self,
+        _module: &mut Module,
+        _section: wasmparser::CustomSectionReader<'_>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    fn parse_function_body(
+        &mut self,
+        code: &mut CodeSection,
+        body: FunctionBody<'_>,
+    ) -> Result<()> {
+        let function = Body::new(self, &body)?.write(self)?;
+        self.body += 1;
+        code.function(&function);
+        Ok(())
+    }
+}
+
+/// One function on its way.
+struct Body<'a> {
+    operators: Vec<O<'a>>,
+    /// The cost of the stretch that begins before an operation, where one does.
+    stretches: Vec<Option<i64>>,
+    globals: Globals,
+    locals: Vec<(u32, ValType)>,
+    fuel: u32,
+    number: u32,
+    frame: u32,
+    f32: u32,
+    f64: u32,
+    v128: u32,
+    frame_slots: u32,
+    calls: bool,
+    loops: bool,
+}
+
+impl<'a> Body<'a> {
+    fn new(writer: &mut Writer<'_>, body: &FunctionBody<'a>) -> Result<Self> {
+        let facts = writer.facts;
+        let index = facts.imported as usize + writer.body;
+        let ty = u32::try_from(index).ok().and_then(|index| facts.function_type(index));
+        let params = ty.map_or(&[][..], wasmparser::FuncType::params);
+        let mut slots: u32 = params.iter().map(|ty| slots_of(*ty)).sum();
+        let mut count = u32::try_from(params.len()).expect("bounded by inspection");
+        let mut locals = Vec::new();
+        for group in body.get_locals_reader()? {
+            let (many, ty) = group?;
+            count += many;
+            slots += many * slots_of(ty);
+            locals.push((many, writer.val_type(ty)?));
+        }
+        // Operands are counted as if each were a vector.
+        let height = facts.heights.get(writer.body).copied().unwrap_or(0);
+        for ty in
+            [ValType::I64, ValType::I32, ValType::I32, ValType::F32, ValType::F64, ValType::V128]
+        {
+            locals.push((1, ty));
+        }
+        let operators: Vec<O<'a>> =
+            body.get_operators_reader()?.into_iter().collect::<std::result::Result<_, _>>()?;
+        let stretches = stretches(&operators);
+        let calls = operators.iter().any(|o| matches!(o, O::Call { .. } | O::CallIndirect { .. }));
+        let loops = operators.iter().any(|o| matches!(o, O::Loop { .. }));
+        Ok(Self {
+            operators,
+            stretches,
+            globals: Globals::of(facts),
+            locals,
+            fuel: count,
+            number: count + 1,
+            frame: count + 2,
+            f32: count + 3,
+            f64: count + 4,
+            v128: count + 5,
+            frame_slots: FRAME_SLOTS + slots + height * 2,
+            calls,
+            loops,
+        })
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) -> Result<Function> {
+        let mut f = Function::new(self.locals.iter().copied());
+        self.enter(&mut f);
+        let mut blocks = Blocks::new();
+        for (index, operator) in self.operators.iter().enumerate() {
+            let alive = blocks.alive();
+            if alive {
+                if index > 0
+                    && let Some(fuel) = self.stretches[index]
+                {
+                    let header = matches!(self.operators[index - 1], O::Loop { .. });
+                    self.charge(&mut f, fuel, header);
+                }
+                self.before(&mut f, index, blocks.outermost());
+            }
+            f.instruction(&writer.instruction(operator.clone())?);
+            if alive {
+                self.after(&mut f, operator);
+            }
+            blocks.step(operator);
+        }
+        Ok(f)
+    }
+
+    fn enter(&self, f: &mut Function) {
+        f.instruction(&I::GlobalGet(self.globals.lease)).instruction(&I::LocalSet(self.fuel));
+        let first = self.stretches.first().copied().flatten().unwrap_or(0) + ENTRY;
+        // A leaf without loops is over soon; its caller looks.
+        self.charge(f, first, self.calls || self.loops);
+        if self.calls {
+            let slots = i32::try_from(self.frame_slots).expect("bounded by inspection");
+            let max = i32::try_from(STACK_SLOTS_MAX).expect("a small constant");
+            f.instruction(&I::GlobalGet(self.globals.stack))
+                .instruction(&I::I32Const(slots))
+                .instruction(&I::I32Add)
+                .instruction(&I::LocalTee(self.frame))
+                .instruction(&I::I32Const(max))
+                .instruction(&I::I32GtU)
+                .instruction(&I::If(BlockType::Empty));
+            self.save(f);
+            f.instruction(&I::I32Const(FAULT_STACK))
+                .instruction(&I::GlobalSet(self.globals.fault))
+                .instruction(&I::Unreachable)
+                .instruction(&I::End);
+        }
+    }
+
+    /// Pays for a stretch, and looks whether there was enough where `look` says so.
+    fn charge(&self, f: &mut Function, fuel: i64, look: bool) {
+        if fuel != 0 {
+            f.instruction(&I::LocalGet(self.fuel))
+                .instruction(&I::I64Const(fuel))
+                .instruction(&I::I64Sub)
+                .instruction(&I::LocalSet(self.fuel));
+        }
+        if look {
+            self.look(f);
+        }
+    }
+
+    /// Below zero: a new lease, what is left, or the end. In line and without a call, so that the loop keeps its
+    /// registers.
+    fn look(&self, f: &mut Function) {
+        let Globals { reserve, lease, fault, .. } = self.globals;
+        f.instruction(&I::LocalGet(self.fuel))
+            .instruction(&I::I64Const(0))
+            .instruction(&I::I64LtS)
+            .instruction(&I::If(BlockType::Empty))
+            // All there is: reserve + fuel.
+            .instruction(&I::GlobalGet(reserve))
+            .instruction(&I::LocalGet(self.fuel))
+            .instruction(&I::I64Add)
+            .instruction(&I::LocalTee(self.fuel))
+            .instruction(&I::I64Const(0))
+            .instruction(&I::I64LtS)
+            .instruction(&I::If(BlockType::Empty))
+            .instruction(&I::LocalGet(self.fuel))
+            .instruction(&I::GlobalSet(lease))
+            .instruction(&I::I64Const(0))
+            .instruction(&I::GlobalSet(reserve))
+            .instruction(&I::I32Const(FAULT_FUEL))
+            .instruction(&I::GlobalSet(fault))
+            .instruction(&I::Unreachable)
+            .instruction(&I::End)
+            .instruction(&I::LocalGet(self.fuel))
+            .instruction(&I::I64Const(LEASE_FUEL))
+            .instruction(&I::I64Sub)
+            .instruction(&I::GlobalSet(reserve))
+            // Less than a whole lease: take what there is.
+            .instruction(&I::GlobalGet(reserve))
+            .instruction(&I::I64Const(0))
+            .instruction(&I::I64LtS)
+            .instruction(&I::If(BlockType::Empty))
+            .instruction(&I::I64Const(0))
+            .instruction(&I::GlobalSet(reserve))
+            .instruction(&I::Else)
+            .instruction(&I::I64Const(LEASE_FUEL))
+            .instruction(&I::LocalSet(self.fuel))
+            .instruction(&I::End)
+            .instruction(&I::End);
+    }
+
+    fn save(&self, f: &mut Function) {
+        f.instruction(&I::LocalGet(self.fuel)).instruction(&I::GlobalSet(self.globals.lease));
+    }
+
+    fn before(&self, f: &mut Function, index: usize, outermost: u32) {
+        let operator = &self.operators[index];
+        match operator {
+            O::Call { .. } | O::CallIndirect { .. } => {
+                self.save(f);
+                f.instruction(&I::LocalGet(self.frame))
+                    .instruction(&I::GlobalSet(self.globals.stack));
+            }
+            O::Return => self.save(f),
+            O::End if outermost == 0 => self.save(f),
+            O::Br { relative_depth } | O::BrIf { relative_depth }
+                if *relative_depth == outermost =>
+            {
+                self.save(f);
+            }
+            O::BrTable { targets } => {
+                let mut all = targets.targets().chain(std::iter::once(Ok(targets.default())));
+                if all.any(|target| target.is_ok_and(|target| target == outermost)) {
+                    self.save(f);
+                }
+            }
+            O::MemoryCopy { .. } | O::MemoryFill { .. } | O::MemoryInit { .. } => {
+                self.pay(f, BULK_SHIFT);
+            }
+            O::TableCopy { .. }
+            | O::TableFill { .. }
+            | O::TableInit { .. }
+            | O::TableGrow { .. } => {
+                self.pay(f, 0);
+            }
+            O::MemoryGrow { .. } => self.pay_growth(f),
+            O::F32Store { .. } | O::I32ReinterpretF32 | O::F32Copysign
+                if !self.keeps_bits(index) =>
+            {
+                canonical_f32(f, self.f32);
+            }
+            O::F64Store { .. } | O::I64ReinterpretF64 | O::F64Copysign
+                if !self.keeps_bits(index) =>
+            {
+                canonical_f64(f, self.f64);
+            }
+            O::F32x4Splat | O::F32x4ReplaceLane { .. } if !self.keeps_bits(index) => {
+                canonical_f32(f, self.f32);
+            }
+            O::F64x2Splat | O::F64x2ReplaceLane { .. } if !self.keeps_bits(index) => {
+                canonical_f64(f, self.f64);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the operand on top comes straight from an operation whose bits are the same everywhere.
+    fn keeps_bits(&self, index: usize) -> bool {
+        index > 0
+            && self.stretches[index].is_none()
+            && matches!(
+                self.operators[index - 1],
+                O::F32Load { .. }
+                    | O::F64Load { .. }
+                    | O::F32Const { .. }
+                    | O::F64Const { .. }
+                    | O::F32ReinterpretI32
+                    | O::F64ReinterpretI64
+                    | O::F32x4ExtractLane { .. }
+                    | O::F64x2ExtractLane { .. }
+                    | O::F32ConvertI32S
+                    | O::F32ConvertI32U
+                    | O::F32ConvertI64S
+                    | O::F32ConvertI64U
+                    | O::F64ConvertI32S
+                    | O::F64ConvertI32U
+                    | O::F64ConvertI64S
+                    | O::F64ConvertI64U
+            )
+    }
+
+    /// Pays for the length on top of the stack, and looks: lengths are large.
+    fn pay(&self, f: &mut Function, shift: i64) {
+        f.instruction(&I::LocalTee(self.number))
+            .instruction(&I::LocalGet(self.fuel))
+            .instruction(&I::LocalGet(self.number))
+            .instruction(&I::I64ExtendI32U)
+            .instruction(&I::I64Const(shift))
+            .instruction(&I::I64ShrU)
+            .instruction(&I::I64Sub)
+            .instruction(&I::LocalSet(self.fuel));
+        self.look(f);
+    }
+
+    fn pay_growth(&self, f: &mut Function) {
+        f.instruction(&I::LocalTee(self.number))
+            .instruction(&I::LocalGet(self.fuel))
+            .instruction(&I::LocalGet(self.number))
+            .instruction(&I::I32Const(0))
+            .instruction(&I::LocalGet(self.number))
+            .instruction(&I::I32Const(GROWTH_PAGES_MAX))
+            .instruction(&I::I32LeU)
+            .instruction(&I::Select)
+            .instruction(&I::I64ExtendI32U)
+            .instruction(&I::I64Const(i64::try_from(PAGE_FUEL).expect("a small constant")))
+            .instruction(&I::I64Mul)
+            .instruction(&I::I64Sub)
+            .instruction(&I::LocalSet(self.fuel));
+        self.look(f);
+    }
+
+    fn after(&self, f: &mut Function, operator: &O<'_>) {
+        match operator {
+            O::Call { .. } | O::CallIndirect { .. } => {
+                f.instruction(&I::GlobalGet(self.globals.lease))
+                    .instruction(&I::LocalSet(self.fuel));
+            }
+            O::F32x4Add
+            | O::F32x4Sub
+            | O::F32x4Mul
+            | O::F32x4Div
+            | O::F32x4Sqrt
+            | O::F32x4Min
+            | O::F32x4Max
+            | O::F32x4Ceil
+            | O::F32x4Floor
+            | O::F32x4Trunc
+            | O::F32x4Nearest
+            | O::F32x4DemoteF64x2Zero => canonical_lanes(f, self.v128, NAN_F32X4, &I::F32x4Eq),
+            O::F64x2Add
+            | O::F64x2Sub
+            | O::F64x2Mul
+            | O::F64x2Div
+            | O::F64x2Sqrt
+            | O::F64x2Min
+            | O::F64x2Max
+            | O::F64x2Ceil
+            | O::F64x2Floor
+            | O::F64x2Trunc
+            | O::F64x2Nearest
+            | O::F64x2PromoteLowF32x4 => canonical_lanes(f, self.v128, NAN_F64X2, &I::F64x2Eq),
+            _ => {}
+        }
+    }
+}
+
+fn slots_of(ty: wasmparser::ValType) -> u32 {
+    if ty == wasmparser::ValType::V128 { 2 } else { 1 }
+}
+
+fn canonical_f32(f: &mut Function, local: u32) {
+    f.instruction(&I::LocalTee(local))
+        .instruction(&I::F32Const(f32::from_bits(NAN_F32).into()))
+        .instruction(&I::LocalGet(local))
+        .instruction(&I::LocalGet(local))
+        .instruction(&I::F32Eq)
+        .instruction(&I::Select);
+}
+
+fn canonical_f64(f: &mut Function, local: u32) {
+    f.instruction(&I::LocalTee(local))
+        .instruction(&I::F64Const(f64::from_bits(NAN_F64).into()))
+        .instruction(&I::LocalGet(local))
+        .instruction(&I::LocalGet(local))
+        .instruction(&I::F64Eq)
+        .instruction(&I::Select);
+}
+
+fn canonical_lanes(f: &mut Function, local: u32, nan: i128, equal: &I<'_>) {
+    f.instruction(&I::LocalTee(local))
+        .instruction(&I::V128Const(nan))
+        .instruction(&I::LocalGet(local))
+        .instruction(&I::LocalGet(local))
+        .instruction(equal)
+        .instruction(&I::V128Bitselect);
+}
