@@ -2,5 +2,13 @@
 //! or which block is next; the other crates do.
 
 pub mod api;
+pub mod audit;
+pub mod cli;
+pub mod client;
+pub mod cluster;
+pub mod demo;
+pub mod keystore;
 pub mod net;
 pub mod node;
+pub mod provider;
+pub mod renter;

@@ -18,7 +18,7 @@ use gongsuan_consensus::ValidatorSet;
 use crate::net::{self, Identity};
 use blobs::Blobs;
 use config::{HomeLock, NodeConfig};
-pub use driver::{Certified, Feed, View};
+pub use driver::{Certified, Feed, Happened, View};
 pub use event::{Handle, TxAnswer};
 
 /// A running node.
@@ -98,4 +98,10 @@ impl Node {
             drop(thread.join());
         }
     }
+}
+
+/// This machine's clock.
+#[must_use]
+pub fn clock() -> gongsuan_types::TimeMs {
+    driver::now()
 }

@@ -46,6 +46,16 @@ impl Protections {
     }
 }
 
+/// Gives up, for the whole of the calling process and for good: files, sockets, other programs, new threads, core dumps;
+/// and dies with the parent. What [`super::serve`] does before anything else; for programs that do strangers' work in
+/// another way. Must be called before other threads start.
+#[must_use]
+pub fn enter_cage() -> Protections {
+    let mut protections = enter_process();
+    close(&mut protections);
+    protections
+}
+
 /// The part that concerns the process and is inherited by threads; before any thread starts.
 pub(super) fn enter_process() -> Protections {
     Protections {

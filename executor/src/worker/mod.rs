@@ -27,7 +27,7 @@ mod frame;
 mod parent;
 mod serve;
 
-pub use cage::Protections;
+pub use cage::{Protections, enter_cage};
 pub use parent::{Pool, PoolConfig};
 pub use serve::serve;
 

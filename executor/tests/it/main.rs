@@ -6,6 +6,7 @@ mod engines;
 mod generated;
 mod guest;
 mod hostile;
+mod operations;
 mod pool;
 mod support;
 mod workers;

@@ -203,3 +203,16 @@ fn a_refused_module_reaches_the_parent_by_name() {
     assert_eq!(receipts, in_process(&job));
     assert_eq!(refusals.len(), 1);
 }
+
+#[test]
+fn nothing_leads_out_of_the_cage() {
+    let output = std::process::Command::new(WORKER).arg("probe").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("missing")).collect();
+    let shut = ["read", "write", "list", "tcp", "udp", "unix", "program", "thread"];
+    let expected: Vec<String> = std::iter::once("before: true".to_owned())
+        .chain(shut.map(|way| format!("{way}: false")))
+        .chain(["computing: true".to_owned()])
+        .collect();
+    assert_eq!(lines, expected, "{text} {}", String::from_utf8_lossy(&output.stderr));
+}
