@@ -131,7 +131,7 @@ pub enum Event {
 
 /// How a transaction ended.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "kind")]
+#[serde(rename_all = "kebab-case")]
 pub enum TxStatus {
     /// Everything was done.
     Applied,

@@ -57,7 +57,7 @@ pub enum Failure {
 
 /// Where a deal is in its life.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "kind")]
+#[serde(rename_all = "kebab-case")]
 pub enum DealState {
     /// Waiting for the provider.
     Matched {

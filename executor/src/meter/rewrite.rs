@@ -268,7 +268,7 @@ impl<'a> Body<'a> {
         self.charge(f, first, self.calls || self.loops);
         if self.calls {
             let slots = i32::try_from(self.frame_slots).expect("bounded by inspection");
-            let max = i32::try_from(STACK_SLOTS_MAX * 100).expect("a small constant");
+            let max = i32::try_from(STACK_SLOTS_MAX).expect("a small constant");
             f.instruction(&I::GlobalGet(self.globals.stack))
                 .instruction(&I::I32Const(slots))
                 .instruction(&I::I32Add)
