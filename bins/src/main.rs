@@ -1,2 +1,7 @@
 //! The `gongsuan` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gongsuan::cli::main()
+}

@@ -1,1 +1,39 @@
-//! Placeholder.
+//! The ledger: transactions, accounts, identities, blocks and what is stored of them.
+//!
+//! ```text
+//! bytes ─decode→ Signed ─verify→ Verified ─→ Mempool ─select→ payload ─(consensus)→ OrderedBlock
+//! OrderedBlock ─apply_block→ State, Header, receipts, events ─→ BlockLog (one fdatasync), now and then a checkpoint
+//! ```
+//!
+//! [`apply_block`] is the one place where a transaction gets its meaning. It is deterministic: the same blocks give the same headers on
+//! every machine, and [`replay`] checks that they do. The market decides what money does ([`gongsuan_market::Settlement`]); this crate is the
+//! only one that moves it. Every token is in an account, in a hold, or the treasury's: [`invariants::check`].
+//!
+//! # Not here
+//! Sockets, clocks, consensus. What consensus says of a block is stored as opaque bytes.
+
+pub mod accounts;
+mod chain;
+mod check;
+pub mod genesis;
+pub mod header;
+pub mod identity;
+pub mod invariants;
+pub mod log;
+pub mod mempool;
+mod state;
+pub mod store;
+mod transition;
+pub mod tree;
+pub mod tx;
+
+pub use accounts::StateKey;
+pub use chain::{Chain, ChainError, Location, StoredBlock, replay};
+pub use check::check_body;
+pub use genesis::Genesis;
+pub use header::{Body, Event, Header, TxReceipt, TxStatus};
+pub use identity::Role;
+pub use mempool::Mempool;
+pub use state::{State, Supply};
+pub use transition::{Applied, OrderedBlock, apply_block, fee_min};
+pub use tx::{Op, SignedTransaction, Transaction};

@@ -1,14 +1,52 @@
-//! Deterministic order books, matching and the life cycle of deals.
+//! Deterministic order books for compute, and the life of the deals that they open.
+//!
+//! The market knows orders and deals. It knows no balance, clock, network or disk: it answers every command and every block with
+//! [`Event`]s and [`Settlement`]s, and whoever keeps the accounts carries those out.
+//!
+//! # A block is a batch
+//! The order of transactions inside a block buys nothing. [`Market::submit`] only records; [`Market::end_block`] then
+//! 1. withdraws cancelled and expired orders,
+//! 2. inserts the block's new asks (ties are broken by `H(block ‖ order)`, which no sender can choose),
+//! 3. matches all open bids, ranked by limit price, then height of arrival, then `H(block ‖ order)`.
+//!
+//! A bid takes the cheapest suitable asks by (price, reputation, age), at the asks' prices, in fills that are multiples of its lot. Each
+//! fill opens one deal over the next segments of the job, and takes the capacity from the ask in the same step.
+//!
+//! # A deal
+//! ```text
+//! Matched ─acknowledge→ Running ─commit→ Committed ─beacon, secret→ Drawn ─samples pass, window over→ Settled
+//!    │ ack_by              │ done_by                                  │ a sample differs
+//!    └──────→ Failed ←─────┘                                          └→ Disputed ─deadline→ Failed
+//! ```
+//! Every state that waits has a deadline in block time, swept by [`Market::begin_block`]: any transaction of anybody fires it. Silence
+//! accepts: a sample not audited in time passes, a secret not revealed in time is left out of the draw. A dispute ends at its deadline with
+//! everybody's money back; judging it is not part of this crate yet.
+//!
+//! # Not here
+//! Balances, signatures, identity (an ask's `VETTED` bit comes in with the [`gongsuan_types::order::Party`]), and running jobs.
 
 mod command;
+mod deal;
+mod draw;
+mod error;
+mod event;
+mod explain;
+mod life;
+mod market;
+mod matching;
+pub mod naive;
+mod order;
+mod rules;
 mod settlement;
+mod table;
 
 pub use command::Command;
+pub use deal::{Deal, DealState, Failure, Sample, Terms};
+pub use error::MarketError;
+pub use event::{Event, Outcome};
+pub use explain::{BookView, Explanation, Level, Miss};
+pub use market::{Market, Moment};
+pub use order::{Order, OrderState, Terms as OrderTerms};
+pub use rules::Rules;
 pub use settlement::{HoldId, Reason, Settlement};
-/// The façade.
-#[derive(Debug)]
-pub struct Market;
-impl Market {
-    /// x
-    pub fn submit() {}
-}
+pub use table::RecordId;

@@ -1,0 +1,131 @@
+//! `gongsuan provider`.
+
+use gongsuan_ledger::Op;
+use gongsuan_market::{Command as MarketCommand, Order, OrderState};
+use gongsuan_types::order::{Ask, Capabilities, Class, Machine, Region};
+use gongsuan_types::{Price, TimeMs, Units};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Context, node, output};
+use crate::provider::{Agent, deals};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Offer {
+    /// Price of a Gf in tokens.
+    #[arg(long, default_value = "0.1")]
+    price: Price,
+    /// Price of a Gf in micro-tokens; instead of --price.
+    #[arg(long, hide = true)]
+    price_micro: Option<u64>,
+    /// Gf that may be in deals at one time.
+    #[arg(long, default_value_t = 256)]
+    units: u64,
+    /// Memory to offer, in MiB.
+    #[arg(long, default_value_t = 2048)]
+    memory_mib: u32,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// List this machine: place an ask that lasts 30 days.
+    Join {
+        #[command(flatten)]
+        offer: Offer,
+    },
+    /// List this machine unless it is listed, and work: run deals, audit what is drawn.
+    Run {
+        #[command(flatten)]
+        offer: Offer,
+        /// Worker processes for a deal; 0 means one for each core.
+        #[arg(long, default_value_t = 0)]
+        workers: usize,
+        /// End when standard input is closed.
+        #[arg(long, hide = true)]
+        exit_with_parent: bool,
+    },
+    /// Asks and deals of this account.
+    Status,
+}
+
+#[derive(Deserialize)]
+struct Orders {
+    orders: Vec<Order>,
+}
+
+impl Offer {
+    fn ask(&self) -> Ask {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ask {
+            class: Class::WASM,
+            price: self.price_micro.map_or(self.price, Price),
+            units: Units(self.units),
+            fill_min: Units(1),
+            machine: Machine {
+                cpu_cores: u16::try_from(cores).unwrap_or(u16::MAX),
+                memory_mib: self.memory_mib,
+                disk_mib: 1_024,
+                gpu_count: 0,
+                duration_s_max: 86_400,
+                region: Region(0),
+                capabilities: Capabilities::NONE,
+            },
+            expires_at: TimeMs(crate::node::clock().0 + 30 * 86_400_000),
+        }
+    }
+}
+
+fn own_asks(context: &Context) -> anyhow::Result<Vec<Order>> {
+    let me = context.key()?.address();
+    let all: Orders = context.client().get("/v1/orders")?;
+    Ok(all.orders.into_iter().filter(|order| order.owner == me && order.ask().is_some()).collect())
+}
+
+fn join(offer: &Offer, context: &Context) -> anyhow::Result<()> {
+    let ask = offer.ask();
+    let line = format!("listed {} Gf at {} per Gf", ask.units, ask.price);
+    context.client().execute(&context.key()?, vec![Op::Market(MarketCommand::PlaceAsk(ask))])?;
+    output::note(&line);
+    Ok(())
+}
+
+pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
+    match command {
+        Command::Join { offer } => join(&offer, context)?,
+        Command::Run { offer, workers, exit_with_parent } => {
+            if exit_with_parent {
+                let (stop, stopped) = std::sync::mpsc::channel();
+                node::watch_parent(stop);
+                std::thread::spawn(move || {
+                    drop(stopped.recv());
+                    std::process::exit(0);
+                });
+            }
+            if !own_asks(context)?.iter().any(Order::is_live) {
+                join(&offer, context)?;
+            }
+            Agent::new(context.client(), context.key()?, workers).run();
+        }
+        Command::Status => {
+            let me = context.key()?.address();
+            let asks = own_asks(context)?;
+            let own: Vec<_> = deals(&context.client())?.into_iter().filter(|deal| deal.provider == me).collect();
+            let value = json!({ "address": me, "asks": asks, "deals": own });
+            output::show(context.json, "gongsuan/provider/v1", &value, || {
+                let lines = asks.iter().map(|order| {
+                    let state = match order.state {
+                        OrderState::New | OrderState::Resting => "live",
+                        OrderState::Filled => "in deals",
+                        OrderState::Cancelled => "cancelled",
+                        OrderState::Expired => "expired",
+                    };
+                    vec![order.id.to_string(), state.to_owned(), order.price().to_string(), order.open.to_string()]
+                });
+                let open = own.iter().filter(|deal| !deal.is_over()).count();
+                let table = output::table(&["ask", "state", "price", "open Gf"], lines);
+                format!("{me}\n{table}\n{} deals, {open} open", own.len())
+            });
+        }
+    }
+    Ok(0)
+}

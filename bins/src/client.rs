@@ -1,0 +1,262 @@
+//! A blocking client of several nodes: what one does not answer, the next is asked.
+
+use std::time::{Duration, Instant};
+
+use gongsuan_ledger::{Op, SignedTransaction, Transaction, TxStatus};
+use gongsuan_types::{Address, Amount, Hash, Refusal, SecretKey, TimeMs, Verified, codec};
+use serde::de::DeserializeOwned;
+
+use crate::api::wire::{AccountView, ErrorBody, TxState};
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// No node answered.
+    #[error("no node answers ({tried}): {last}")]
+    Unreachable {
+        /// Whom we asked.
+        tried: String,
+        /// What the last one's connection said.
+        last: String,
+    },
+    /// A node refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// There is no such thing.
+    #[error("{0}")]
+    NotFound(Refusal),
+    /// A node answered something else than it should.
+    #[error("{node} answers something unexpected: {reason}")]
+    Malformed {
+        /// Which.
+        node: String,
+        /// What.
+        reason: String,
+    },
+    /// It did not happen in time.
+    #[error("{0} did not happen in time")]
+    TimedOut(String),
+}
+
+/// See the module's documentation.
+#[derive(Clone, Debug)]
+pub struct Client {
+    nodes: Vec<String>,
+    agent: ureq::Agent,
+}
+
+enum Failure {
+    /// Ask the next node.
+    Next(String),
+    /// This is the answer.
+    Final(ClientError),
+}
+
+impl Client {
+    /// A client of these nodes, such as `http://127.0.0.1:8080`.
+    #[must_use]
+    pub fn new(nodes: impl IntoIterator<Item = String>) -> Self {
+        let config = ureq::Agent::config_builder()
+            .timeout_connect(Some(Duration::from_secs(2)))
+            .timeout_global(Some(Duration::from_secs(40)))
+            .http_status_as_error(false)
+            .build();
+        let nodes = nodes.into_iter().map(|node| node.trim_end_matches('/').to_owned());
+        Self { nodes: nodes.collect(), agent: config.into() }
+    }
+
+    /// The same client, of one of its nodes only.
+    #[must_use]
+    pub fn only(&self, index: usize) -> Self {
+        let nodes = self.nodes.get(index).cloned().into_iter().collect();
+        Self { nodes, agent: self.agent.clone() }
+    }
+
+    /// The nodes.
+    #[must_use]
+    pub fn nodes(&self) -> &[String] {
+        &self.nodes
+    }
+
+    fn first<T>(&self, ask: impl Fn(&str) -> Result<T, Failure>) -> Result<T, ClientError> {
+        let mut last = "no node is configured; use --node URL or GONGSUAN_NODE".to_owned();
+        for node in &self.nodes {
+            match ask(node) {
+                Ok(answer) => return Ok(answer),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Next(reason)) => last = reason,
+            }
+        }
+        Err(ClientError::Unreachable { tried: self.nodes.join(", "), last })
+    }
+
+    /// A JSON answer.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.first(|node| {
+            let answer = self.agent.get(format!("{node}{path}")).call();
+            read(node, answer)
+        })
+    }
+
+    /// A blob, checked against its hash.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `NotFound` if no node has it.
+    pub fn blob(&self, hash: Hash) -> Result<Vec<u8>, ClientError> {
+        let found = self.first(|node| {
+            let answer = self.agent.get(format!("{node}/v1/blobs/{hash}")).call();
+            let mut answer = answer.map_err(|error| Failure::Next(error.to_string()))?;
+            if answer.status() != 200 {
+                return Err(Failure::Next("not there".into()));
+            }
+            let limit = crate::node::blobs::BLOB_BYTES_MAX as u64 + 1;
+            let bytes = answer.body_mut().with_config().limit(limit).read_to_vec();
+            let bytes = bytes.map_err(|error| Failure::Next(error.to_string()))?;
+            if Hash::of_content(&bytes) != hash {
+                return Err(Failure::Next("it sends other bytes".into()));
+            }
+            Ok(bytes)
+        });
+        found.map_err(|error| {
+            let message = error.to_string();
+            ClientError::NotFound(Refusal::new("not-found", "blob", "a node that has it", hash, message))
+        })
+    }
+
+    /// Stores a blob on every node that answers; at least one must.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn put_blob(&self, bytes: &[u8]) -> Result<Hash, ClientError> {
+        let hash = Hash::of_content(bytes);
+        let mut result = Err(ClientError::Unreachable { tried: String::new(), last: "no node".into() });
+        for index in 0..self.nodes.len() {
+            let stored = self.only(index).first(|node| {
+                let answer = self.agent.put(format!("{node}/v1/blobs/{hash}")).send(bytes);
+                read::<serde_json::Value>(node, answer)
+            });
+            if stored.is_ok() || result.is_err() {
+                result = stored.map(|_| hash);
+            }
+        }
+        result
+    }
+
+    /// Hands in a transaction and waits until it is durably committed. The same bytes may go to several nodes: they count once.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `Refused` also where the chain refused an operation.
+    pub fn submit(&self, tx: &SignedTransaction) -> Result<TxState, ClientError> {
+        let bytes = codec::encode(tx);
+        let state: TxState = self.first(|node| {
+            let url = format!("{node}/v1/tx?wait=commit");
+            let answer = self.agent.post(url).content_type("application/octet-stream").send(&bytes);
+            match read(node, answer) {
+                Err(Failure::Final(ClientError::Refused(refusal)))
+                    if ["busy", "timeout", "stopped"].contains(&refusal.code.as_ref()) =>
+                {
+                    Err(Failure::Next(refusal.to_string()))
+                }
+                other => other,
+            }
+        })?;
+        if let TxState::Committed { receipt, .. } = &state {
+            match &receipt.status {
+                TxStatus::Applied => {}
+                TxStatus::Failed { refusal, .. } | TxStatus::Skipped { refusal } => {
+                    return Err(ClientError::Refused(refusal.clone()));
+                }
+            }
+        }
+        Ok(state)
+    }
+
+    /// Signs operations with the account's next nonce and submits them. A nonce that somebody else used meanwhile is tried again.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn execute(&self, key: &SecretKey, ops: Vec<Op>) -> Result<TxState, ClientError> {
+        let genesis: gongsuan_ledger::Genesis = self.get("/v1/genesis")?;
+        let fee = gongsuan_ledger::fee_min(&genesis.params, ops.len());
+        let mut tries = 0;
+        loop {
+            let account: AccountView = self.get(&format!("/v1/accounts/{}", key.address()))?;
+            let nonce = account.nonce_next;
+            let tx = sign(key, genesis.chain_id(), nonce, fee, ops.clone());
+            match self.submit(&tx) {
+                Err(ClientError::Refused(refusal)) if refusal.code == "bad-nonce" && tries < 5 => {
+                    tries += 1;
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Asks again and again until there is an answer.
+    ///
+    /// # Errors
+    /// [`ClientError::TimedOut`], or what `ask` fails with.
+    pub fn wait_for<T>(
+        &self,
+        what: &str,
+        patience: Duration,
+        mut ask: impl FnMut(&Self) -> Result<Option<T>, ClientError>,
+    ) -> Result<T, ClientError> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match ask(self) {
+                Ok(Some(answer)) => return Ok(answer),
+                Ok(None) | Err(ClientError::Unreachable { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            if Instant::now() >= deadline {
+                return Err(ClientError::TimedOut(what.to_owned()));
+            }
+            std::thread::sleep(Duration::from_millis(40));
+        }
+    }
+}
+
+/// Signs a transaction that expires in ten minutes.
+#[must_use]
+pub fn sign(
+    key: &SecretKey,
+    chain_id: Hash,
+    nonce: u64,
+    fee: Amount,
+    ops: Vec<Op>,
+) -> SignedTransaction {
+    let sender: Address = key.address();
+    let expires_at = TimeMs(crate::node::clock().0 + 600_000);
+    let version = gongsuan_ledger::tx::TX_VERSION;
+    let body = Transaction { version, chain_id, sender, nonce, fee, expires_at, ops };
+    Verified::sign(body, key).into_signed()
+}
+
+fn read<T: DeserializeOwned>(
+    node: &str,
+    answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+) -> Result<T, Failure> {
+    let mut answer = answer.map_err(|error| Failure::Next(error.to_string()))?;
+    let ok = answer.status().is_success();
+    let missing = answer.status() == 404;
+    let text = answer.body_mut().with_config().limit(64 << 20).read_to_string();
+    let text = text.map_err(|error| Failure::Next(error.to_string()))?;
+    let malformed = |error: serde_json::Error| {
+        Failure::Final(ClientError::Malformed { node: node.to_owned(), reason: error.to_string() })
+    };
+    if ok {
+        return serde_json::from_str(&text).map_err(malformed);
+    }
+    let ErrorBody(refusal) = serde_json::from_str(&text).map_err(malformed)?;
+    Err(Failure::Final(if missing {
+        ClientError::NotFound(refusal)
+    } else {
+        ClientError::Refused(refusal)
+    }))
+}

@@ -1,0 +1,280 @@
+//! A local network: folders, keys, ports, processes.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use gongsuan_ledger::Genesis;
+use gongsuan_ledger::genesis::{GenesisAccount, Params, Validator};
+use gongsuan_types::{Amount, SecretKey};
+use serde::{Deserialize, Serialize};
+
+use crate::api::wire::Status;
+use crate::client::Client;
+use crate::node::config::{NodeFile, Peer, write_key};
+
+/// Ports are taken from here: below the range that outgoing connections use, so that a killed node finds its own free again.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// One node of the network.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// Its folder.
+    pub home: PathBuf,
+    /// For validators.
+    pub p2p: SocketAddr,
+    /// For clients.
+    pub api: SocketAddr,
+}
+
+/// `cluster.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Cluster {
+    /// The folder of everything.
+    pub dir: PathBuf,
+    /// The nodes.
+    pub members: Vec<Member>,
+}
+
+/// Who owns the money at the beginning, and may attest roles. A development key: anybody who knows the seed can spend it.
+#[must_use]
+pub fn faucet_key(seed: &str) -> SecretKey {
+    SecretKey::from_seed(format!("gongsuan/dev/{seed}/faucet").as_bytes())
+}
+
+/// A free port, different for different callers at the same time.
+///
+/// # Errors
+/// If none of the range is free.
+pub fn free_port(next: &mut u16) -> anyhow::Result<u16> {
+    for _ in PORTS {
+        let port = *next;
+        *next = if port + 1 >= PORTS.end { PORTS.start } else { port + 1 };
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port of {}..{} is free", PORTS.start, PORTS.end)
+}
+
+/// Where a process begins to look, so that two rarely meet.
+fn first_port() -> u16 {
+    let span = u32::from(PORTS.end - PORTS.start);
+    let offset = std::process::id().wrapping_mul(2_654_435_761) % span;
+    PORTS.start + u16::try_from(offset).unwrap_or(0)
+}
+
+impl Cluster {
+    /// Writes the folders of `count` validators whose keys follow from a seed.
+    ///
+    /// # Errors
+    /// What the disk said, or no free ports.
+    pub fn init(dir: &Path, count: usize, seed: &str, params: Params) -> anyhow::Result<Self> {
+        let keys: Vec<SecretKey> = (0..count)
+            .map(|n| SecretKey::from_seed(format!("gongsuan/dev/{seed}/validator/{n}").as_bytes()))
+            .collect();
+        let validators = keys.iter().enumerate().map(|(n, key)| Validator {
+            name: format!("v{n}"),
+            key: key.public_key(),
+        });
+        let faucet = faucet_key(seed).address();
+        let balance = Amount::from_tokens(1_000_000).expect("fits");
+        let genesis = Genesis {
+            name: format!("dev-{seed}"),
+            time: gongsuan_types::TimeMs(1_700_000_000_000),
+            params,
+            accounts: vec![GenesisAccount { address: faucet, balance }],
+            validators: validators.collect(),
+            issuers: vec![faucet],
+        };
+        genesis.validate()?;
+        let mut next = first_port();
+        let mut members = Vec::new();
+        for n in 0..count {
+            let p2p = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port(&mut next)?));
+            let api = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port(&mut next)?));
+            members.push(Member { name: format!("v{n}"), home: dir.join(format!("v{n}")), p2p, api });
+        }
+        for (member, key) in members.iter().zip(&keys) {
+            std::fs::create_dir_all(&member.home)?;
+            let others = members.iter().filter(|other| other.name != member.name);
+            let file = NodeFile {
+                name: member.name.clone(),
+                p2p: member.p2p,
+                api: member.api,
+                peers: others.map(|o| Peer { name: o.name.clone(), p2p: o.p2p }).collect(),
+                timeout_ms: 250,
+            };
+            std::fs::write(member.home.join("node.toml"), toml::to_string(&file)?)?;
+            let genesis = serde_json::to_string_pretty(&genesis)?;
+            std::fs::write(member.home.join("genesis.json"), genesis)?;
+            write_key(&member.home.join("validator.key"), key)?;
+        }
+        write_key(&dir.join("faucet.key"), &faucet_key(seed))?;
+        let cluster = Self { dir: dir.to_owned(), members };
+        std::fs::write(dir.join("cluster.json"), serde_json::to_string_pretty(&cluster)?)?;
+        Ok(cluster)
+    }
+
+    /// Reads a network's `cluster.json`.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn load(dir: &Path) -> anyhow::Result<Self> {
+        let path = dir.join("cluster.json");
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("{}: no cluster here; start one with `cluster up`", path.display()))?;
+        serde_json::from_str(&text).with_context(|| path.display().to_string())
+    }
+
+    /// A client of all nodes.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::new(self.members.iter().map(|member| format!("http://{}", member.api)))
+    }
+
+    /// Starts one node as a process of its own. With `with_parent` it ends when this process does.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn spawn(&self, index: usize, with_parent: bool) -> anyhow::Result<Child> {
+        let member = self.members.get(index).context("there is no such node")?;
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(member.home.join("node.log"))?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["node", "run", "--home"]).arg(&member.home).stdout(Stdio::null()).stderr(log);
+        if with_parent {
+            command.arg("--exit-with-parent").stdin(Stdio::piped());
+        } else {
+            use std::os::unix::process::CommandExt as _;
+            command.stdin(Stdio::null()).process_group(0);
+        }
+        let child = command.spawn().context("cannot start a node")?;
+        std::fs::write(member.home.join("node.pid"), Stamp::of(child.id())?.to_string())?;
+        Ok(child)
+    }
+
+    /// Waits until every node answers and is connected to a quorum.
+    ///
+    /// # Errors
+    /// If that takes too long; the end of the node's log is part of the message.
+    pub fn wait_ready(&self, which: &[usize], patience: Duration) -> anyhow::Result<()> {
+        let client = self.client();
+        for index in which {
+            let one = client.only(*index);
+            let quorum = self.members.len() - (self.members.len() - 1) / 3;
+            let ready = one.wait_for("a node's start", patience, |client| {
+                let status: Status = client.get("/v1/status")?;
+                Ok((status.peers.len() + 1 >= quorum).then_some(()))
+            });
+            ready.with_context(|| {
+                let log = self.members.get(*index).map(|m| m.home.join("node.log"));
+                let log = log.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+                let tail: Vec<&str> = log.lines().rev().take(5).collect();
+                format!("v{index} is not ready; its log ends: {tail:?}")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The process of a node, if it runs and is the one that was started.
+    #[must_use]
+    pub fn pid(&self, index: usize) -> Option<u32> {
+        let member = self.members.get(index)?;
+        let text = std::fs::read_to_string(member.home.join("node.pid")).ok()?;
+        let stamp: Stamp = text.parse().ok()?;
+        stamp.is_alive().then_some(stamp.pid)
+    }
+
+    /// Sends a signal to a node that this network started.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn signal(&self, index: usize, signal: &str) -> anyhow::Result<u32> {
+        let pid = self.pid(index).with_context(|| format!("v{index} does not run"))?;
+        let status = Command::new("kill").args([signal, &pid.to_string()]).status()?;
+        if !status.success() {
+            bail!("kill {signal} {pid} failed");
+        }
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while self.pid(index).is_some() && std::time::Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(pid)
+    }
+}
+
+/// A process, known by its number and the moment it started: a number alone may name another one later.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stamp {
+    /// Its number.
+    pub pid: u32,
+    started: u64,
+}
+
+impl Stamp {
+    /// The process with this number now.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn of(pid: u32) -> anyhow::Result<Self> {
+        let (started, _) = stat(pid).with_context(|| format!("there is no process {pid}"))?;
+        Ok(Self { pid, started })
+    }
+
+    /// Whether it is still the same process and has not ended.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        stat(self.pid).is_some_and(|(started, state)| started == self.started && state != 'Z')
+    }
+}
+
+/// Start time and state out of `/proc/PID/stat`.
+fn stat(pid: u32) -> Option<(u64, char)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = text.rsplit_once(") ")?;
+    let fields: Vec<&str> = rest.split(' ').collect();
+    Some((fields.get(19)?.parse().ok()?, fields.first()?.chars().next()?))
+}
+
+impl std::fmt::Display for Stamp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.pid, self.started)
+    }
+}
+
+impl std::str::FromStr for Stamp {
+    type Err = anyhow::Error;
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let (pid, started) = text.trim().split_once(' ').context("not a process stamp")?;
+        Ok(Self { pid: pid.parse()?, started: started.parse()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_now_names_another_process_is_not_alive() {
+        let own = Stamp::of(std::process::id()).unwrap();
+        assert!(own.is_alive());
+        assert_eq!(own.to_string().parse::<Stamp>().unwrap(), own);
+        assert!(!Stamp { started: own.started + 1, ..own }.is_alive());
+    }
+
+    #[test]
+    fn taken_ports_are_passed_over() {
+        let mut next = first_port();
+        let first = free_port(&mut next).unwrap();
+        let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, first)).unwrap();
+        let mut again = first;
+        assert_ne!(free_port(&mut again).unwrap(), first);
+    }
+}

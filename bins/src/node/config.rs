@@ -1,0 +1,190 @@
+//! A node's folder: `node.toml`, `genesis.json`, `validator.key`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use gongsuan_ledger::Genesis;
+use gongsuan_types::SecretKey;
+use serde::{Deserialize, Serialize};
+
+/// Bytes of a configuration file, at most.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// Another validator and where it listens.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// Its name in the genesis.
+    pub name: String,
+    /// Its address for validators.
+    pub p2p: SocketAddr,
+}
+
+/// `node.toml`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeFile {
+    /// This validator's name in the genesis.
+    pub name: String,
+    /// Where it listens for validators.
+    pub p2p: SocketAddr,
+    /// Where it serves its HTTP API.
+    pub api: SocketAddr,
+    /// The other validators.
+    pub peers: Vec<Peer>,
+    /// How long a term may make no progress, in milliseconds, before its leader is suspected.
+    #[serde(default = "default_timeout_ms")]
+    pub timeout_ms: u64,
+}
+
+fn default_timeout_ms() -> u64 {
+    250
+}
+
+/// Everything a node starts from.
+#[derive(Debug)]
+pub struct NodeConfig {
+    /// The folder.
+    pub home: PathBuf,
+    /// The file.
+    pub file: NodeFile,
+    /// How the chain began.
+    pub genesis: Genesis,
+    /// The validator's key.
+    pub key: SecretKey,
+    /// Its index among the validators.
+    pub index: u16,
+}
+
+/// Why a node's folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {reason}")]
+pub struct ConfigError {
+    /// Which file.
+    pub path: PathBuf,
+    /// What was wrong, with the line where there is one.
+    pub reason: String,
+}
+
+/// Reads a file within bounds.
+///
+/// # Errors
+/// [`ConfigError`].
+pub fn read_file(path: &Path) -> Result<String, ConfigError> {
+    let fault = |reason: String| ConfigError { path: path.to_owned(), reason };
+    let metadata = std::fs::metadata(path).map_err(|error| fault(error.to_string()))?;
+    if metadata.len() > FILE_BYTES_MAX {
+        return Err(fault(format!("{} bytes, the limit is {FILE_BYTES_MAX}", metadata.len())));
+    }
+    std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))
+}
+
+impl NodeConfig {
+    /// Reads a node's folder.
+    ///
+    /// # Errors
+    /// [`ConfigError`] that names the file, and the line where there is one.
+    pub fn load(home: &Path) -> Result<Self, ConfigError> {
+        let path = home.join("node.toml");
+        let file: NodeFile = toml::from_str(&read_file(&path)?)
+            .map_err(|error| ConfigError { path: path.clone(), reason: error.to_string() })?;
+        let genesis = load_genesis(&home.join("genesis.json"))?;
+        let key_path = home.join("validator.key");
+        let key = load_key(&key_path)?;
+        let validators = &genesis.validators;
+        let index = validators.iter().position(|validator| validator.name == file.name);
+        let Some(index) = index else {
+            let names: Vec<&str> = validators.iter().map(|v| v.name.as_str()).collect();
+            let reason = format!("name: `{}` is not a validator of the genesis: {names:?}", file.name);
+            return Err(ConfigError { path, reason });
+        };
+        if validators[index].key != key.public_key() {
+            let reason = format!("the key is not that of validator `{}`", file.name);
+            return Err(ConfigError { path: key_path, reason });
+        }
+        for peer in &file.peers {
+            let known = validators.iter().any(|validator| validator.name == peer.name);
+            if !known || peer.name == file.name {
+                let reason = format!("peers: `{}` is not another validator of the genesis", peer.name);
+                return Err(ConfigError { path, reason });
+            }
+        }
+        let index = u16::try_from(index).expect("bounded by the genesis");
+        Ok(Self { home: home.to_owned(), file, genesis, key, index })
+    }
+}
+
+/// Reads and checks a genesis.
+///
+/// # Errors
+/// [`ConfigError`] that names the entry.
+pub fn load_genesis(path: &Path) -> Result<Genesis, ConfigError> {
+    let fault = |reason: String| ConfigError { path: path.to_owned(), reason };
+    let genesis: Genesis =
+        serde_json::from_str(&read_file(path)?).map_err(|error| fault(error.to_string()))?;
+    genesis.validate().map_err(|refusal| fault(refusal.to_string()))?;
+    Ok(genesis)
+}
+
+/// Reads a key file of 64 hexadecimal digits that only its owner can read.
+///
+/// # Errors
+/// [`ConfigError`].
+pub fn load_key(path: &Path) -> Result<SecretKey, ConfigError> {
+    use std::os::unix::fs::PermissionsExt;
+    let fault = |reason: String| ConfigError { path: path.to_owned(), reason };
+    let text = read_file(path)?;
+    let mode = std::fs::metadata(path).map_err(|error| fault(error.to_string()))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(fault(format!("mode {:o} lets others read the key; use 600", mode & 0o777)));
+    }
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text.trim(), &mut bytes)
+        .map_err(|error| fault(format!("expected 64 hexadecimal digits: {error}")))?;
+    SecretKey::from_bytes(bytes).map_err(|error| fault(error.to_string()))
+}
+
+/// Writes a key file that only its owner can read.
+///
+/// # Errors
+/// What the disk said; also if the file exists.
+pub fn write_key(path: &Path, key: &SecretKey) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    writeln!(file, "{}", hex::encode(key.to_bytes()))
+}
+
+/// Holds a folder for this process; the file names the process.
+#[derive(Debug)]
+pub struct HomeLock {
+    _file: std::fs::File,
+}
+
+impl HomeLock {
+    /// Takes the folder, or says who has it.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn take(home: &Path) -> Result<Self, ConfigError> {
+        use std::io::Write;
+        let path = home.join("lock");
+        let fault = |reason: String| ConfigError { path: path.clone(), reason };
+        let mut file = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|error| fault(error.to_string()))?;
+        if file.try_lock().is_err() {
+            let holder = std::fs::read_to_string(&path).unwrap_or_default();
+            return Err(fault(format!("the folder is in use by process {}", holder.trim())));
+        }
+        file.set_len(0)
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .map_err(|error| fault(error.to_string()))?;
+        Ok(Self { _file: file })
+    }
+}

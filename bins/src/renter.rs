@@ -1,0 +1,168 @@
+//! The renter's side: order, reveal, collect, check.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use gongsuan_ledger::{Event, Op};
+use gongsuan_market::{Command, Deal, DealState, Event as MarketEvent, Failure};
+use gongsuan_types::job::{JobOrder, JobSpec};
+use gongsuan_types::order::{Bid, Capabilities, Class, FillRule, Requirements, SelfMatch, Work};
+use gongsuan_types::receipt::{Commitment, Receipt};
+use gongsuan_types::{DurationMs, Hash, OrderId, Price, SecretKey, TimeMs, Units, codec};
+
+use crate::api::wire::TxState;
+use crate::client::{Client, ClientError};
+use crate::provider::deals;
+
+/// What a renter decides.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// The job.
+    pub spec: JobSpec,
+    /// Micro-tokens per Gf, at most.
+    pub price_max: Price,
+    /// Deals, at most.
+    pub deals_max: u16,
+    /// Segments to draw in each deal.
+    pub samples: u16,
+    /// Whether the provider must be vetted.
+    pub vetted: bool,
+    /// The order expires after this.
+    pub match_within: DurationMs,
+    /// The results must be there after this.
+    pub run_within: DurationMs,
+}
+
+impl Wish {
+    /// The bid, with a secret whose hash is in it.
+    #[must_use]
+    pub fn to_bid(&self, now: TimeMs, secret: &Hash) -> Bid {
+        let lot = self.spec.lot();
+        let capabilities = if self.vetted { Capabilities::VETTED } else { Capabilities::NONE };
+        Bid {
+            class: Class::WASM,
+            price_max: self.price_max,
+            units: Units(lot.0 * u64::from(self.spec.segment_count())),
+            lot,
+            fill_min: lot,
+            deals_max: self.deals_max,
+            requirements: Requirements { capabilities, ..Requirements::ANY },
+            fill_rule: FillRule::Rest,
+            self_match: SelfMatch::Skip,
+            expires_at: now.plus(self.match_within),
+            work: Work::Job(Box::new(JobOrder {
+                spec: self.spec.clone(),
+                ack_within: DurationMs(10_000),
+                run_within: self.run_within,
+                samples: self.samples,
+                deposit_basis_points: 10_000,
+                secret_hash: JobOrder::hash_secret(secret),
+            })),
+        }
+    }
+}
+
+/// Places the bid; the order's number comes from the chain's receipt.
+///
+/// # Errors
+/// [`ClientError`].
+pub fn place(client: &Client, key: &SecretKey, bid: Bid) -> anyhow::Result<OrderId> {
+    let state = client.execute(key, vec![Op::Market(Command::PlaceBid(Box::new(bid)))])?;
+    let TxState::Committed { receipt, .. } = state else { anyhow::bail!("the bid is not committed") };
+    let placed = receipt.events.iter().find_map(|event| match event {
+        Event::Market(MarketEvent::Placed { order, .. }) => Some(*order),
+        _ => None,
+    });
+    placed.context("the receipt names no order")
+}
+
+/// A bid's deals, oldest first.
+///
+/// # Errors
+/// [`ClientError`].
+pub fn deals_of(client: &Client, bid: OrderId) -> Result<Vec<Deal>, ClientError> {
+    let mut own: Vec<Deal> = deals(client)?.into_iter().filter(|deal| deal.bid == bid).collect();
+    own.sort_by_key(|deal| deal.id);
+    Ok(own)
+}
+
+/// Segments that a deal says are done.
+#[must_use]
+pub fn done(deal: &Deal) -> u32 {
+    match &deal.state {
+        DealState::Matched { .. } | DealState::Failed { .. } => 0,
+        DealState::Running { done, .. } => *done,
+        DealState::Committed { .. }
+        | DealState::Drawn { .. }
+        | DealState::Disputed { .. }
+        | DealState::Settled { .. } => deal.terms.count,
+    }
+}
+
+/// Watches a bid's deals to their end, revealing the secret where it is wanted. `look` sees every change.
+///
+/// # Errors
+/// If it takes too long or a deal fails.
+pub fn follow(
+    client: &Client,
+    key: &SecretKey,
+    bid: OrderId,
+    secret: Hash,
+    patience: Duration,
+    mut look: impl FnMut(&[Deal]) -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<Deal>> {
+    let deadline = std::time::Instant::now() + patience;
+    let mut revealed = std::collections::BTreeSet::new();
+    loop {
+        let all = match deals_of(client, bid) {
+            Ok(all) => all,
+            Err(ClientError::Unreachable { .. }) => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        look(&all)?;
+        for deal in &all {
+            let wanted = matches!(deal.state, DealState::Committed { secret: None, .. });
+            if wanted && !revealed.contains(&deal.id) {
+                let told = client.execute(key, vec![Op::Market(Command::Reveal { deal: deal.id, secret })]);
+                match told {
+                    Ok(_) => drop(revealed.insert(deal.id)),
+                    Err(error) => tracing::warn!(%error, "cannot reveal"),
+                }
+            }
+        }
+        if !all.is_empty() && all.iter().all(Deal::is_over) {
+            return Ok(all);
+        }
+        anyhow::ensure!(std::time::Instant::now() < deadline, ClientError::TimedOut("the job".into()));
+        std::thread::sleep(Duration::from_millis(40));
+    }
+}
+
+/// A settled deal's receipts, checked against the commitment.
+///
+/// # Errors
+/// If the deal failed or its receipts are missing or others.
+pub fn receipts(client: &Client, deal: &Deal) -> anyhow::Result<Vec<Receipt>> {
+    match &deal.state {
+        DealState::Settled { commitment, receipts, .. } => {
+            let bytes = client.blob(*receipts)?;
+            let list: Vec<Receipt> =
+                codec::decode("receipts", crate::node::blobs::BLOB_BYTES_MAX, &bytes)?;
+            anyhow::ensure!(
+                Commitment::new(&list) == Some(*commitment),
+                "the receipts of deal {} are not those committed",
+                deal.id
+            );
+            Ok(list)
+        }
+        DealState::Failed { why, .. } => {
+            let words = match why {
+                Failure::NoAck => "the provider did not acknowledge",
+                Failure::Late => "the provider was late",
+                Failure::Disputed => "an auditor got another result",
+            };
+            anyhow::bail!("deal {} failed: {words}", deal.id)
+        }
+        _ => anyhow::bail!("deal {} is not over", deal.id),
+    }
+}

@@ -1,0 +1,149 @@
+//! How a chain begins.
+
+use gongsuan_market::Rules;
+use gongsuan_types::{Address, Amount, Hash, PublicKey, Refusal, TimeMs, codec};
+use serde::{Deserialize, Serialize};
+
+/// Accounts in a genesis, at most.
+pub const ACCOUNTS_MAX: usize = 10_000;
+/// Validators, at most.
+pub const VALIDATORS_MAX: usize = 64;
+
+/// Who may use the market.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Admission {
+    /// Those with an attested role.
+    Vetted,
+    /// Everybody.
+    Open,
+}
+
+/// The chain's parameters.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// Who may use the market.
+    pub admission: Admission,
+    /// The smallest fee of a transaction.
+    pub fee_base: Amount,
+    /// And for each operation.
+    pub fee_per_op: Amount,
+    /// The market's rules.
+    pub market: Rules,
+}
+
+/// An account that exists from the beginning.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenesisAccount {
+    /// Its address.
+    pub address: Address,
+    /// Its balance.
+    pub balance: Amount,
+}
+
+/// A validator.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Validator {
+    /// A name for people.
+    pub name: String,
+    /// The key it votes with.
+    pub key: PublicKey,
+}
+
+/// Everything that replicas must agree on before the first block. Its hash is the chain's id.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Genesis {
+    /// A name for people.
+    pub name: String,
+    /// When the chain begins.
+    pub time: TimeMs,
+    /// The parameters.
+    pub params: Params,
+    /// Accounts with money.
+    pub accounts: Vec<GenesisAccount>,
+    /// Who votes, in the order of their indexes.
+    pub validators: Vec<Validator>,
+    /// Who may attest roles.
+    pub issuers: Vec<Address>,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            admission: Admission::Vetted,
+            fee_base: Amount::new(100),
+            fee_per_op: Amount::new(100),
+            market: Rules::default(),
+        }
+    }
+}
+
+impl Genesis {
+    /// The chain's id.
+    #[must_use]
+    pub fn chain_id(&self) -> Hash {
+        Hash::of("gongsuan/genesis/v1", &codec::encode(self))
+    }
+
+    /// All money there will ever be.
+    ///
+    /// # Errors
+    /// A [`Refusal`] if it overflows.
+    pub fn supply(&self) -> Result<Amount, Refusal> {
+        Amount::checked_sum(self.accounts.iter().map(|account| account.balance)).ok_or_else(|| {
+            let message = "the balances overflow";
+            Refusal::new("overflow", "accounts.balance", u128::MAX, "more", message)
+        })
+    }
+
+    /// Whether a chain can begin like this.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that names the first entry at fault.
+    pub fn validate(&self) -> Result<(), Refusal> {
+        let count = self.validators.len();
+        if count == 0 || count > VALIDATORS_MAX {
+            let limit = format!("1..={VALIDATORS_MAX}");
+            let message = "too few or too many validators";
+            return Err(Refusal::new("out-of-range", "validators", limit, count, message));
+        }
+        if self.accounts.len() > ACCOUNTS_MAX {
+            let (got, message) = (self.accounts.len(), "too many accounts");
+            return Err(Refusal::new("out-of-range", "accounts", ACCOUNTS_MAX, got, message));
+        }
+        for (index, validator) in self.validators.iter().enumerate() {
+            let twice = self.validators[..index].iter().any(|other| other.key == validator.key);
+            if twice || validator.key.check().is_err() {
+                let message = format!("validators[{index}] has a key that is bad or stands twice");
+                let limit = "distinct points of the curve";
+                return Err(Refusal::new(
+                    "bad-key",
+                    "validators.key",
+                    limit,
+                    validator.key,
+                    message,
+                ));
+            }
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        for (index, account) in self.accounts.iter().enumerate() {
+            if !seen.insert(account.address) || account.address == Address::TREASURY {
+                let message = format!("accounts[{index}] stands twice or is the treasury");
+                let got = account.address;
+                return Err(Refusal::new(
+                    "duplicate",
+                    "accounts.address",
+                    "distinct",
+                    got,
+                    message,
+                ));
+            }
+        }
+        self.supply()?;
+        self.params.market.validate().map_err(|refusal| refusal.within("params.market"))
+    }
+}

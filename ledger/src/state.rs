@@ -1,0 +1,271 @@
+//! The whole state of the chain after a block.
+
+use std::collections::BTreeSet;
+
+use gongsuan_market::Market;
+use gongsuan_types::order::Capabilities;
+use gongsuan_types::{Address, Amount, Hash, Height, Refusal, TimeMs, codec};
+use serde::{Deserialize, Serialize};
+
+use crate::accounts::{Account, Accounts, StateKey, Stored};
+use crate::genesis::{Admission, Genesis, Params};
+use crate::header::History;
+use crate::identity::Role;
+use crate::tree::{StateProof, StateTree, key_hash, value_hash};
+
+/// Accounts, identities, market, and what commits to them.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub(crate) chain_id: Hash,
+    pub(crate) params: Params,
+    pub(crate) issuers: Vec<Address>,
+    pub(crate) supply: Amount,
+    pub(crate) validators_hash: Hash,
+    pub(crate) params_hash: Hash,
+    pub(crate) accounts: Accounts,
+    pub(crate) market: Market,
+    pub(crate) tree: StateTree,
+    pub(crate) history: History,
+    pub(crate) height: Height,
+    pub(crate) time: TimeMs,
+    /// The hash of the last header; of nothing before the first block.
+    pub(crate) head: Hash,
+}
+
+/// Where the money is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Supply {
+    /// All money, fixed at genesis.
+    pub total: Amount,
+    /// Free, in accounts other than the treasury.
+    pub free: Amount,
+    /// Set aside.
+    pub held: Amount,
+    /// The treasury's.
+    pub treasury: Amount,
+}
+
+impl State {
+    /// The state before the first block.
+    ///
+    /// # Errors
+    /// A [`Refusal`] if no chain can begin like this.
+    pub fn new(genesis: &Genesis) -> Result<Self, Refusal> {
+        genesis.validate()?;
+        let mut accounts = Accounts::default();
+        for account in &genesis.accounts {
+            accounts.put_account(account.address, Account { balance: account.balance, nonce: 0 });
+        }
+        let mut state = Self {
+            chain_id: genesis.chain_id(),
+            params: genesis.params.clone(),
+            issuers: genesis.issuers.clone(),
+            supply: genesis.supply()?,
+            validators_hash: Hash::of(
+                "gongsuan/validators/v1",
+                &codec::encode(&genesis.validators),
+            ),
+            params_hash: Hash::of("gongsuan/params/v1", &codec::encode(&genesis.params)),
+            accounts,
+            market: Market::new(genesis.params.market.clone()),
+            tree: StateTree::default(),
+            history: History::default(),
+            height: Height(0),
+            time: genesis.time,
+            head: Hash::ZERO,
+        };
+        state.accounts.dirty.insert(StateKey::Supply);
+        state.rehash();
+        Ok(state)
+    }
+
+    /// The chain.
+    #[must_use]
+    pub fn chain_id(&self) -> Hash {
+        self.chain_id
+    }
+
+    /// The height of the last block applied.
+    #[must_use]
+    pub fn height(&self) -> Height {
+        self.height
+    }
+
+    /// The time of the last block applied.
+    #[must_use]
+    pub fn time(&self) -> TimeMs {
+        self.time
+    }
+
+    /// The hash of the last header.
+    #[must_use]
+    pub fn head(&self) -> Hash {
+        self.head
+    }
+
+    /// The root over all records.
+    #[must_use]
+    pub fn root(&self) -> Hash {
+        self.tree.root()
+    }
+
+    /// The parameters.
+    #[must_use]
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Accounts, holds and attestations.
+    #[must_use]
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
+    /// Orders, books and deals.
+    #[must_use]
+    pub fn market(&self) -> &Market {
+        &self.market
+    }
+
+    /// Whether an account has a role now.
+    #[must_use]
+    pub fn has_role(&self, address: Address, role: Role) -> bool {
+        if role == Role::Issuer && self.issuers.contains(&address) {
+            return true;
+        }
+        self.accounts
+            .attestation(address, role)
+            .is_some_and(|attestation| attestation.expires_at > self.time)
+    }
+
+    /// Everybody who can be drawn as an auditor, in rising order.
+    #[must_use]
+    pub fn auditors(&self) -> Vec<Address> {
+        let attested = self.accounts.attestations();
+        attested
+            .filter(|((_, role), attestation)| {
+                *role == Role::Auditor && attestation.expires_at > self.time
+            })
+            .map(|((address, _), _)| *address)
+            .collect()
+    }
+
+    /// What the chain attests of a provider.
+    pub(crate) fn attested(&self, address: Address) -> Capabilities {
+        if self.has_role(address, Role::Provider) {
+            Capabilities::VETTED
+        } else {
+            Capabilities::NONE
+        }
+    }
+
+    /// Whether an account may take a role in the market.
+    pub(crate) fn admits(&self, address: Address, role: Role) -> Result<(), Refusal> {
+        if self.params.admission == Admission::Open || self.has_role(address, role) {
+            return Ok(());
+        }
+        let message =
+            format!("{} is not attested as {role}; an issuer must grant it", address.short());
+        Err(Refusal::new("not-vetted", "sender", role, "no valid attestation", message))
+    }
+
+    /// Where the money is.
+    #[must_use]
+    pub fn supply(&self) -> Supply {
+        let treasury = self.accounts.account(&Address::TREASURY).balance;
+        let free = self.accounts.accounts().map(|(_, account)| account.balance);
+        let free = Amount::checked_sum(free).unwrap_or_default().saturating_sub(treasury);
+        let held = self.accounts.holds().map(|(_, hold)| hold.amount);
+        let held = Amount::checked_sum(held).unwrap_or_default();
+        Supply { total: self.supply, free, held, treasury }
+    }
+
+    /// The canonical bytes of a record.
+    #[must_use]
+    pub fn record(&self, key: &StateKey) -> Option<Vec<u8>> {
+        match key {
+            StateKey::Account(address) => {
+                let account = self.accounts.account(address);
+                (account != Account::default()).then(|| codec::encode(&account))
+            }
+            StateKey::Hold(id) => self.accounts.hold(id).map(|hold| codec::encode(&hold)),
+            StateKey::Attestation(address, role) => {
+                self.accounts.attestation(*address, *role).map(|a| codec::encode(&a))
+            }
+            StateKey::Market(id) => self.market.record(id),
+            StateKey::Supply => Some(codec::encode(&self.supply)),
+        }
+    }
+
+    /// The proof that a record is what it is, under [`State::root`].
+    #[must_use]
+    pub fn prove(&self, key: &StateKey) -> StateProof {
+        self.tree.prove(key_hash(&codec::encode(key)))
+    }
+
+    /// Brings the tree up to date with every record changed.
+    pub(crate) fn rehash(&mut self) {
+        let mut dirty: BTreeSet<StateKey> = std::mem::take(&mut self.accounts.dirty);
+        dirty.extend(self.market.take_dirty().into_iter().map(StateKey::Market));
+        let changes: Vec<_> = dirty
+            .iter()
+            .map(|key| {
+                let value = self.record(key).map(|bytes| value_hash(&bytes));
+                (key_hash(&codec::encode(key)), value)
+            })
+            .collect();
+        self.tree.update(changes);
+    }
+
+    /// The state as bytes, for a checkpoint.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<u8> {
+        codec::encode(&Snapshot {
+            accounts: self.accounts.store(),
+            market: self.market.clone(),
+            history: self.history.clone(),
+            height: self.height,
+            time: self.time,
+            head: self.head,
+        })
+    }
+
+    /// The state that [`State::snapshot`] stored. The caller compares its root with a header.
+    ///
+    /// # Errors
+    /// A [`Refusal`] if the bytes are not a snapshot.
+    pub fn restore(genesis: &Genesis, bytes: &[u8]) -> Result<Self, Refusal> {
+        let snapshot: Snapshot = codec::decode("snapshot", usize::MAX, bytes).map_err(|error| {
+            let got = format!("{} bytes", bytes.len());
+            Refusal::new("malformed", "snapshot", "a snapshot", got, error.to_string())
+        })?;
+        let mut state = Self::new(genesis)?;
+        state.accounts = Accounts::restore(snapshot.accounts);
+        state.market = snapshot.market;
+        state.history = snapshot.history;
+        (state.height, state.time, state.head) = (snapshot.height, snapshot.time, snapshot.head);
+        state.tree = StateTree::default();
+        let keys: Vec<StateKey> = state
+            .accounts
+            .accounts()
+            .map(|(address, _)| StateKey::Account(*address))
+            .chain(state.accounts.holds().map(|(id, _)| StateKey::Hold(*id)))
+            .chain(state.accounts.attestations().map(|((a, r), _)| StateKey::Attestation(*a, *r)))
+            .chain(state.market.all_records().into_iter().map(StateKey::Market))
+            .chain([StateKey::Supply])
+            .collect();
+        state.accounts.dirty.extend(keys);
+        state.rehash();
+        Ok(state)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Snapshot {
+    accounts: Stored,
+    market: Market,
+    history: History,
+    height: Height,
+    time: TimeMs,
+    head: Hash,
+}

@@ -1,0 +1,195 @@
+//! Checkpoints and indexes: what can be rebuilt from the block log.
+//!
+//! sled is fast enough and handy, and it is beta: its `flush` does not reach the disk on Linux by itself, and a damaged file can panic.
+//! So a commit flushes *and* syncs the file, an opening is guarded, and whoever reads a checkpoint compares its root with a header.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use gongsuan_types::Height;
+
+/// A table of the store.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Column {
+    /// Parts of the last checkpoint, numbered.
+    Checkpoint,
+    /// Transaction id → height and index.
+    Transactions,
+    /// Account, height, index → transaction id.
+    History,
+}
+
+const COLUMNS: [(Column, &str); 3] = [
+    (Column::Checkpoint, "checkpoint"),
+    (Column::Transactions, "transactions"),
+    (Column::History, "history"),
+];
+
+/// Why the store cannot be used. Time is lost by it, never data.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {reason}")]
+pub struct StoreError {
+    /// Where.
+    pub path: PathBuf,
+    /// What was wrong.
+    pub reason: String,
+}
+
+/// Changes that happen together.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// Keys set and removed.
+    pub changes: Vec<(Column, Vec<u8>, Option<Vec<u8>>)>,
+}
+
+/// An ordered key-value store with tables.
+pub trait Store: Send {
+    /// Makes a batch durable together with the height that it reflects.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing is promised about the batch.
+    fn commit(&mut self, batch: &Batch, applied: Height) -> Result<(), StoreError>;
+    /// The height of the last batch.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn applied(&self) -> Result<Height, StoreError>;
+    /// A value.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+    /// All pairs whose key begins with `prefix`, in order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn scan(&self, column: Column, prefix: &[u8]) -> Result<Pairs, StoreError>;
+}
+
+/// Keys with their values.
+pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// A store in memory, for tests and embedding.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    tables: BTreeMap<(Column, Vec<u8>), Vec<u8>>,
+    applied: u64,
+}
+
+impl Store for MemoryStore {
+    fn commit(&mut self, batch: &Batch, applied: Height) -> Result<(), StoreError> {
+        for (column, key, value) in &batch.changes {
+            let key = (*column, key.clone());
+            match value {
+                Some(value) => self.tables.insert(key, value.clone()),
+                None => self.tables.remove(&key),
+            };
+        }
+        self.applied = applied.0;
+        Ok(())
+    }
+
+    fn applied(&self) -> Result<Height, StoreError> {
+        Ok(Height(self.applied))
+    }
+
+    fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.tables.get(&(column, key.to_vec())).cloned())
+    }
+
+    fn scan(&self, column: Column, prefix: &[u8]) -> Result<Pairs, StoreError> {
+        let from = (column, prefix.to_vec());
+        let pairs = self
+            .tables
+            .range(from..)
+            .take_while(|((at, key), _)| *at == column && key.starts_with(prefix));
+        Ok(pairs.map(|((_, key), value)| (key.clone(), value.clone())).collect())
+    }
+}
+
+/// sled on disk.
+#[derive(Debug)]
+pub struct SledStore {
+    path: PathBuf,
+    db: sled::Db,
+    trees: Vec<sled::Tree>,
+}
+
+impl SledStore {
+    /// Opens or creates the store in a folder.
+    ///
+    /// # Errors
+    /// [`StoreError`], also where sled panics over a damaged file: remove the folder and rebuild.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let owned = path.to_owned();
+        let opened = std::panic::catch_unwind(move || {
+            let config = sled::Config::new().path(&owned).flush_every_ms(None);
+            let config = config.cache_capacity(64 << 20);
+            let db = config.open()?;
+            let trees = COLUMNS.iter().map(|(_, name)| db.open_tree(name));
+            let trees = trees.collect::<Result<Vec<_>, sled::Error>>()?;
+            crate::log::sync_dir(&owned).map_err(sled::Error::Io)?;
+            Ok::<_, sled::Error>((db, trees))
+        });
+        let fault = |reason: String| StoreError { path: path.to_owned(), reason };
+        match opened {
+            Ok(Ok((db, trees))) => Ok(Self { path: path.to_owned(), db, trees }),
+            Ok(Err(error)) => Err(fault(error.to_string())),
+            Err(_) => Err(fault("sled panicked over a damaged file".to_owned())),
+        }
+    }
+
+    fn tree(&self, column: Column) -> &sled::Tree {
+        let at = COLUMNS.iter().position(|(other, _)| *other == column);
+        &self.trees[at.expect("every column has a tree")]
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+    fn fault(&self, reason: impl std::fmt::Display) -> StoreError {
+        StoreError { path: self.path.clone(), reason: reason.to_string() }
+    }
+}
+
+impl Store for SledStore {
+    fn commit(&mut self, batch: &Batch, applied: Height) -> Result<(), StoreError> {
+        use sled::Transactional as _;
+        let mut all: Vec<&sled::Tree> = self.trees.iter().collect();
+        all.push(&self.db);
+        let done = all.as_slice().transaction(|trees| {
+            for (column, key, value) in &batch.changes {
+                let at = COLUMNS.iter().position(|(other, _)| other == column);
+                let tree = &trees[at.expect("every column has a tree")];
+                match value {
+                    Some(value) => tree.insert(key.as_slice(), value.as_slice())?,
+                    None => tree.remove(key.as_slice())?,
+                };
+            }
+            trees[COLUMNS.len()].insert(b"applied", &applied.0.to_be_bytes())?;
+            Ok::<(), sled::transaction::ConflictableTransactionError<()>>(())
+        });
+        done.map_err(|error| self.fault(format!("{error:?}")))?;
+        self.db.flush().map_err(|error| self.fault(error))?;
+        // sled 0.34's flush issues sync_file_range on Linux, which does not survive a power cut.
+        let file = std::fs::File::open(self.path.join("db")).map_err(|error| self.fault(error))?;
+        file.sync_data().map_err(|error| self.fault(error))
+    }
+
+    fn applied(&self) -> Result<Height, StoreError> {
+        let value = self.db.get(b"applied").map_err(|error| self.fault(error))?;
+        let bytes = value.and_then(|value| <[u8; 8]>::try_from(value.as_ref()).ok());
+        Ok(Height(bytes.map_or(0, u64::from_be_bytes)))
+    }
+
+    fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let value = self.tree(column).get(key).map_err(|error| self.fault(error))?;
+        Ok(value.map(|value| value.to_vec()))
+    }
+
+    fn scan(&self, column: Column, prefix: &[u8]) -> Result<Pairs, StoreError> {
+        self.tree(column)
+            .scan_prefix(prefix)
+            .map(|pair| pair.map(|(key, value)| (key.to_vec(), value.to_vec())))
+            .collect::<Result<_, _>>()
+            .map_err(|error| self.fault(error))
+    }
+}

@@ -1,0 +1,243 @@
+//! The one function that applies a block.
+
+use gongsuan_market::{Command, Moment, Outcome};
+use gongsuan_types::order::Party;
+use gongsuan_types::{Amount, Hash, Height, PublicKey, Refusal, Term, TimeMs, merkle};
+
+use crate::header::{Body, Event, Header, TxReceipt, TxStatus, receipt_root};
+use crate::identity::{ATTESTATION_MS_MAX, Attestation, Role};
+use crate::state::State;
+use crate::tx::{Op, Transaction};
+
+/// A block as consensus ordered it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OrderedBlock<'a> {
+    /// Its position.
+    pub height: Height,
+    /// The term in which it was proposed.
+    pub term: Term,
+    /// Block time, later than the block before.
+    pub time: TimeMs,
+    /// Who proposed it.
+    pub proposer: PublicKey,
+    /// Its hash in the log.
+    pub block: Hash,
+    /// The payload.
+    pub body: &'a [u8],
+}
+
+/// What a block did.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Applied {
+    /// The header.
+    pub header: Header,
+    /// One for each transaction.
+    pub receipts: Vec<TxReceipt>,
+    /// What happened before and after the transactions: deadlines, draws, matches.
+    pub events: Vec<Event>,
+}
+
+/// Applies a block. The payload's signatures have been checked (see [`crate::check_body`]); this checks everything that depends on the
+/// state. A payload that does not decode counts as empty: consensus has ordered it, and every replica must go on alike.
+///
+/// # Panics
+/// If heights or times do not follow, or money is not conserved: defects, after which nothing must be signed.
+pub fn apply_block(state: &mut State, block: &OrderedBlock<'_>) -> Applied {
+    assert_eq!(block.height, state.height.next(), "blocks are applied one after another");
+    assert!(block.time > state.time, "block time rises");
+    state.height = block.height;
+    state.time = block.time;
+    let body = Body::decode(block.body).unwrap_or_default();
+    let moment = Moment { height: block.height, time: block.time, block: block.block };
+    let auditors = state.auditors();
+    let mut events = Vec::new();
+    let outcome = state.market.begin_block(moment, &auditors);
+    carry_out(state, outcome, &mut events);
+    let receipts: Vec<TxReceipt> = body.txs.iter().map(|tx| apply_tx(state, &tx.body)).collect();
+    let outcome = state.market.end_block();
+    carry_out(state, outcome, &mut events);
+    state.rehash();
+    let ids: Vec<Hash> = receipts.iter().map(|receipt| merkle::leaf(&receipt.id.0)).collect();
+    let header = Header {
+        version: 1,
+        chain_id: state.chain_id,
+        height: block.height,
+        term: block.term,
+        parent: state.head,
+        time: block.time,
+        proposer: block.proposer,
+        block: block.block,
+        tx_root: merkle::root(&ids),
+        receipt_root: receipt_root(&receipts, &events),
+        state_root: state.root(),
+        history_root: state.history.root(),
+        validators_hash: state.validators_hash,
+        params_hash: state.params_hash,
+        tx_count: u32::try_from(receipts.len()).expect("bounded by the body"),
+        body_bytes: u32::try_from(block.body.len()).expect("bounded by consensus"),
+    };
+    state.head = header.hash();
+    state.history.push(state.head);
+    if cfg!(debug_assertions) {
+        crate::invariants::check(state).expect("money is conserved");
+    }
+    Applied { header, receipts, events }
+}
+
+/// Outside a transaction nothing may fail: the money was set aside before.
+fn carry_out(state: &mut State, outcome: Outcome, events: &mut Vec<Event>) {
+    for settlement in &outcome.settlements {
+        state.accounts.settle(settlement).expect("a block's settlements are covered by holds");
+    }
+    events.extend(outcome.settlements.into_iter().map(Event::Money));
+    events.extend(outcome.events.into_iter().map(Event::Market));
+}
+
+/// The least fee for so many operations.
+#[must_use]
+pub fn fee_min(params: &crate::genesis::Params, ops: usize) -> Amount {
+    let per_op = params.fee_per_op.micro().saturating_mul(ops as u128);
+    Amount::new(params.fee_base.micro().saturating_add(per_op))
+}
+
+/// Whether a transaction could begin now: nonce, expiry, fee.
+pub(crate) fn admissible(state: &State, tx: &Transaction) -> Result<(), Refusal> {
+    tx.validate(state.chain_id)?;
+    let account = state.accounts.account(&tx.sender);
+    if tx.nonce != account.nonce {
+        let message = "the nonce is not the sender's next";
+        return Err(Refusal::new("bad-nonce", "nonce", account.nonce, tx.nonce, message));
+    }
+    if tx.expires_at <= state.time {
+        let (limit, message) = (format!("after {}", state.time), "the transaction has expired");
+        return Err(Refusal::new("expired", "expires_at", limit, tx.expires_at, message));
+    }
+    let least = fee_min(&state.params, tx.ops.len());
+    if tx.fee < least {
+        let message = "the fee is too low";
+        return Err(Refusal::new(
+            "fee-too-low",
+            "fee",
+            format!("at least {least}"),
+            tx.fee,
+            message,
+        ));
+    }
+    if account.balance < tx.fee {
+        let (limit, message) = (format!("at most {}", account.balance), "the fee cannot be paid");
+        return Err(Refusal::new("insufficient-funds", "fee", limit, tx.fee, message));
+    }
+    Ok(())
+}
+
+fn apply_tx(state: &mut State, tx: &Transaction) -> TxReceipt {
+    let id = tx.id();
+    if let Err(refusal) = admissible(state, tx) {
+        let status = TxStatus::Skipped { refusal };
+        return TxReceipt { id, status, fee: Amount::ZERO, events: Vec::new() };
+    }
+    state.accounts.debit(tx.sender, tx.fee).expect("checked just now");
+    state.accounts.credit(gongsuan_types::Address::TREASURY, tx.fee);
+    let mut account = state.accounts.account(&tx.sender);
+    account.nonce += 1;
+    state.accounts.put_account(tx.sender, account);
+    state.accounts.begin();
+    state.market.begin_tx();
+    let mut events = Vec::new();
+    let failed = (0u16..).zip(&tx.ops).find_map(|(index, op)| {
+        apply_op(state, tx, op, &mut events).err().map(|refusal| (index, refusal))
+    });
+    let status = match failed {
+        None => {
+            state.accounts.commit();
+            state.market.commit_tx();
+            TxStatus::Applied
+        }
+        Some((op, refusal)) => {
+            state.accounts.abort();
+            state.market.abort_tx();
+            events.clear();
+            TxStatus::Failed { op, refusal: refusal.within(&format!("ops[{op}]")) }
+        }
+    };
+    TxReceipt { id, status, fee: tx.fee, events }
+}
+
+fn apply_op(
+    state: &mut State,
+    tx: &Transaction,
+    op: &Op,
+    events: &mut Vec<Event>,
+) -> Result<(), Refusal> {
+    let sender = tx.sender;
+    match op {
+        Op::Transfer { to, amount } => {
+            if amount.is_zero() {
+                let message = "nothing is transferred";
+                return Err(Refusal::new("out-of-range", "amount", "above 0", 0, message));
+            }
+            state.accounts.debit(sender, *amount)?;
+            state.accounts.credit(*to, *amount);
+            events.push(Event::Transferred { from: sender, to: *to, amount: *amount });
+        }
+        Op::Grant { subject, role, expires_at } => {
+            must_issue(state, tx, *role)?;
+            let latest = TimeMs(state.time.0.saturating_add(ATTESTATION_MS_MAX));
+            if *expires_at <= state.time || *expires_at > latest {
+                let limit = format!("after {}, at most {latest}", state.time);
+                let message = "an attestation lasts at most a year";
+                return Err(Refusal::new("out-of-range", "expires_at", limit, expires_at, message));
+            }
+            let attestation = Attestation { issuer: sender, expires_at: *expires_at };
+            state.accounts.put_attestation((*subject, *role), Some(attestation));
+            let (subject, role, expires_at) = (*subject, *role, *expires_at);
+            events.push(Event::Granted { subject, role, expires_at });
+        }
+        Op::Revoke { subject, role } => {
+            must_issue(state, tx, *role)?;
+            if state.accounts.attestation(*subject, *role).is_none() {
+                let message = format!("{} is not attested as {role}", subject.short());
+                return Err(Refusal::new(
+                    "not-found",
+                    "subject",
+                    "an attested account",
+                    subject,
+                    message,
+                ));
+            }
+            state.accounts.put_attestation((*subject, *role), None);
+            events.push(Event::Revoked { subject: *subject, role: *role });
+        }
+        Op::Market(command) => {
+            match command {
+                Command::PlaceAsk(_) => state.admits(sender, Role::Provider)?,
+                Command::PlaceBid(_) => state.admits(sender, Role::Renter)?,
+                Command::Cancel(_)
+                | Command::Amend { .. }
+                | Command::Acknowledge(_)
+                | Command::Progress { .. }
+                | Command::Commit { .. }
+                | Command::Reveal { .. }
+                | Command::Audit { .. } => {}
+            }
+            let party = Party { address: sender, attested: state.attested(sender) };
+            let outcome = state.market.submit(party, command.clone())?;
+            for settlement in &outcome.settlements {
+                state.accounts.settle(settlement)?;
+            }
+            events.extend(outcome.settlements.into_iter().map(Event::Money));
+            events.extend(outcome.events.into_iter().map(Event::Market));
+        }
+    }
+    Ok(())
+}
+
+/// Issuers grant roles; only those of the genesis grant the role of issuer.
+fn must_issue(state: &State, tx: &Transaction, role: Role) -> Result<(), Refusal> {
+    let first = state.issuers.contains(&tx.sender);
+    if first || (role != Role::Issuer && state.has_role(tx.sender, Role::Issuer)) {
+        return Ok(());
+    }
+    let message = format!("{} may not grant or revoke {role}", tx.sender.short());
+    Err(Refusal::new("not-an-issuer", "sender", "an issuer", tx.sender, message))
+}

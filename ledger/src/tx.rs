@@ -1,0 +1,125 @@
+//! Transactions.
+
+use gongsuan_market::Command;
+use gongsuan_types::signed::Signable;
+use gongsuan_types::{Address, Amount, Hash, PublicKey, Refusal, Signed, TimeMs, codec};
+use serde::{Deserialize, Serialize};
+
+use crate::identity::Role;
+
+/// The only version.
+pub const TX_VERSION: u16 = 1;
+/// Operations in one transaction, at most.
+pub const OPS_MAX: usize = 64;
+/// Bytes of one signed transaction, at most.
+pub const TX_BYTES_MAX: usize = 64 << 10;
+
+/// One thing that a transaction does. Variants are appended, never reordered.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Op {
+    /// Pays somebody.
+    Transfer {
+        /// Whom.
+        to: Address,
+        /// How much.
+        amount: Amount,
+    },
+    /// An issuer attests a role.
+    Grant {
+        /// Of whom.
+        subject: Address,
+        /// Which.
+        role: Role,
+        /// Until then; at most a year ahead.
+        expires_at: TimeMs,
+    },
+    /// An issuer takes a role back, for new orders at once.
+    Revoke {
+        /// Of whom.
+        subject: Address,
+        /// Which.
+        role: Role,
+    },
+    /// Something for the market.
+    Market(Command),
+}
+
+/// What an account wants done. All operations happen, or none.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Transaction {
+    /// [`TX_VERSION`].
+    pub version: u16,
+    /// The chain it is for.
+    pub chain_id: Hash,
+    /// Whose it is and who signs.
+    pub sender: Address,
+    /// How many transactions of the sender came before.
+    pub nonce: u64,
+    /// To the treasury, whether or not the operations succeed.
+    pub fee: Amount,
+    /// Void from this block time on.
+    pub expires_at: TimeMs,
+    /// 1 to [`OPS_MAX`] operations.
+    pub ops: Vec<Op>,
+}
+
+/// A transaction with its signature.
+pub type SignedTransaction = Signed<Transaction>;
+
+impl Transaction {
+    /// The transaction's id: it does not depend on the signature.
+    #[must_use]
+    pub fn id(&self) -> Hash {
+        Hash::of("gongsuan/tx/v1", &codec::encode(self))
+    }
+
+    /// What can be checked without state: version, chain, number of operations.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that names the first field at fault.
+    pub fn validate(&self, chain_id: Hash) -> Result<(), Refusal> {
+        let no = |code, field, limit: String, got: String, message: &str| {
+            Err(Refusal::new(code, field, limit, got, message))
+        };
+        if self.version != TX_VERSION {
+            let (limit, got) = (TX_VERSION.to_string(), self.version.to_string());
+            return no("unknown-version", "version", limit, got, "the version is not known");
+        }
+        if self.chain_id != chain_id {
+            let (limit, got) = (chain_id.to_string(), self.chain_id.to_string());
+            return no(
+                "wrong-chain",
+                "chain_id",
+                limit,
+                got,
+                "the transaction is for another chain",
+            );
+        }
+        if self.ops.is_empty() || self.ops.len() > OPS_MAX {
+            let (limit, got) = (format!("1..={OPS_MAX}"), self.ops.len().to_string());
+            return no("out-of-range", "ops", limit, got, "too few or too many operations");
+        }
+        Ok(())
+    }
+}
+
+impl Signable for Transaction {
+    fn signer(&self) -> PublicKey {
+        self.sender.public_key()
+    }
+    fn digest(&self) -> Hash {
+        self.id()
+    }
+}
+
+/// Reads a signed transaction from its canonical bytes.
+///
+/// # Errors
+/// A [`Refusal`]: too long, malformed, trailing bytes, not canonical.
+pub fn decode(bytes: &[u8]) -> Result<SignedTransaction, Refusal> {
+    codec::decode("transaction", TX_BYTES_MAX, bytes).map_err(|error| {
+        let limit = format!("canonical bytes, at most {TX_BYTES_MAX}");
+        Refusal::new("malformed", "tx", limit, format!("{} bytes", bytes.len()), error.to_string())
+    })
+}

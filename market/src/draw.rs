@@ -1,0 +1,44 @@
+//! Drawing segments and auditors after the commitment.
+
+use gongsuan_types::{Address, Hash, Hasher};
+
+use crate::{Deal, Sample};
+
+/// What nobody could know before the commitment: the renter's secret (or nothing), the committed root, the next block.
+pub(crate) fn seed(secret: Option<Hash>, root: Hash, beacon: Hash) -> Hash {
+    let mut hasher = Hasher::new("gongsuan/draw/v1");
+    hasher.update(&secret.unwrap_or(Hash::ZERO).0).update(&root.0).update(&beacon.0);
+    hasher.finish()
+}
+
+/// Distinct segments, in the order drawn, each with an auditor who is no party to the deal.
+pub(crate) fn samples(seed: Hash, deal: &Deal, auditors: &[Address]) -> Vec<Sample> {
+    let eligible: Vec<Address> = auditors
+        .iter()
+        .copied()
+        .filter(|auditor| *auditor != deal.provider && *auditor != deal.renter)
+        .collect();
+    let count = u64::from(deal.terms.count);
+    let wanted = u64::from(deal.terms.samples).min(count);
+    // A partial Fisher–Yates shuffle over the positions, with only the swapped ones stored.
+    let mut swapped = std::collections::BTreeMap::new();
+    (0..wanted)
+        .map(|index| {
+            let pick = index + draw(seed, "segment", index) % (count - index);
+            let here = swapped.get(&index).copied().unwrap_or(index);
+            let chosen = swapped.insert(pick, here).unwrap_or(pick);
+            let auditor = (!eligible.is_empty()).then(|| {
+                let at = draw(seed, "auditor", index) % eligible.len() as u64;
+                eligible[usize::try_from(at).expect("an index of a list")]
+            });
+            let offset = u32::try_from(chosen).expect("below the count, which is 32 bits");
+            Sample { segment: deal.terms.first + offset, auditor, passed: auditor.is_none() }
+        })
+        .collect()
+}
+
+fn draw(seed: Hash, what: &str, index: u64) -> u64 {
+    let mut hasher = Hasher::new("gongsuan/draw/number/v1");
+    hasher.update(&seed.0).part(what.as_bytes()).update(&index.to_le_bytes());
+    hasher.finish().to_u64()
+}

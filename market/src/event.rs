@@ -1,0 +1,162 @@
+//! What happened, for whoever watches.
+
+use gongsuan_types::order::{Class, Side};
+use gongsuan_types::receipt::Commitment;
+use gongsuan_types::{Address, Amount, DealId, OrderId, Price, Units};
+use serde::{Deserialize, Serialize};
+
+use crate::{Failure, Sample, Settlement};
+
+/// One thing that happened.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// An order was accepted.
+    Placed {
+        /// The order.
+        order: OrderId,
+        /// Whose.
+        owner: Address,
+        /// Which side.
+        side: Side,
+        /// What is traded.
+        class: Class,
+        /// Asked, or at most paid.
+        price: Price,
+        /// How much.
+        units: Units,
+    },
+    /// An order was changed.
+    Amended {
+        /// The order.
+        order: OrderId,
+        /// Units open now.
+        open: Units,
+        /// The price now.
+        price: Price,
+    },
+    /// An order was withdrawn.
+    Cancelled {
+        /// The order.
+        order: OrderId,
+        /// Units that were open.
+        open: Units,
+    },
+    /// An order's time is over.
+    Expired {
+        /// The order.
+        order: OrderId,
+        /// Units that were open.
+        open: Units,
+    },
+    /// A bid looked at as many asks as it may in one block and goes on in the next.
+    Deferred {
+        /// The bid.
+        order: OrderId,
+    },
+    /// A fill opened a deal.
+    Filled {
+        /// The deal.
+        deal: DealId,
+        /// The ask.
+        ask: OrderId,
+        /// The bid.
+        bid: OrderId,
+        /// Who works.
+        provider: Address,
+        /// Who pays.
+        renter: Address,
+        /// Per unit.
+        price: Price,
+        /// How much.
+        units: Units,
+        /// The first segment.
+        first: u32,
+        /// How many segments.
+        count: u32,
+    },
+    /// The provider has started.
+    Acknowledged {
+        /// The deal.
+        deal: DealId,
+    },
+    /// The provider says how far it is.
+    Progress {
+        /// The deal.
+        deal: DealId,
+        /// Segments done.
+        done: u32,
+        /// Of these.
+        count: u32,
+    },
+    /// The provider committed its results.
+    Committed {
+        /// The deal.
+        deal: DealId,
+        /// The results.
+        commitment: Commitment,
+    },
+    /// The renter revealed its secret.
+    Revealed {
+        /// The deal.
+        deal: DealId,
+    },
+    /// Segments were drawn for re-execution.
+    Drawn {
+        /// The deal.
+        deal: DealId,
+        /// What and by whom.
+        samples: Vec<Sample>,
+    },
+    /// An auditor found a sample equal.
+    Audited {
+        /// The deal.
+        deal: DealId,
+        /// The segment.
+        segment: u32,
+        /// The auditor.
+        auditor: Address,
+        /// What it earned.
+        paid: Amount,
+    },
+    /// An auditor got another result.
+    Disputed {
+        /// The deal.
+        deal: DealId,
+        /// The segment.
+        segment: u32,
+        /// The auditor.
+        auditor: Address,
+    },
+    /// The deal is paid.
+    Settled {
+        /// The deal.
+        deal: DealId,
+        /// To the provider.
+        paid: Amount,
+        /// To the treasury.
+        fee: Amount,
+        /// To auditors.
+        audited: Amount,
+        /// Back to the renter.
+        refund: Amount,
+    },
+    /// The deal failed.
+    Failed {
+        /// The deal.
+        deal: DealId,
+        /// Why.
+        why: Failure,
+        /// What the provider lost to the renter.
+        fine: Amount,
+    },
+}
+
+/// What a command or a block did.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Outcome {
+    /// How money follows, in order.
+    pub settlements: Vec<Settlement>,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+}

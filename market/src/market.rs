@@ -1,0 +1,448 @@
+//! The façade.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gongsuan_types::order::{Ask, Bid, Party, Side, Work};
+use gongsuan_types::{Address, Amount, DealId, Hash, Height, OrderId, Price, TimeMs, Units, codec};
+use serde::{Deserialize, Serialize};
+
+use crate::order::Terms;
+use crate::table::{Stored, Table};
+use crate::{
+    Command, Deal, Event, HoldId, MarketError, Order, OrderState, Outcome, RecordId, Rules,
+    Settlement,
+};
+
+/// Where the chain is: the block that is being applied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Moment {
+    /// Its height.
+    pub height: Height,
+    /// Its time.
+    pub time: TimeMs,
+    /// Its hash, which nobody knew when the block before was made.
+    pub block: Hash,
+}
+
+/// Orders, books and deals. See the crate's documentation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Market {
+    pub(crate) rules: Rules,
+    pub(crate) table: Table,
+    pub(crate) now: Moment,
+    /// Bids stopped by the work bound; the next block goes on with them.
+    pub(crate) deferred: bool,
+}
+
+impl Market {
+    /// An empty market.
+    #[must_use]
+    pub fn new(rules: Rules) -> Self {
+        let now = Moment { height: Height(0), time: TimeMs(0), block: Hash::ZERO };
+        Self { rules, table: Table::default(), now, deferred: false }
+    }
+
+    /// The rules.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Begins a block: fires every deadline that is due, fixes the beacons of the results committed in the block before,
+    /// and draws samples where everything for it is there. `auditors` are the accounts attested as such, in rising order.
+    ///
+    /// # Panics
+    /// If the height does not rise.
+    pub fn begin_block(&mut self, moment: Moment, auditors: &[Address]) -> Outcome {
+        assert!(moment.height > self.now.height, "blocks rise");
+        self.now = moment;
+        let mut outcome = Outcome::default();
+        self.sweep(auditors, &mut outcome);
+        outcome
+    }
+
+    /// Begins a transaction: what [`Market::submit`] does until [`Market::abort_tx`] can be undone.
+    pub fn begin_tx(&mut self) {
+        self.table.begin();
+    }
+
+    /// Ends a transaction and keeps what it did.
+    pub fn commit_tx(&mut self) {
+        self.table.commit();
+    }
+
+    /// Ends a transaction and undoes what it did.
+    pub fn abort_tx(&mut self) {
+        self.table.abort();
+    }
+
+    /// Takes one command.
+    ///
+    /// # Errors
+    /// [`MarketError`], by what was wrong. The market is unchanged.
+    pub fn submit(&mut self, party: Party, command: Command) -> Result<Outcome, MarketError> {
+        let mut outcome = Outcome::default();
+        match command {
+            Command::PlaceAsk(ask) => self.place_ask(party, ask, &mut outcome)?,
+            Command::PlaceBid(bid) => self.place_bid(party, *bid, &mut outcome)?,
+            Command::Cancel(id) => self.cancel(party, id)?,
+            Command::Amend { order, units, price } => {
+                self.amend(party, order, (units, price), &mut outcome)?;
+            }
+            Command::Acknowledge(deal) => self.acknowledge(party.address, deal, &mut outcome)?,
+            Command::Progress { deal, done } => {
+                self.progress(party.address, deal, done, &mut outcome)?;
+            }
+            Command::Commit { deal, commitment, receipts } => {
+                self.commit_results(party.address, deal, (commitment, receipts), &mut outcome)?;
+            }
+            Command::Reveal { deal, secret } => {
+                self.reveal(party.address, deal, secret, &mut outcome)?;
+            }
+            Command::Audit { deal, sample, committed, proof, found } => {
+                let report = crate::life::Report { sample, committed, proof, found };
+                self.audit(party.address, deal, &report, &mut outcome)?;
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Ends the block: withdraws, inserts and matches. See the crate's documentation.
+    pub fn end_block(&mut self) -> Outcome {
+        let mut outcome = Outcome::default();
+        self.withdraw(&mut outcome);
+        self.insert(&mut outcome);
+        self.match_all(&mut outcome);
+        outcome
+    }
+
+    fn place_ask(
+        &mut self,
+        party: Party,
+        mut ask: Ask,
+        outcome: &mut Outcome,
+    ) -> Result<(), MarketError> {
+        ask.validate(self.now.time)?;
+        ask.machine.capabilities = ask.machine.capabilities.union(party.attested);
+        let deposit = ask
+            .price
+            .cost(ask.units)
+            .basis_points(self.rules.ask_deposit_basis_points)
+            .ok_or(MarketError::Overflow)?;
+        let units = ask.units;
+        self.place(party.address, Terms::Ask(ask), (units, deposit), outcome)
+    }
+
+    fn place_bid(
+        &mut self,
+        party: Party,
+        bid: Bid,
+        outcome: &mut Outcome,
+    ) -> Result<(), MarketError> {
+        bid.validate(self.now.time)?;
+        let Work::Job(job) = &bid.work;
+        let limit = self.rules.ask_deposit_basis_points;
+        if job.deposit_basis_points > limit {
+            return Err(MarketError::Mismatch {
+                field: "work.deposit_basis_points",
+                limit: format!("at most {limit}, what asks hold"),
+                got: job.deposit_basis_points.to_string(),
+            });
+        }
+        let audits = self
+            .audit_budget(&bid, bid.price_max)
+            .and_then(|one| one.micro().checked_mul(u128::from(bid.deals_max)))
+            .map(Amount::new);
+        let held = audits
+            .and_then(|audits| audits.checked_add(bid.price_max.cost(bid.units)))
+            .ok_or(MarketError::Overflow)?;
+        let units = bid.units;
+        self.place(party.address, Terms::Bid(Box::new(bid)), (units, held), outcome)
+    }
+
+    /// What the audits of one deal may cost at a price.
+    pub(crate) fn audit_budget(&self, bid: &Bid, price: Price) -> Option<Amount> {
+        let Work::Job(job) = &bid.work;
+        let segment = price.cost(bid.lot).basis_points(self.rules.audit_price_basis_points)?;
+        segment.micro().checked_mul(u128::from(job.samples)).map(Amount::new)
+    }
+
+    fn place(
+        &mut self,
+        owner: Address,
+        terms: Terms,
+        size: (Units, Amount),
+        outcome: &mut Outcome,
+    ) -> Result<(), MarketError> {
+        let (open, limit) = (
+            self.table.open_count.get(&owner).copied().unwrap_or(0),
+            self.rules.orders_per_account_max,
+        );
+        if open >= limit {
+            return Err(MarketError::TooManyOrders { open, limit });
+        }
+        self.table.next_order += 1;
+        let order = Order {
+            id: OrderId(self.table.next_order),
+            owner,
+            terms,
+            state: OrderState::New,
+            open: size.0,
+            arrived: self.now.height,
+            sequence: 0,
+            reputation: 0,
+            segments_done: 0,
+            deals: 0,
+            held: size.1,
+        };
+        let hold = HoldId::Order(order.id);
+        if !size.1.is_zero() {
+            outcome.settlements.push(Settlement::Hold { hold, owner, amount: size.1 });
+        }
+        outcome.events.push(Event::Placed {
+            order: order.id,
+            owner,
+            side: order.side(),
+            class: order.class(),
+            price: order.price(),
+            units: size.0,
+        });
+        self.table.put_order(order);
+        Ok(())
+    }
+
+    fn owned(&self, party: Party, id: OrderId) -> Result<Order, MarketError> {
+        let order = self.table.orders.get(&id).ok_or(MarketError::NoOrder(id))?;
+        if order.owner != party.address {
+            return Err(MarketError::NotYours { role: "owner of the order" });
+        }
+        if !order.is_live() {
+            return Err(MarketError::Closed(id));
+        }
+        Ok(order.clone())
+    }
+
+    /// Marks an order; [`Market::end_block`] withdraws it and returns its money.
+    fn cancel(&mut self, party: Party, id: OrderId) -> Result<(), MarketError> {
+        let mut order = self.owned(party, id)?;
+        order.state = OrderState::Cancelled;
+        self.table.put_order(order);
+        Ok(())
+    }
+
+    /// Bids are amended in price and expiry only by cancelling: their units are the job's segments.
+    fn amend(
+        &mut self,
+        party: Party,
+        id: OrderId,
+        change: (Units, Price),
+        outcome: &mut Outcome,
+    ) -> Result<(), MarketError> {
+        let (units, price) = change;
+        let mut order = self.owned(party, id)?;
+        let Terms::Ask(ask) = &mut order.terms else {
+            return Err(MarketError::Mismatch {
+                field: "order",
+                limit: "an ask (a bid's units are its job's segments: cancel it and place another)"
+                    .into(),
+                got: "a bid".into(),
+            });
+        };
+        if units < ask.fill_min || price.0 == 0 || units > gongsuan_types::order::UNITS_MAX {
+            return Err(MarketError::Mismatch {
+                field: "units, price",
+                limit: format!("units of at least fill_min {}, a price above 0", ask.fill_min),
+                got: format!("{units}, {price}"),
+            });
+        }
+        let keeps_priority = price == ask.price && units <= order.open;
+        ask.price = price;
+        order.open = units;
+        let wanted = price
+            .cost(units)
+            .basis_points(self.rules.ask_deposit_basis_points)
+            .ok_or(MarketError::Overflow)?;
+        let (hold, owner) = (HoldId::Order(id), order.owner);
+        if let Some(amount) = wanted.checked_sub(order.held).filter(|more| !more.is_zero()) {
+            outcome.settlements.push(Settlement::Hold { hold, owner, amount });
+        } else if let Some(amount) = order.held.checked_sub(wanted).filter(|less| !less.is_zero()) {
+            outcome.settlements.push(Settlement::Void { hold, amount });
+        }
+        order.held = wanted;
+        if !keeps_priority {
+            order.state = OrderState::New;
+        }
+        outcome.events.push(Event::Amended { order: id, open: units, price });
+        self.table.put_order(order);
+        Ok(())
+    }
+
+    /// The records that changed since the last call: leaves of the state to hash anew.
+    pub fn take_dirty(&mut self) -> BTreeSet<RecordId> {
+        std::mem::take(&mut self.table.dirty)
+    }
+
+    /// Every record there is.
+    #[must_use]
+    pub fn all_records(&self) -> Vec<RecordId> {
+        let orders = self.table.orders.keys().copied().map(RecordId::Order);
+        let deals = self.table.deals.keys().copied().map(RecordId::Deal);
+        let providers = self.table.providers.keys().copied().map(RecordId::Provider);
+        orders.chain(deals).chain(providers).collect()
+    }
+
+    /// A record's canonical bytes.
+    #[must_use]
+    pub fn record(&self, id: &RecordId) -> Option<Vec<u8>> {
+        match id {
+            RecordId::Order(id) => self.table.orders.get(id).map(codec::encode),
+            RecordId::Deal(id) => self.table.deals.get(id).map(codec::encode),
+            RecordId::Provider(address) => self.table.providers.get(address).map(codec::encode),
+        }
+    }
+
+    /// An order.
+    #[must_use]
+    pub fn order(&self, id: OrderId) -> Option<&Order> {
+        self.table.orders.get(&id)
+    }
+
+    /// A deal.
+    #[must_use]
+    pub fn deal(&self, id: DealId) -> Option<&Deal> {
+        self.table.deals.get(&id)
+    }
+
+    /// All orders, oldest first.
+    pub fn orders(&self) -> impl Iterator<Item = &Order> {
+        self.table.orders.values()
+    }
+
+    /// All deals, oldest first.
+    pub fn deals(&self) -> impl Iterator<Item = &Deal> {
+        self.table.deals.values()
+    }
+
+    /// A provider's reputation now, 0 to 1,000; 500 for a newcomer.
+    #[must_use]
+    pub fn reputation(&self, provider: &Address) -> u16 {
+        self.table.reputation(provider)
+    }
+
+    /// The next deadline. A block at or after it changes something.
+    #[must_use]
+    pub fn next_due(&self) -> Option<TimeMs> {
+        let order = self.table.order_due.first().map(|(at, _)| *at);
+        let deal = self.table.deal_due.first().map(|(at, _)| *at);
+        order.into_iter().chain(deal).min()
+    }
+
+    /// Whether the next block, even an empty one, changes something: a draw waits for its beacon, or a bid was deferred.
+    #[must_use]
+    pub fn wants_block(&self) -> bool {
+        self.deferred
+            || self
+                .table
+                .deals
+                .values()
+                .any(|deal| matches!(deal.state, crate::DealState::Committed { beacon: None, .. }))
+    }
+
+    /// What must be in every hold. The ledger compares it with what is.
+    #[must_use]
+    pub fn expected_holds(&self) -> BTreeMap<HoldId, Amount> {
+        let orders = self.table.orders.values().map(|order| (HoldId::Order(order.id), order.held));
+        let deals = self.table.deals.values().flat_map(|deal| {
+            [(HoldId::Escrow(deal.id), deal.escrow), (HoldId::Deposit(deal.id), deal.deposit)]
+        });
+        orders.chain(deals).filter(|(_, amount)| !amount.is_zero()).collect()
+    }
+
+    /// Takes cancelled and expired orders out and gives their money back.
+    fn withdraw(&mut self, outcome: &mut Outcome) {
+        let now = self.now.time;
+        while let Some((_, id)) = self.table.order_due.first().copied().filter(|(at, _)| *at <= now)
+        {
+            let mut order = self.table.orders.get(&id).expect("indexed").clone();
+            order.state = OrderState::Expired;
+            outcome.events.push(Event::Expired { order: id, open: order.open });
+            self.close(order, outcome);
+        }
+        let cancelled: Vec<Order> = self
+            .table
+            .dirty
+            .iter()
+            .filter_map(|id| match id {
+                RecordId::Order(id) => self.table.orders.get(id),
+                RecordId::Deal(_) | RecordId::Provider(_) => None,
+            })
+            .filter(|order| order.state == OrderState::Cancelled && !order.held.is_zero())
+            .cloned()
+            .collect();
+        for order in cancelled {
+            outcome.events.push(Event::Cancelled { order: order.id, open: order.open });
+            self.close(order, outcome);
+        }
+    }
+
+    /// Stores an order that no longer trades, with its money given back.
+    pub(crate) fn close(&mut self, mut order: Order, outcome: &mut Outcome) {
+        if !order.held.is_zero() {
+            let hold = HoldId::Order(order.id);
+            outcome.settlements.push(Settlement::Void { hold, amount: order.held });
+            order.held = Amount::ZERO;
+        }
+        self.table.put_order(order);
+    }
+
+    /// Puts the block's new orders into the books, in an order that nobody could choose.
+    fn insert(&mut self, _outcome: &mut Outcome) {
+        let mut fresh: Vec<(Hash, OrderId)> =
+            self.table.fresh.iter().map(|id| (self.tie(*id), *id)).collect();
+        fresh.sort_unstable();
+        for (_, id) in fresh {
+            let mut order = self.table.orders.get(&id).expect("indexed").clone();
+            self.table.next_sequence += 1;
+            order.sequence = self.table.next_sequence;
+            if order.side() == Side::Ask {
+                order.reputation = self.table.reputation(&order.owner);
+            }
+            order.state = OrderState::Resting;
+            self.table.put_order(order);
+        }
+    }
+
+    /// Breaks ties inside a block.
+    pub(crate) fn tie(&self, id: OrderId) -> Hash {
+        let mut hasher = gongsuan_types::Hasher::new("gongsuan/market/tie/v1");
+        hasher.update(&self.now.block.0).update(&id.0.to_le_bytes());
+        hasher.finish()
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Snapshot {
+    rules: Rules,
+    table: Stored,
+    now: Moment,
+    deferred: bool,
+}
+
+impl Serialize for Market {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        Snapshot {
+            rules: self.rules.clone(),
+            table: self.table.store(),
+            now: self.now,
+            deferred: self.deferred,
+        }
+        .serialize(s)
+    }
+}
+
+impl<'de> Deserialize<'de> for Market {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let Snapshot { rules, table, now, deferred } = Snapshot::deserialize(d)?;
+        Ok(Self { rules, table: Table::restore(table), now, deferred })
+    }
+}
