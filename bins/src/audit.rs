@@ -1,7 +1,7 @@
 //! Checks that trust nobody: receipts offline, and the whole chain by executing it again.
 
 use anyhow::Context as _;
-use gongsuan_consensus::{CertifiedHeader, ValidatorSet};
+use gongsuan_consensus::CertifiedHeader;
 use gongsuan_ledger::tree::{StateProof, key_hash, value_hash};
 use gongsuan_ledger::{Genesis, Header, State, StateKey, StoredBlock, replay};
 use gongsuan_market::{Deal, DealState, RecordId};
@@ -70,19 +70,25 @@ pub fn check(bundle: &Bundle, chain_id: Option<Hash>) -> Vec<Check> {
     let expected = chain_id.is_none_or(|expected| expected == id);
     add("genesis", genesis.is_ok() && expected, format!("chain {id}"));
     let header = &bundle.header;
-    let validators: ValidatorSet = crate::node::validator_set(&bundle.genesis);
-    let signed = if validators.keys.is_empty() {
-        Err("no validators".to_owned())
-    } else {
-        bundle.certified.verify(&validators).map_err(|error| error.to_string())
+    let certified = &bundle.certified;
+    let signed = match &genesis {
+        Ok(()) => {
+            let validators = crate::node::validator_set(&bundle.genesis);
+            certified.verify(&validators, &id).map_err(|error| error.to_string())
+        }
+        Err(refusal) => Err(refusal.to_string()),
     };
-    let votes = bundle.certified.certificate.votes.len();
     let detail = match &signed {
-        Ok(()) => format!("{votes} of {} validators committed block {}", validators.count(), bundle.certified.block.height),
+        Ok(_) => format!(
+            "{} of {} validators committed block {}",
+            certified.certificate.signatures.len(),
+            bundle.genesis.validators.len(),
+            certified.block.header.height
+        ),
         Err(error) => error.clone(),
     };
     add("certificate", signed.is_ok(), detail);
-    let app = &bundle.certified.block.app;
+    let app = &certified.block.header.app;
     let named = app.height == header.height && app.hash == header.hash() && header.chain_id == id;
     add("header", named, format!("height {}, hash {}", header.height, header.hash()));
     for proved in &bundle.deals {
@@ -103,7 +109,11 @@ fn check_deal(
     let key = key_hash(&codec::encode(&StateKey::Market(RecordId::Deal(deal.id))));
     let value = value_hash(&codec::encode(deal));
     let there = proved.proof.verify(header.state_root, key, Some(value));
-    add(&format!("deal {}: record", deal.id), there && deal.bid == bid, format!("state root {}", header.state_root));
+    add(
+        &format!("deal {}: record", deal.id),
+        there && deal.bid == bid,
+        format!("state root {}", header.state_root),
+    );
     let name = format!("deal {}: receipts", deal.id);
     let DealState::Settled { commitment, samples, paid, fee, .. } = &deal.state else {
         add(&name, false, "the deal is not settled".into());
@@ -116,7 +126,11 @@ fn check_deal(
     add(&name, sums && in_order, detail);
     let price = deal.terms.price.cost_of_fuel(commitment.fuel);
     let right = paid.checked_add(*fee) == Some(price);
-    add(&format!("deal {}: price", deal.id), right, format!("{} fuel at {} per Gf: {price}", commitment.fuel, deal.terms.price));
+    add(
+        &format!("deal {}: price", deal.id),
+        right,
+        format!("{} fuel at {} per Gf: {price}", commitment.fuel, deal.terms.price),
+    );
     let audited = samples.iter().filter(|sample| sample.auditor.is_some()).count();
     let passed = !samples.is_empty() && samples.iter().all(|sample| sample.passed);
     add(&format!("deal {}: audits", deal.id), passed, format!("{audited} segments executed again"));
@@ -213,8 +227,7 @@ pub fn replay_all(client: &Client) -> anyhow::Result<Replayed> {
     let state = replay(&genesis, &blocks)?;
     let mut roots = Vec::new();
     for (index, status) in statuses.iter().enumerate() {
-        let block: serde_json::Value =
-            client.only(index).get(&format!("/v1/blocks/{height}"))?;
+        let block: serde_json::Value = client.only(index).get(&format!("/v1/blocks/{height}"))?;
         let header: Header = serde_json::from_value(block["header"].clone())?;
         roots.push((status.name.clone(), header.state_root));
     }

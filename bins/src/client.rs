@@ -123,7 +123,13 @@ impl Client {
         });
         found.map_err(|error| {
             let message = error.to_string();
-            ClientError::NotFound(Refusal::new("not-found", "blob", "a node that has it", hash, message))
+            ClientError::NotFound(Refusal::new(
+                "not-found",
+                "blob",
+                "a node that has it",
+                hash,
+                message,
+            ))
         })
     }
 
@@ -133,7 +139,8 @@ impl Client {
     /// [`ClientError`].
     pub fn put_blob(&self, bytes: &[u8]) -> Result<Hash, ClientError> {
         let hash = Hash::of_content(bytes);
-        let mut result = Err(ClientError::Unreachable { tried: String::new(), last: "no node".into() });
+        let mut result =
+            Err(ClientError::Unreachable { tried: String::new(), last: "no node".into() });
         for index in 0..self.nodes.len() {
             let stored = self.only(index).first(|node| {
                 let answer = self.agent.put(format!("{node}/v1/blobs/{hash}")).send(bytes);

@@ -77,10 +77,10 @@ impl Cluster {
         let keys: Vec<SecretKey> = (0..count)
             .map(|n| SecretKey::from_seed(format!("gongsuan/dev/{seed}/validator/{n}").as_bytes()))
             .collect();
-        let validators = keys.iter().enumerate().map(|(n, key)| Validator {
-            name: format!("v{n}"),
-            key: key.public_key(),
-        });
+        let validators = keys
+            .iter()
+            .enumerate()
+            .map(|(n, key)| Validator { name: format!("v{n}"), key: key.public_key() });
         let faucet = faucet_key(seed).address();
         let balance = Amount::from_tokens(1_000_000).expect("fits");
         let genesis = Genesis {
@@ -97,7 +97,12 @@ impl Cluster {
         for n in 0..count {
             let p2p = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port(&mut next)?));
             let api = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port(&mut next)?));
-            members.push(Member { name: format!("v{n}"), home: dir.join(format!("v{n}")), p2p, api });
+            members.push(Member {
+                name: format!("v{n}"),
+                home: dir.join(format!("v{n}")),
+                p2p,
+                api,
+            });
         }
         for (member, key) in members.iter().zip(&keys) {
             std::fs::create_dir_all(&member.home)?;
@@ -126,8 +131,9 @@ impl Cluster {
     /// If there is none.
     pub fn load(dir: &Path) -> anyhow::Result<Self> {
         let path = dir.join("cluster.json");
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("{}: no cluster here; start one with `cluster up`", path.display()))?;
+        let text = std::fs::read_to_string(&path).with_context(|| {
+            format!("{}: no cluster here; start one with `cluster up`", path.display())
+        })?;
         serde_json::from_str(&text).with_context(|| path.display().to_string())
     }
 
@@ -175,7 +181,8 @@ impl Cluster {
             });
             ready.with_context(|| {
                 let log = self.members.get(*index).map(|m| m.home.join("node.log"));
-                let log = log.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+                let log =
+                    log.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
                 let tail: Vec<&str> = log.lines().rev().take(5).collect();
                 format!("v{index} is not ready; its log ends: {tail:?}")
             })?;

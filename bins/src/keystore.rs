@@ -59,7 +59,12 @@ pub enum KeystoreError {
 
 const SCHEMA: &str = "gongsuan/keystore/v1";
 
-fn derive(password: &str, salt: &[u8], memory: u32, passes: u32) -> Result<Zeroizing<[u8; 32]>, KeystoreError> {
+fn derive(
+    password: &str,
+    salt: &[u8],
+    memory: u32,
+    passes: u32,
+) -> Result<Zeroizing<[u8; 32]>, KeystoreError> {
     if !(MEMORY_KIB_MIN..=MEMORY_KIB_MAX).contains(&memory) {
         return Err(KeystoreError::Cost { got: memory });
     }

@@ -141,7 +141,8 @@ impl Agent {
         let receipts = self.execute_segments(deal.id, &job)?;
         let commitment = Commitment::new(&receipts).context("the fuel overflows")?;
         let receipts = self.client.put_blob(&codec::encode(&receipts))?;
-        self.execute(Command::Commit { deal: deal.id, commitment, receipts }).context("cannot commit")?;
+        self.execute(Command::Commit { deal: deal.id, commitment, receipts })
+            .context("cannot commit")?;
         tracing::info!(deal = %deal.id, fuel = %commitment.fuel, "committed");
         Ok(())
     }

@@ -68,7 +68,9 @@ impl Wish {
 /// [`ClientError`].
 pub fn place(client: &Client, key: &SecretKey, bid: Bid) -> anyhow::Result<OrderId> {
     let state = client.execute(key, vec![Op::Market(Command::PlaceBid(Box::new(bid)))])?;
-    let TxState::Committed { receipt, .. } = state else { anyhow::bail!("the bid is not committed") };
+    let TxState::Committed { receipt, .. } = state else {
+        anyhow::bail!("the bid is not committed")
+    };
     let placed = receipt.events.iter().find_map(|event| match event {
         Event::Market(MarketEvent::Placed { order, .. }) => Some(*order),
         _ => None,
@@ -123,7 +125,8 @@ pub fn follow(
         for deal in &all {
             let wanted = matches!(deal.state, DealState::Committed { secret: None, .. });
             if wanted && !revealed.contains(&deal.id) {
-                let told = client.execute(key, vec![Op::Market(Command::Reveal { deal: deal.id, secret })]);
+                let told = client
+                    .execute(key, vec![Op::Market(Command::Reveal { deal: deal.id, secret })]);
                 match told {
                     Ok(_) => drop(revealed.insert(deal.id)),
                     Err(error) => tracing::warn!(%error, "cannot reveal"),
@@ -133,7 +136,10 @@ pub fn follow(
         if !all.is_empty() && all.iter().all(Deal::is_over) {
             return Ok(all);
         }
-        anyhow::ensure!(std::time::Instant::now() < deadline, ClientError::TimedOut("the job".into()));
+        anyhow::ensure!(
+            std::time::Instant::now() < deadline,
+            ClientError::TimedOut("the job".into())
+        );
         std::thread::sleep(Duration::from_millis(40));
     }
 }

@@ -1,76 +1,139 @@
-//! A Byzantine fault-tolerant replicated log of opaque payloads, without I/O.
+//! A sans-I/O Byzantine fault-tolerant replicated log of opaque payloads, with a stable leader.
 //!
-//! `n = 3f + 1` validators agree on one chain of blocks although any `f` of them lie, stay silent or crash. A *term* has one
-//! *stable leader*; blocks of a term form one chain; two rounds of broadcast votes make a block final three hops after it
-//! was proposed, and up to [`WINDOW`] blocks are in flight. The core starts no thread, reads no clock and touches no socket or
-//! disk: [`Core::step`] takes an [`Input`] and the time, and pushes [`Output`]s.
+//! [`Core`] is a state machine without sockets, clocks, disks or threads: a driver steps it with [`Input`]s and carries
+//! out its [`Output`]s. With n = 3f + 1 validators it stays safe whatever f of them do and however late messages are,
+//! and makes progress once messages arrive in time. This page is the specification; the numbers stand beside the code.
+//!
+//! ```text
+//!  leader  ── Propose ──▶ all ── PREPARE ──▶ all: certificate ── (one sync) ── COMMIT ──▶ all: certificate = final
+//!             hop 1               hop 2                                       hop 3
+//! ```
 //!
 //! # The rules
-//! Rank = (term, height), lexicographic. A *certificate* ([`Qc`]) is 2f+1 equal votes; a term certificate ([`Tc`]) is 2f+1
-//! timeouts of one term and the certificate of the highest rank among them.
+//! A *rank* is (term, height). A *certificate* is a quorum of equal votes. *Held* means: with its block and all ancestors.
 //!
-//! 1. **Propose.** Upon entering its term the leader extends the block of the term certificate's highest certificate, and then its
-//!    own last block, up to [`WINDOW`] heights beyond the last commit. A leader that restarted inside its term proposes nothing
-//!    in it: it abdicates (rule 6).
-//! 2. **Prepare.** A validator votes PREPARE for a block of its term iff it has not timed out of the term, the height is above
-//!    every height it prepared in the term, within the window, the block is valid, and (a) it prepared the parent in this term and
-//!    life, or (b) it holds a prepare certificate of this term for the parent, or (c) it is a first block with the term certificate,
-//!    nothing was prepared in the term, and no lease of the term is left from before a restart. After a restart the height must also be
-//!    above the lease's ceiling.
-//! 3. **Lease.** Before preparing above its lease's ceiling a validator makes a new ceiling, [`LEASE`] heights up, durable. So prepare
-//!    votes need no write of their own.
-//! 4. **Commit vote.** Upon a prepare certificate of its term whose rank is not below its lock, and not timed out of the term: make the
-//!    certificate and the block durable as the lock, *then* vote COMMIT. This is the only write on the critical path.
-//! 5. **Commit.** Upon a commit certificate: commit the block and its ancestors, oldest first, each once.
-//! 6. **Suspect, time out.** When work is pending and nothing is committed for `T`, broadcast Suspect, which can be taken back. Upon
-//!    f+1 suspicions including one's own, or f+1 timeouts of this or a later term: make the timeout durable and broadcast it with the
-//!    highest certificate known. After it no vote is given in that term. The leader's own timeout counts as an expiry.
-//! 7. **New term.** Upon 2f+1 timeouts of a term: assemble and broadcast the term certificate, make the next term durable, enter it.
-//!    `T` doubles with every term that commits nothing, up to a cap. Suspicions and timeouts are repeated every `T/2` until superseded.
-//! 8. **Catch up.** Beside all this, from any peer: a range of blocks with the commit certificate of the last. A certificate for an
-//!    unknown block makes a fetch, never a drop.
-//! 9. **Evidence.** Two votes of one validator of one kind, term and height for different blocks are reported.
-//!
-//! # Why it is safe
-//! One block per (term, height) gets a prepare certificate, because an honest validator signs one (rule 2's height clause in one life, the
-//! lease across lives). Inside a term all certified blocks form one chain (rules 2a–c). A commit certificate at rank *r* shares an honest
-//! validator with every later term certificate; it locked before its timeout, so that certificate's highest rank is at least *r*, and
-//! by induction every later first block extends the committed one.
+//! 1. **Upon the first step** of a new validator, enter term 1. One that comes back resumes its term; if it led it, or had
+//!    left it, it signs a timeout.
+//! 2. **Propose.** Upon work, the leader of a term it entered in this life extends its own last block, up to a window
+//!    beyond the last commit, waiting for no certificate. Its first block carries the proof that the term before is over
+//!    and stands on the highest certificate in it. A leader that restarted does not propose.
+//! 3. **Upon a block** whose parent is known to be good, have it checked. Twins are evidence.
+//! 4. **PREPARE** a checked block of my term t at height h if I have not left t, h is above every height I prepared in t
+//!    (and above my lease, if I restarted in t), h is in the window, and (a) I prepared its parent in t in this life, or
+//!    (b) its parent has a certificate of t, which the block shows if I leave a branch for it, or (c) it is a first block
+//!    and I prepared nothing in t, in no life. A durable *lease* covers many heights with one write.
+//! 5. **Upon a certificate** of a later term, enter that term. Keep it until its block is held; fetch what is missing.
+//! 6. **Lock and COMMIT.** Upon the highest held certificate of my term, not below my lock, unless I have left the term:
+//!    body, ancestors not yet in the log, and lock become durable, then COMMIT leaves. Lower ones may be skipped.
+//! 7. **Commit.** Upon a COMMIT certificate that is held: the block and its ancestors are final, oldest first, each once.
+//! 8. **Suspect** upon a timer that runs while there is work and no commit of my term, upon a silent leader, a block that
+//!    does not pass, or a leader that gave up. Repeated while it holds; a commit takes it back.
+//! 9. **Timeout** upon f + 1 suspicions, mine among them, or f + 1 timeouts of my term or later. Irrevocable: no vote in
+//!    the term follows it.
+//! 10. **Upon a quorum of timeouts** of a term, it is over; the proof is sent to all.
+//! 11. **Enter** a later term durably, before anything of it leaves. Patience doubles with each term that commits
+//!     nothing, up to a cap.
+//! 12. **Repeat** what may have been lost, until superseded. A leader gives up its term after a restart, and (at most once
+//!     a minute) when a validator is stuck outside it.
+//! 13. **Upon word from a peer that is behind,** send it the certificate it lacks.
+//! 14. **Fetch** a block that a certificate, a vote or a child speaks of.
+//! 15. **Fetch** ranges of final blocks when far behind. This runs beside voting; there is no mode to switch.
 //!
 //! # How to drive it
-//! - One thread owns the core. Received messages are checked with [`Message::verify`] on other threads first; the core trusts them.
-//! - [`Output::Persist`]: append the record to the write-ahead log, `fdatasync`, then answer [`Input::Persisted`] with its number. The core
-//!   itself holds back every message that depends on the record until that answer, so the driver cannot send too early.
-//! - [`Output::Check`]: validate the payload (and that [`Block::app`] names a state this node has computed) and answer [`Input::Checked`]. The answer may
-//!   come later: a block from the future, or about a state not computed yet, is *delayed*, not refused.
-//! - [`Output::WantPayload`]: answer [`Input::Payload`], or nothing; say [`Input::Work`] when there is something to order.
-//! - [`Output::Commit`]: apply the blocks in order and store them with the certificate.
-//! - [`Output::Serve`]: read committed blocks from the store and send [`Message::Blocks`].
-//! - After a crash: fold the log's records with [`Recovered::apply`], set the committed tip from the block store, and call [`Core::new`].
+//! **Threads.** One thread owns the [`Core`]. Decoding ([`Message::decode`]) and [`verify()`] are pure and run wherever
+//! the driver likes; [`Core::wants`], on the core's thread and before `verify`, tells what is not worth verifying.
+//! `from` is the peer that the *channel* authenticated: suspicions and heartbeats carry no signature.
 //!
-//! # Not here
-//! What the payload means, who the peers' addresses are, snapshots and changes of the validator set.
+//! **Start.** Feed every record of the write-ahead log to [`Recovered::apply`], give the newest entry of the block log to
+//! [`Recovered::set_committed`], call [`Core::new`], then `step(now, Input::Tick, ..)`. If `new` refuses, do not vote with
+//! this key. `Recovered::default()` is for a key that has *never* voted: a lost log must not be replaced by it.
+//!
+//! **Each step.** Carry the outputs out in order.
+//!
+//! | output | what the driver does |
+//! |---|---|
+//! | [`Output::Persist`] | append; gather several; make durable if any says `sync`; step [`Input::Persisted`] with the last number |
+//! | [`Output::Send`] | hold back until `Persisted` reached `after`; then send. Messages may be lost, repeated, reordered |
+//! | [`Output::WantPayload`] | step [`Input::Payload`]; with `draft: None` the core asks again at the next `Work { pending: true }`. If `required`, an empty payload is better than none |
+//! | [`Output::Check`] | step [`Input::Checked`], now or when it can be told; [`Core::chain_to`] the parent gives the uncommitted ancestors |
+//! | [`Output::Commit`] | append blocks and certificates to the block log, make it durable, execute, step [`Input::Applied`] |
+//! | [`Output::ServeBlocks`] | read the log, send [`Message::Blocks`] made by [`Blocks::from_log`] |
+//! | [`Output::TimerAt`] | step [`Input::Tick`] then; a later one replaces it |
+//!
+//! **Work.** Every validator says [`Input::Work`] whenever it has something to order and whenever it no longer has: the
+//! leader proposes then, the others watch that it does. Say it again after a commit that left something over.
+//!
+//! **Certificates for light clients.** Every [`CommittedBlock`] carries a COMMIT certificate of itself or of a later block,
+//! and the last block of every commit carries its own. So a [`CertifiedHeader`] at or above any height is found by
+//! reading on in the log until [`CommittedBlock::certified_header`] is there.
+//!
+//! **Rotation of the write-ahead log.** Write [`Core::durable_records`] to a new file, make it durable, step `Persisted`
+//! with the last number handed out, drop the old file.
+//!
+//! **Failure.** A write or sync that fails must end the process. The core panics rather than take back what is final.
+//!
+//! # What it does not do
+//! It does not look into payloads, execute, keep a log, or choose transactions. Snapshots, membership changes, joined
+//! votes and evidence of forgotten locks are not here.
+//!
+//! # Example
+//! One validator alone is a quorum of one. `examples/four_nodes_in_memory.rs` shows four.
+//! ```
+//! use gongsuan_consensus::*;
+//! use gongsuan_types::{Hash, SecretKey, TimeMs};
+//!
+//! let key = SecretKey::from_seed(b"alone");
+//! let set = ValidatorSet::new(0, vec![key.public_key()]).unwrap();
+//! let chain_id = Hash::of("example", b"chain");
+//! let config = Config::new(chain_id, set.clone(), Seat(0), key);
+//! let mut core = Core::new(config, Recovered::default()).unwrap();
+//!
+//! let mut inputs = vec![Input::Work { pending: true }];
+//! let mut certified = None;
+//! while let Some(input) = inputs.pop() {
+//!     let mut out = Outputs::new();
+//!     core.step(Millis(0), input, &mut out);
+//!     for output in out {
+//!         match output {
+//!             Output::Persist { seq, .. } => inputs.push(Input::Persisted { seq }),
+//!             Output::WantPayload(want) => {
+//!                 let draft = (want.height.0 == 1).then(|| Draft {
+//!                     payload: Payload::new(b"hello".to_vec()),
+//!                     app: AppRef::default(),
+//!                     time: TimeMs(1),
+//!                 });
+//!                 inputs.push(Input::Payload { term: want.term, height: want.height, draft });
+//!             }
+//!             Output::Commit { blocks } => certified = blocks[0].certified_header(),
+//!             _ => {}
+//!         }
+//!     }
+//! }
+//! assert!(certified.unwrap().verify(&set, &chain_id).is_ok());
+//! ```
 
-mod block;
+pub mod block;
+pub mod certificate;
+pub mod config;
 mod core;
-mod durable;
-mod message;
-mod validators;
-mod verify;
-mod votes;
+pub mod evidence;
+pub mod input;
+pub mod message;
+pub mod output;
+pub mod record;
+pub mod validators;
+pub mod verify;
+pub mod vote;
 
-pub use block::{AppRef, Block, CertifiedHeader, SignedBlock};
-pub use core::{Config, Core, Input, Output, Outputs, Payload};
-pub use durable::{Lease, Lock, Record, Recovered, Tip};
-pub use message::{Message, Qc, Rank, Tc, Timeout, TimeoutVote, Vote, VoteKind};
-pub use validators::ValidatorSet;
-pub use verify::VerifyError;
-
-/// Blocks in flight beyond the last commit. Kept at 8: at one block a millisecond it hides a disk that syncs in 4 ms.
-pub const WINDOW: u64 = 8;
-/// Heights in one lease. A restarted validator waits at most this many blocks, or one change of term, before it votes again.
-pub const LEASE: u64 = 64;
-/// Bytes of one payload, at most.
-pub const PAYLOAD_BYTES_MAX: usize = 2 << 20;
-/// Bytes of one encoded message, at most.
-pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+pub use block::{AppRef, Block, Header, Payload, Proposal, Rank, genesis};
+pub use certificate::{CertifiedHeader, CommittedBlock, Qc, Tc};
+pub use config::{Config, StartError};
+pub use core::{Core, Progress};
+pub use evidence::Evidence;
+pub use input::{Draft, Input, Millis};
+pub use message::{Blocks, Message, PAYLOAD_BYTES_MAX};
+pub use output::{Output, Outputs, To, WantPayload};
+pub use record::{Record, Recovered, Seq};
+pub use validators::{Seat, ValidatorSet, ValidatorSetError};
+pub use verify::{VerifiedMessage, VerifyError, VoteCache, verify};
+pub use vote::{Suspect, Timeout, Vote, VoteKind};

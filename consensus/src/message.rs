@@ -1,214 +1,138 @@
-//! What validators say to each other.
+//! What validators send each other.
 
-use gongsuan_types::{Hash, Hasher, Height, SecretKey, Signature, Term};
+use gongsuan_types::codec::{self, DecodeError};
+use gongsuan_types::{Hash, Height, Term};
 use serde::{Deserialize, Serialize};
 
-use crate::{SignedBlock, ValidatorSet};
+use crate::block::{Proposal, Rank};
+use crate::certificate::{CommittedBlock, Qc, Tc};
+use crate::vote::{Suspect, Timeout, Vote};
 
-/// The position of a certificate: later terms first, then greater heights.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
-)]
-pub struct Rank {
-    /// The term.
-    pub term: Term,
-    /// The height. Zero: no certificate at all.
-    pub height: Height,
-}
+/// Bytes of one encoded message, at most: what the transport must be able to carry in a frame.
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
-/// The two rounds.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+/// Payload bytes of one block, at most, so that a whole window of blocks fits in one [`Blocks`] message.
+pub const PAYLOAD_BYTES_MAX: usize = 384 << 10;
+
+/// Blocks in one [`Blocks`] message, at most.
+pub const BLOCKS_MAX: usize = 256;
+
+/// A message between validators. Bytes are decoded with [`Message::decode`] and become a
+/// [`VerifiedMessage`](crate::VerifiedMessage) only through [`verify`](crate::verify()).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum VoteKind {
-    /// "This is the block I saw at this height of this term."
-    Prepare,
-    /// "I have locked it durably."
-    Commit,
-}
-
-/// One vote.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Vote {
-    /// Which round.
-    pub kind: VoteKind,
-    /// The block's term.
-    pub term: Term,
-    /// The block's height.
-    pub height: Height,
-    /// The block.
-    pub block: Hash,
-    /// The voter's index.
-    pub voter: u16,
-    /// Its signature.
-    pub signature: Signature,
-}
-
-/// A certificate: a quorum of equal votes.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Qc {
-    /// Which round.
-    pub kind: VoteKind,
-    /// The block's term.
-    pub term: Term,
-    /// The block's height.
-    pub height: Height,
-    /// The block.
-    pub block: Hash,
-    /// Voters in rising order, each with its signature.
-    pub votes: Vec<(u16, Signature)>,
-}
-
-/// One validator's part in ending a term.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct TimeoutVote {
-    /// The validator.
-    pub voter: u16,
-    /// The rank of the highest certificate that it knows.
-    pub high: Rank,
-    /// Its signature over the term and the rank.
-    pub signature: Signature,
-}
-
-/// "I vote no more in this term."
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Timeout {
-    /// The term that is given up.
-    pub term: Term,
-    /// Who gives it up, with the signed rank.
-    pub vote: TimeoutVote,
-    /// The certificate of that rank.
-    pub high: Option<Qc>,
-}
-
-/// A term certificate: a quorum gave up the term, and this is the highest certificate among them.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Tc {
-    /// The term given up.
-    pub term: Term,
-    /// Voters in rising order.
-    pub timeouts: Vec<TimeoutVote>,
-    /// The certificate of the greatest rank among the timeouts; none if that is zero.
-    pub high: Option<Qc>,
-}
-
-/// A message between validators.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Message {
-    /// A block with its payload: from the leader, or in answer to [`Message::FetchBlock`].
-    Proposal {
-        /// The block.
-        block: SignedBlock,
-        /// Its payload.
-        payload: Vec<u8>,
-    },
-    /// A vote.
+    /// A leader's block, or the answer to [`Message::FetchBlock`]; whoever sends it, the leader signed it.
+    Propose(Box<Proposal>),
+    /// A PREPARE or COMMIT vote.
     Vote(Vote),
-    /// "The term makes no progress." Can be taken back; protected by the channel alone.
-    Suspect {
-        /// The term suspected.
-        term: Term,
-        /// What the sender has committed.
-        committed: Height,
-    },
-    /// A validator gives up a term.
-    Timeout(Timeout),
-    /// A quorum gave up a term.
-    NewTerm(Tc),
-    /// Where the sender stands; sent upon connection and now and then.
-    Status {
-        /// Its term.
-        term: Term,
-        /// What it has committed.
-        committed: Height,
-    },
-    /// "Send me committed blocks from this height on."
-    Fetch {
-        /// The first height wanted.
-        from: Height,
-    },
-    /// "Send me this block, committed or not."
-    FetchBlock(Hash),
-    /// Committed blocks, one after another, with the commit certificate of the last.
-    Blocks {
-        /// The blocks with their payloads.
-        blocks: Vec<(SignedBlock, Vec<u8>)>,
-        /// The certificate of the last.
-        certificate: Qc,
-    },
+    /// A certificate by itself: the answer to a peer that lacks it.
+    Certificate(Qc),
+    /// "I would end this term."
+    Suspect(Suspect),
+    /// "I end this term."
+    Timeout(Box<Timeout>),
+    /// The term is over.
+    TermOver(Box<Tc>),
+    /// Heartbeat: where the sender stands.
+    Status(Status),
+    /// Asks for one block by hash, committed or not.
+    FetchBlock(FetchBlock),
+    /// Asks for committed blocks.
+    FetchRange(FetchRange),
+    /// Committed blocks, from the driver's log.
+    Blocks(Box<Blocks>),
 }
 
-impl Vote {
-    /// Signs a vote.
+/// Where a validator stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Its term.
+    pub term: Term,
+    /// Its committed height.
+    pub committed: Height,
+    /// The rank of its highest certificate.
+    pub high: Rank,
+}
+
+/// Asks for one block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FetchBlock {
+    /// The block's hash.
+    pub block: Hash,
+    /// Its height: a peer that has committed it already answers with its commit certificate instead.
+    pub height: Height,
+}
+
+/// Asks for committed blocks from a height on; the peer decides how many it sends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FetchRange {
+    /// The first height wanted.
+    pub from_height: Height,
+}
+
+/// A range of committed blocks, oldest first, linked by their hashes, with the COMMIT certificate of the last one.
+/// One certificate proves them all.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Blocks {
+    /// The blocks with their payloads, heights rising by one.
+    pub proposals: Vec<Proposal>,
+    /// The COMMIT certificate of the last block.
+    pub certificate: Qc,
+}
+
+impl Blocks {
+    /// The longest prefix of a log range that can be sent: it ends at a block that has a certificate of its own, and
+    /// stays within `bytes_max` and [`BLOCKS_MAX`] if any such prefix does. `None` if the range has no certified block.
+    pub fn from_log(
+        range: impl IntoIterator<Item = CommittedBlock>,
+        bytes_max: usize,
+    ) -> Option<Self> {
+        let mut proposals = Vec::new();
+        let mut bytes = 0usize;
+        let mut best: Option<(usize, Qc)> = None;
+        for block in range {
+            // A header is small beside this allowance even with two certificates of a large set inside.
+            bytes += block.proposal.payload.bytes().len() + header_bytes(&block);
+            if best.is_some() && (bytes > bytes_max || proposals.len() >= BLOCKS_MAX) {
+                break;
+            }
+            let certificate = block.is_certified().then_some(block.certificate);
+            proposals.push(block.proposal);
+            if let Some(certificate) = certificate {
+                best = Some((proposals.len(), certificate));
+            }
+        }
+        let (len, certificate) = best?;
+        proposals.truncate(len);
+        Some(Self { proposals, certificate })
+    }
+}
+
+fn header_bytes(block: &CommittedBlock) -> usize {
+    let header = &block.proposal.block.header;
+    let shares = header.tc.as_ref().map_or(0, |tc| tc.shares.len() + tc.high.signatures.len() + 3);
+    512 + 96 * (header.justify.signatures.len() + shares)
+}
+
+impl Message {
+    /// The canonical bytes.
     #[must_use]
-    pub fn sign(
-        validators: &ValidatorSet,
-        key: &SecretKey,
-        voter: u16,
-        kind: VoteKind,
-        at: (Rank, Hash),
-    ) -> Self {
-        let (rank, block) = at;
-        let signature = key.sign(&vote_digest(validators, kind, rank, block));
-        Self { kind, term: rank.term, height: rank.height, block, voter, signature }
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
     }
 
-    /// The position voted for.
-    #[must_use]
-    pub fn rank(&self) -> Rank {
-        Rank { term: self.term, height: self.height }
+    /// The message whose canonical encoding `bytes` is. Signatures are not checked yet.
+    ///
+    /// # Errors
+    /// [`DecodeError`]; the length is checked first, before any allocation.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        codec::decode("consensus message", MESSAGE_BYTES_MAX, bytes)
     }
-}
 
-impl Qc {
-    /// The certificate's position.
+    /// Whether it belongs in the queue of large messages, behind votes and certificates.
     #[must_use]
-    pub fn rank(&self) -> Rank {
-        Rank { term: self.term, height: self.height }
+    pub fn is_bulk(&self) -> bool {
+        matches!(self, Self::Blocks(_))
     }
-}
-
-impl Timeout {
-    /// Signs a timeout with the highest certificate known.
-    #[must_use]
-    pub fn sign(
-        validators: &ValidatorSet,
-        key: &SecretKey,
-        voter: u16,
-        term: Term,
-        high: Option<Qc>,
-    ) -> Self {
-        let rank = high.as_ref().map(Qc::rank).unwrap_or_default();
-        let signature = key.sign(&timeout_digest(validators, term, rank));
-        Self { term, vote: TimeoutVote { voter, high: rank, signature }, high }
-    }
-}
-
-pub(crate) fn vote_digest(
-    validators: &ValidatorSet,
-    kind: VoteKind,
-    rank: Rank,
-    block: Hash,
-) -> Hash {
-    let mut hasher = Hasher::new(match kind {
-        VoteKind::Prepare => "gongsuan/consensus/prepare/v1",
-        VoteKind::Commit => "gongsuan/consensus/commit/v1",
-    });
-    bind(&mut hasher, validators, rank);
-    hasher.update(&block.0);
-    hasher.finish()
-}
-
-pub(crate) fn timeout_digest(validators: &ValidatorSet, term: Term, high: Rank) -> Hash {
-    let mut hasher = Hasher::new("gongsuan/consensus/timeout/v1");
-    bind(&mut hasher, validators, high);
-    hasher.update(&term.0.to_le_bytes());
-    hasher.finish()
-}
-
-fn bind(hasher: &mut Hasher, validators: &ValidatorSet, rank: Rank) {
-    hasher
-        .update(&validators.chain_id.0)
-        .update(&validators.epoch.to_le_bytes())
-        .update(&rank.term.0.to_le_bytes())
-        .update(&rank.height.0.to_le_bytes());
 }

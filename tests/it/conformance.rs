@@ -21,6 +21,20 @@ fn table() -> Table {
     table.add::<receipt::ReceiptProof>("types.ReceiptProof");
     table.add::<gongsuan_market::Command>("market.Command");
     table.add::<gongsuan_market::Settlement>("market.Settlement");
+    table.add::<gongsuan_market::Event>("market.Event");
+    table.add::<gongsuan_market::Order>("market.Order");
+    table.add::<gongsuan_market::Deal>("market.Deal");
+    table.add::<gongsuan_ledger::SignedTransaction>("ledger.SignedTransaction");
+    table.add::<gongsuan_ledger::Header>("ledger.Header");
+    table.add::<gongsuan_ledger::Event>("ledger.Event");
+    table.add::<gongsuan_ledger::TxReceipt>("ledger.TxReceipt");
+    table.add::<gongsuan_ledger::StoredBlock>("ledger.StoredBlock");
+    table.add::<gongsuan_ledger::StateKey>("ledger.StateKey");
+    table.add::<gongsuan_ledger::tree::StateProof>("ledger.StateProof");
+    table.add::<gongsuan_ledger::Genesis>("ledger.Genesis");
+    table.add::<gongsuan_consensus::Message>("consensus.Message");
+    table.add::<gongsuan_consensus::Record>("consensus.Record");
+    table.add::<gongsuan_consensus::CertifiedHeader>("consensus.CertifiedHeader");
     table
 }
 

@@ -60,7 +60,13 @@ impl IntoResponse for ApiError {
 
 fn missing(field: &'static str, got: impl std::fmt::Display) -> ApiError {
     let message = format!("there is no such {field}");
-    ApiError(Refusal::new("not-found", field, format!("a {field} of this chain"), got.to_string(), message))
+    ApiError(Refusal::new(
+        "not-found",
+        field,
+        format!("a {field} of this chain"),
+        got.to_string(),
+        message,
+    ))
 }
 
 fn parse<T: std::str::FromStr>(field: &'static str, text: &str) -> Result<T, ApiError>
@@ -143,8 +149,8 @@ async fn status(State(server): State<Server>) -> Answer<Status> {
             chain_id: state.chain_id(),
             name: name(view.index),
             height: state.height(),
-            term: view.core.term(),
-            leader: name(view.core.leader()),
+            term: view.core.progress().term,
+            leader: name(view.core.progress().leader.0),
             state_root: state.root(),
             certified: view.certified.map_or(Height(0), |(header, _)| header.height),
             time: state.time(),
@@ -192,7 +198,13 @@ async fn submit(
     let bytes = if json {
         let bad = |reason: String| {
             let limit = "{\"hex\": \"…\"}";
-            ApiError(Refusal::new("malformed", "body", limit, format!("{} bytes", body.len()), reason))
+            ApiError(Refusal::new(
+                "malformed",
+                "body",
+                limit,
+                format!("{} bytes", body.len()),
+                reason,
+            ))
         };
         let text: Hex = serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))?;
         hex::decode(text.hex).map_err(|error| bad(error.to_string()))?
@@ -266,7 +278,9 @@ async fn account(State(server): State<Server>, Path(text): Path<String>) -> Answ
         let account = state.accounts().account(&address);
         let attested = state.accounts().attestations();
         let roles = attested
-            .filter(|((of, _), attestation)| *of == address && attestation.expires_at > state.time())
+            .filter(|((of, _), attestation)| {
+                *of == address && attestation.expires_at > state.time()
+            })
             .map(|((_, role), _)| role.to_string())
             .collect();
         AccountView {
@@ -336,7 +350,10 @@ async fn deals(State(server): State<Server>) -> Answer<Value> {
     Ok(Json(json!({ "deals": rows.await? })))
 }
 
-async fn deal(State(server): State<Server>, Path(id): Path<String>) -> Answer<gongsuan_market::Deal> {
+async fn deal(
+    State(server): State<Server>,
+    Path(id): Path<String>,
+) -> Answer<gongsuan_market::Deal> {
     let id: DealId = parse("deal", &id)?;
     let found = ask(&server, move |view| view.chain.state().market().deal(id).cloned());
     found.await?.map(Json).ok_or_else(|| missing("deal", id))
@@ -383,7 +400,8 @@ async fn proof(
         "order" => StateKey::Market(RecordId::Order(parse("id", &id)?)),
         other => {
             let message = "no records of this kind";
-            let refusal = Refusal::new("malformed", "kind", "account, deal or order", other, message);
+            let refusal =
+                Refusal::new("malformed", "kind", "account, deal or order", other, message);
             return Err(ApiError(refusal));
         }
     };
@@ -446,9 +464,14 @@ async fn events(
         Some(last) => ask(&server, move |view| past_events(view.chain, last)).await?,
     };
     let seen = past.last().map_or(0, |(height, ..)| *height);
-    let past = tokio_stream::iter(past.into_iter().map(|(height, index, data)| line(height, index, &data)));
+    let past = tokio_stream::iter(
+        past.into_iter().map(|(height, index, data)| line(height, index, &data)),
+    );
     // A listener that lags behind loses its place: the stream ends and it resumes from the log.
-    let live = live.take_while(Result::is_ok).filter_map(Result::ok).filter(move |block| block.height.0 > seen);
+    let live = live
+        .take_while(Result::is_ok)
+        .filter_map(Result::ok)
+        .filter(move |block| block.height.0 > seen);
     let live = live.flat_map_block();
     let stream = past.chain(live).map(Ok);
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
@@ -485,11 +508,19 @@ fn past_events(chain: &Chain, last: (u64, usize)) -> Vec<(u64, usize, Value)> {
         let Ok(Some(stored)) = chain.stored(Height(height)) else { break };
         let mut events = Vec::new();
         for receipt in &stored.receipts {
-            events.extend(receipt.events.iter().map(|event| {
-                json!({ "height": height, "tx": receipt.id, "event": event })
-            }));
+            events.extend(
+                receipt
+                    .events
+                    .iter()
+                    .map(|event| json!({ "height": height, "tx": receipt.id, "event": event })),
+            );
         }
-        events.extend(stored.events.iter().map(|event| json!({ "height": height, "tx": null, "event": event })));
+        events.extend(
+            stored
+                .events
+                .iter()
+                .map(|event| json!({ "height": height, "tx": null, "event": event })),
+        );
         let index = events.len().saturating_sub(1);
         rows.push((height, index, json!({ "height": height, "events": events })));
     }

@@ -96,7 +96,8 @@ fn password(flag: Option<&str>, prompt: &str) -> anyhow::Result<String> {
             .with_context(|| format!("GONGSUAN_PASSWORD_FILE {}", path.display()))?;
         return Ok(text.trim_end_matches(['\r', '\n']).to_owned());
     }
-    rpassword::prompt_password(prompt).context("no password: there is no terminal; use GONGSUAN_PASSWORD_FILE")
+    rpassword::prompt_password(prompt)
+        .context("no password: there is no terminal; use GONGSUAN_PASSWORD_FILE")
 }
 
 /// Opens a keystore file, or a plain key file of a development network.
@@ -118,9 +119,12 @@ fn store(file: &Path, key: &SecretKey, flag: &Password, context: &Context) -> an
     let sealed = Sealed::new(key, &password)?;
     sealed.write(file).with_context(|| file.display().to_string())?;
     let address = key.address();
-    output::show(context.json, "gongsuan/account/v1", &json!({ "address": address, "file": file }), || {
-        format!("{address}  {}", file.display())
-    });
+    output::show(
+        context.json,
+        "gongsuan/account/v1",
+        &json!({ "address": address, "file": file }),
+        || format!("{address}  {}", file.display()),
+    );
     Ok(0)
 }
 
@@ -128,22 +132,26 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
     match command {
         Command::New { file, password } => {
             let mut bytes = zeroize::Zeroizing::new([0; 32]);
-            getrandom::fill(bytes.as_mut()).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
+            getrandom::fill(bytes.as_mut())
+                .map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
             store(&file, &SecretKey::from_bytes(*bytes)?, &password, context)
         }
         Command::Import { file, password } => {
             let mut text = zeroize::Zeroizing::new(String::new());
             std::io::stdin().read_line(&mut text)?;
             let mut bytes = zeroize::Zeroizing::new([0; 32]);
-            hex::decode_to_slice(text.trim(), bytes.as_mut())
-                .map_err(|error| usage(format!("standard input: expected 64 hexadecimal digits: {error}")))?;
+            hex::decode_to_slice(text.trim(), bytes.as_mut()).map_err(|error| {
+                usage(format!("standard input: expected 64 hexadecimal digits: {error}"))
+            })?;
             store(&file, &SecretKey::from_bytes(*bytes)?, &password, context)
         }
         Command::Export { file } => {
             let key = open_key(&file)?;
             output::note("whoever reads this owns the account");
             let secret = hex::encode(key.to_bytes());
-            output::show(context.json, "gongsuan/key/v1", &json!({ "key": secret }), || secret.clone());
+            output::show(context.json, "gongsuan/key/v1", &json!({ "key": secret }), || {
+                secret.clone()
+            });
             Ok(0)
         }
         Command::List { dir } => {
@@ -155,11 +163,18 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
                 }
             }
             rows.sort();
-            let value = rows.iter().map(|(a, p)| json!({ "address": a, "file": p })).collect::<Vec<_>>();
-            output::show(context.json, "gongsuan/accounts/v1", &json!({ "accounts": value }), || {
-                let rows = rows.iter().map(|(a, p)| vec![a.to_string(), p.display().to_string()]);
-                output::table(&["address", "file"], rows)
-            });
+            let value =
+                rows.iter().map(|(a, p)| json!({ "address": a, "file": p })).collect::<Vec<_>>();
+            output::show(
+                context.json,
+                "gongsuan/accounts/v1",
+                &json!({ "accounts": value }),
+                || {
+                    let rows =
+                        rows.iter().map(|(a, p)| vec![a.to_string(), p.display().to_string()]);
+                    output::table(&["address", "file"], rows)
+                },
+            );
             Ok(0)
         }
         Command::Show { address } => {
@@ -168,13 +183,25 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
                 None => context.key()?.address(),
             };
             let view: AccountView = context.client().get(&format!("/v1/accounts/{address}"))?;
-            output::show(context.json, "gongsuan/account/v1", &serde_json::to_value(&view)?, || {
-                format!(
-                    "{}\nbalance {}\nheld    {}\nnonce   {}\nroles   {}",
-                    view.address, view.balance, view.held, view.nonce,
-                    if view.roles.is_empty() { "none".to_owned() } else { view.roles.join(", ") }
-                )
-            });
+            output::show(
+                context.json,
+                "gongsuan/account/v1",
+                &serde_json::to_value(&view)?,
+                || {
+                    format!(
+                        "{}\nbalance {}\nheld    {}\nnonce   {}\nroles   {}",
+                        view.address,
+                        view.balance,
+                        view.held,
+                        view.nonce,
+                        if view.roles.is_empty() {
+                            "none".to_owned()
+                        } else {
+                            view.roles.join(", ")
+                        }
+                    )
+                },
+            );
             Ok(0)
         }
     }

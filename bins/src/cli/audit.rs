@@ -35,13 +35,18 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
     match command {
         Command::Receipt { file, chain } => receipt(&file, chain, context),
         Command::Replay => {
-            let replayed = replay_all(&context.client())
-                .map_err(|error| match error.downcast_ref::<gongsuan_ledger::ChainError>() {
+            let replayed =
+                replay_all(&context.client()).map_err(|error| match error
+                    .downcast_ref::<gongsuan_ledger::ChainError>(
+                ) {
                     Some(_) => super::Coded(exit::MISMATCH, format!("{error:#}")).into(),
                     None => error,
                 })?;
-            let roots: Vec<Value> =
-                replayed.roots.iter().map(|(name, root)| json!({ "node": name, "root": root })).collect();
+            let roots: Vec<Value> = replayed
+                .roots
+                .iter()
+                .map(|(name, root)| json!({ "node": name, "root": root }))
+                .collect();
             let value = json!({
                 "blocks": replayed.state.height(),
                 "state_root": replayed.state.root(),
@@ -49,10 +54,15 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
                 "equal": replayed.equal,
             });
             output::show(context.json, "gongsuan/replay/v1", &value, || {
-                let rows = replayed.roots.iter().map(|(name, root)| vec![name.clone(), root.to_string()]);
+                let rows =
+                    replayed.roots.iter().map(|(name, root)| vec![name.clone(), root.to_string()]);
                 let table = output::table(&["node", "state root"], rows);
                 let word = if replayed.equal { "equal" } else { "DIFFERENT" };
-                format!("{table}\nreplay of {} blocks: {}  {word}", replayed.state.height(), replayed.state.root())
+                format!(
+                    "{table}\nreplay of {} blocks: {}  {word}",
+                    replayed.state.height(),
+                    replayed.state.root()
+                )
             });
             Ok(if replayed.equal { 0 } else { exit::MISMATCH })
         }
@@ -73,7 +83,8 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
             let status: crate::api::wire::Status = client.get("/v1/status")?;
             let mut rows = Vec::new();
             for block in crate::audit::blocks(&client, status.height)? {
-                let of_txs = block.receipts.iter().flat_map(|r| r.events.iter().map(|e| (Some(r.id), e)));
+                let of_txs =
+                    block.receipts.iter().flat_map(|r| r.events.iter().map(|e| (Some(r.id), e)));
                 for (tx, event) in of_txs.chain(block.events.iter().map(|event| (None, event))) {
                     let value = serde_json::to_value(event)?;
                     if mentions(&value, deal) {
@@ -81,9 +92,17 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
                     }
                 }
             }
-            output::show(context.json, "gongsuan/trail/v1", &json!({ "deal": deal, "events": rows }), || {
-                rows.iter().map(|row| format!("{:>6}  {}", row["height"], row["event"])).collect::<Vec<_>>().join("\n")
-            });
+            output::show(
+                context.json,
+                "gongsuan/trail/v1",
+                &json!({ "deal": deal, "events": rows }),
+                || {
+                    rows.iter()
+                        .map(|row| format!("{:>6}  {}", row["height"], row["event"]))
+                        .collect::<Vec<_>>()
+                        .join("\n")
+                },
+            );
             Ok(0)
         }
     }
@@ -93,7 +112,8 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
 fn mentions(value: &Value, deal: DealId) -> bool {
     match value {
         Value::Object(fields) => fields.iter().any(|(key, value)| {
-            (["deal", "escrow", "deposit"].contains(&key.as_str()) && value.as_u64() == Some(deal.0))
+            (["deal", "escrow", "deposit"].contains(&key.as_str())
+                && value.as_u64() == Some(deal.0))
                 || mentions(value, deal)
         }),
         Value::Array(items) => items.iter().any(|item| mentions(item, deal)),
@@ -107,13 +127,18 @@ fn receipt(file: &std::path::Path, chain: Option<Hash>, context: &Context) -> an
         .map_err(|error| usage(format!("{}: not a receipt: {error}", file.display())))?;
     let checks = check(&bundle, chain);
     let valid = checks.iter().all(|check| check.ok);
-    output::show(context.json, "gongsuan/receipt-check/v1", &json!({ "valid": valid, "checks": checks }), || {
-        let rows = checks.iter().map(|check| {
-            let mark = if check.ok { "ok" } else { "FAILED" };
-            vec![mark.to_owned(), check.name.clone(), check.detail.clone()]
-        });
-        let word = if valid { "the receipt is valid" } else { "the receipt is NOT valid" };
-        format!("{}\n{word}", output::table(&["", "check", ""], rows))
-    });
+    output::show(
+        context.json,
+        "gongsuan/receipt-check/v1",
+        &json!({ "valid": valid, "checks": checks }),
+        || {
+            let rows = checks.iter().map(|check| {
+                let mark = if check.ok { "ok" } else { "FAILED" };
+                vec![mark.to_owned(), check.name.clone(), check.detail.clone()]
+            });
+            let word = if valid { "the receipt is valid" } else { "the receipt is NOT valid" };
+            format!("{}\n{word}", output::table(&["", "check", ""], rows))
+        },
+    );
     Ok(if valid { 0 } else { exit::MISMATCH })
 }

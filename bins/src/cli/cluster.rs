@@ -132,11 +132,17 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
         }
         Command::Check { dir } => {
             let cluster = Cluster::load(&dir.dir)?;
-            let nodes = running(&cluster).into_iter().map(|i| format!("http://{}", cluster.members[i].api));
+            let nodes =
+                running(&cluster).into_iter().map(|i| format!("http://{}", cluster.members[i].api));
             let replayed = crate::audit::replay_all(&crate::client::Client::new(nodes))?;
             let value = json!({ "height": replayed.state.height(), "equal": replayed.equal, "state_root": replayed.state.root() });
             output::show(context.json, "gongsuan/cluster-check/v1", &value, || {
-                format!("height {}  root {}  equal {}", replayed.state.height(), replayed.state.root(), replayed.equal)
+                format!(
+                    "height {}  root {}  equal {}",
+                    replayed.state.height(),
+                    replayed.state.root(),
+                    replayed.equal
+                )
             });
             return Ok(if replayed.equal { 0 } else { exit::MISMATCH });
         }

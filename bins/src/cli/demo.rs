@@ -7,7 +7,7 @@ use crate::demo::{Options, Summary};
 
 /// The whole deal on this machine: four validators, three providers, one renter, a picture.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Fixes keys, prices and scene: the same seed gives the same trades and the same picture.
     #[arg(long, default_value_t = 2025)]
     seed: u64,
@@ -49,7 +49,13 @@ pub(super) fn run(args: &Args, json: bool) -> anyhow::Result<u8> {
 pub(crate) fn print_text(summary: &Summary) {
     let mark = |ok: bool| if ok { "yes" } else { "NO" };
     let rows = summary.providers.iter().map(|row| {
-        vec![row.name.clone(), row.address.short(), row.price.to_string(), row.segments.to_string(), row.paid.to_string()]
+        vec![
+            row.name.clone(),
+            row.address.short(),
+            row.price.to_string(),
+            row.segments.to_string(),
+            row.paid.to_string(),
+        ]
     });
     output::data(&output::table(&["provider", "address", "price/Gf", "tiles", "paid"], rows));
     output::data(&format!(
@@ -61,7 +67,11 @@ pub(crate) fn print_text(summary: &Summary) {
         summary.milliseconds / 1_000,
         summary.milliseconds % 1_000,
     ));
-    output::data(&format!("picture  {}  sha256 {}", summary.picture.display(), summary.picture_sha256));
+    output::data(&format!(
+        "picture  {}  sha256 {}",
+        summary.picture.display(),
+        summary.picture_sha256
+    ));
     output::data(&format!(
         "receipt  {}  check it offline: gongsuan audit receipt {}",
         summary.receipt.display(),

@@ -99,11 +99,12 @@ struct Ready {
 
 fn load(path: &Path) -> anyhow::Result<Ready> {
     let text = crate::node::config::read_file(path)?;
-    let file: JobFile = toml::from_str(&text)
-        .map_err(|error| usage(format!("{}: {error}", path.display())))?;
+    let file: JobFile =
+        toml::from_str(&text).map_err(|error| usage(format!("{}: {error}", path.display())))?;
     let base = path.parent().unwrap_or(Path::new("."));
     let read = |name: &Path| {
-        std::fs::read(base.join(name)).map_err(|error| usage(format!("{}: {error}", base.join(name).display())))
+        std::fs::read(base.join(name))
+            .map_err(|error| usage(format!("{}: {error}", base.join(name).display())))
     };
     let (module, input) = (read(&file.module)?, read(&file.input)?);
     let price_max: Price = file
@@ -150,9 +151,14 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
             let ready = load(&file)?;
             let spec = &ready.wish.spec;
             let units = spec.lot().0 * u64::from(spec.segment_count());
-            let value = json!({ "job": spec.id(), "segments": spec.segment_count(), "units": units });
+            let value =
+                json!({ "job": spec.id(), "segments": spec.segment_count(), "units": units });
             output::show(context.json, "gongsuan/job-check/v1", &value, || {
-                format!("job {}: {} segments, {units} Gf at most", spec.id().short(), spec.segment_count())
+                format!(
+                    "job {}: {} segments, {units} Gf at most",
+                    spec.id().short(),
+                    spec.segment_count()
+                )
             });
         }
         Command::Quote { file } => {
@@ -168,7 +174,10 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
             let cost = gongsuan_types::Amount::new(cost);
             let value = json!({ "units": units, "covered": units.0 - need, "cost_max": cost });
             output::show(context.json, "gongsuan/quote/v1", &value, || {
-                format!("{} of {units} Gf are on offer at that price; at most {cost} tokens, less what is not burnt", units.0 - need)
+                format!(
+                    "{} of {units} Gf are on offer at that price; at most {cost} tokens, less what is not burnt",
+                    units.0 - need
+                )
             });
             return Ok(if need == 0 { 0 } else { exit::NO_MATCH });
         }
@@ -177,12 +186,21 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
             let client = context.client();
             let order: gongsuan_market::Order = client.get(&format!("/v1/orders/{bid}"))?;
             let deals = renter::deals_of(&client, bid)?;
-            output::show(context.json, "gongsuan/job/v1", &json!({ "order": order, "deals": deals }), || {
-                let rows = deals.iter().map(|deal| {
-                    vec![deal.id.to_string(), deal.provider.short(), format!("{}/{}", renter::done(deal), deal.terms.count)]
-                });
-                output::table(&["deal", "provider", "done"], rows)
-            });
+            output::show(
+                context.json,
+                "gongsuan/job/v1",
+                &json!({ "order": order, "deals": deals }),
+                || {
+                    let rows = deals.iter().map(|deal| {
+                        vec![
+                            deal.id.to_string(),
+                            deal.provider.short(),
+                            format!("{}/{}", renter::done(deal), deal.terms.count),
+                        ]
+                    });
+                    output::table(&["deal", "provider", "done"], rows)
+                },
+            );
         }
         Command::Stop { bid } => {
             super::account::execute(context, vec![Op::Market(MarketCommand::Cancel(bid))])?;
@@ -213,7 +231,11 @@ fn run_job(file: &Path, out: &Path, context: &Context) -> anyhow::Result<u8> {
     if let Err(error) = matched {
         let why = client.get::<gongsuan_market::Explanation>(&format!("/v1/orders/{bid}/why"));
         let why = why.map(|why| why.summary).unwrap_or_default();
-        return Err(Coded(exit::NO_MATCH, format!("{error}: {why}; ask again with `gongsuan market why {bid}`")).into());
+        return Err(Coded(
+            exit::NO_MATCH,
+            format!("{error}: {why}; ask again with `gongsuan market why {bid}`"),
+        )
+        .into());
     }
     let mut told = 0;
     let patience = Duration::from_millis(ready.wish.run_within.0) + Duration::from_secs(300);
@@ -245,7 +267,11 @@ fn fetch(context: &Context, bid: OrderId, out: &Path) -> anyhow::Result<()> {
     std::fs::write(&path, serde_json::to_vec_pretty(&bundle)?)?;
     let value = json!({ "bid": bid, "receipt": path });
     output::show(context.json, "gongsuan/job-result/v1", &value, || {
-        format!("outputs and {}; check it: gongsuan audit receipt {}", path.display(), path.display())
+        format!(
+            "outputs and {}; check it: gongsuan audit receipt {}",
+            path.display(),
+            path.display()
+        )
     });
     Ok(())
 }

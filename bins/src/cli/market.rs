@@ -33,7 +33,12 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
                 let asks = book.asks.iter().rev().map(|level| ("ask", level));
                 let bids = book.bids.iter().map(|level| ("bid", level));
                 let rows = asks.chain(bids).map(|(side, level)| {
-                    vec![side.to_owned(), level.price.to_string(), level.units.to_string(), level.orders.to_string()]
+                    vec![
+                        side.to_owned(),
+                        level.price.to_string(),
+                        level.units.to_string(),
+                        level.orders.to_string(),
+                    ]
                 });
                 output::table(&["side", "price", "units", "orders"], rows)
             });
@@ -41,18 +46,23 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
         Command::Orders => {
             let orders: Value = client.get("/v1/orders")?;
             output::show(context.json, "gongsuan/orders/v1", &orders, || {
-                let rows = orders["orders"].as_array().cloned().unwrap_or_default().into_iter().map(|order| {
-                    let side = if order["terms"].get("ask").is_some() { "ask" } else { "bid" };
-                    let price = &order["terms"][side][if side == "ask" { "price" } else { "price_max" }];
-                    vec![
-                        order["id"].to_string(),
-                        side.to_owned(),
-                        order["state"].as_str().unwrap_or("?").to_owned(),
-                        order["open"].to_string(),
-                        price.to_string(),
-                        order["owner"].as_str().unwrap_or("?").to_owned(),
-                    ]
-                });
+                let rows =
+                    orders["orders"].as_array().cloned().unwrap_or_default().into_iter().map(
+                        |order| {
+                            let side =
+                                if order["terms"].get("ask").is_some() { "ask" } else { "bid" };
+                            let price = &order["terms"][side]
+                                [if side == "ask" { "price" } else { "price_max" }];
+                            vec![
+                                order["id"].to_string(),
+                                side.to_owned(),
+                                order["state"].as_str().unwrap_or("?").to_owned(),
+                                order["open"].to_string(),
+                                price.to_string(),
+                                order["owner"].as_str().unwrap_or("?").to_owned(),
+                            ]
+                        },
+                    );
                 output::table(&["order", "side", "state", "open", "price µ", "owner"], rows)
             });
         }

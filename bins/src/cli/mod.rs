@@ -41,7 +41,12 @@ pub mod exit {
 }
 
 #[derive(Debug, Parser)]
-#[command(name = "gongsuan", version, about = "Rent and lend compute on a chain that proves the work", max_term_width = 120)]
+#[command(
+    name = "gongsuan",
+    version,
+    about = "Rent and lend compute on a chain that proves the work",
+    max_term_width = 120
+)]
 struct Cli {
     /// Print JSON with a `schema` field.
     #[arg(long, global = true)]
@@ -151,7 +156,11 @@ pub fn main() -> ExitCode {
         return gongsuan_executor::worker::serve();
     }
     let filter = tracing_subscriber::EnvFilter::try_from_env("GONGSUAN_LOG");
-    let quiet = if matches!(cli.command, Command::Node(_) | Command::Provider(_)) { "info" } else { "error" };
+    let quiet = if matches!(cli.command, Command::Node(_) | Command::Provider(_)) {
+        "info"
+    } else {
+        "error"
+    };
     tracing_subscriber::fmt()
         .with_env_filter(filter.unwrap_or_else(|_| quiet.into()))
         .with_writer(std::io::stderr)
@@ -215,7 +224,9 @@ fn report(error: &anyhow::Error, json: bool) -> u8 {
             match client {
                 ClientError::Unreachable { .. } | ClientError::TimedOut(_) => {
                     code = exit::UNREACHABLE;
-                    help = Some("is a node running? start one with `gongsuan cluster up`, or name it with --node URL");
+                    help = Some(
+                        "is a node running? start one with `gongsuan cluster up`, or name it with --node URL",
+                    );
                 }
                 ClientError::Refused(found) => {
                     code = exit::REJECTED;

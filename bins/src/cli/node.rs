@@ -24,7 +24,7 @@ pub(super) fn watch_parent(stop: std::sync::mpsc::Sender<()>) {
         use std::io::Read as _;
         let mut buffer = [0; 64];
         while std::io::stdin().read(&mut buffer).is_ok_and(|read| read > 0) {}
-        drop(stop.send(()));
+        stop.send(()).ok();
     });
 }
 
@@ -32,7 +32,9 @@ pub(super) fn run(command: Command, _context: &Context) -> anyhow::Result<u8> {
     let Command::Run { home, exit_with_parent } = command;
     let (stop, stopped) = std::sync::mpsc::channel();
     let signal = stop.clone();
-    ctrlc::set_handler(move || drop(signal.send(())))?;
+    ctrlc::set_handler(move || {
+        signal.send(()).ok();
+    })?;
     if exit_with_parent {
         watch_parent(stop);
     }
@@ -40,7 +42,9 @@ pub(super) fn run(command: Command, _context: &Context) -> anyhow::Result<u8> {
     loop {
         match stopped.recv_timeout(Duration::from_secs(1)) {
             Err(std::sync::mpsc::RecvTimeoutError::Timeout) if node.is_alive() => {}
-            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => anyhow::bail!("the driver has ended"),
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                anyhow::bail!("the driver has ended")
+            }
             _ => break,
         }
     }

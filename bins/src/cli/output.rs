@@ -3,18 +3,23 @@
 use std::io::Write as _;
 
 /// Prints data.
-pub fn data(text: &str) {
+pub(crate) fn data(text: &str) {
     let mut out = std::io::stdout().lock();
     drop(writeln!(out, "{text}").and_then(|()| out.flush()));
 }
 
 /// Prints a line for people.
-pub fn note(text: &str) {
+pub(crate) fn note(text: &str) {
     drop(writeln!(std::io::stderr().lock(), "{text}"));
 }
 
 /// Prints a value as JSON with its schema, or as text.
-pub fn show(json: bool, schema: &str, value: &serde_json::Value, text: impl FnOnce() -> String) {
+pub(crate) fn show(
+    json: bool,
+    schema: &str,
+    value: &serde_json::Value,
+    text: impl FnOnce() -> String,
+) {
     if !json {
         data(&text());
         return;
@@ -34,7 +39,7 @@ pub fn show(json: bool, schema: &str, value: &serde_json::Value, text: impl FnOn
 
 /// A table for people.
 #[must_use]
-pub fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+pub(crate) fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING).set_header(head.to_vec());
     for row in rows {

@@ -97,7 +97,7 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
                 let (stop, stopped) = std::sync::mpsc::channel();
                 node::watch_parent(stop);
                 std::thread::spawn(move || {
-                    drop(stopped.recv());
+                    stopped.recv().ok();
                     std::process::exit(0);
                 });
             }
@@ -109,7 +109,8 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
         Command::Status => {
             let me = context.key()?.address();
             let asks = own_asks(context)?;
-            let own: Vec<_> = deals(&context.client())?.into_iter().filter(|deal| deal.provider == me).collect();
+            let own: Vec<_> =
+                deals(&context.client())?.into_iter().filter(|deal| deal.provider == me).collect();
             let value = json!({ "address": me, "asks": asks, "deals": own });
             output::show(context.json, "gongsuan/provider/v1", &value, || {
                 let lines = asks.iter().map(|order| {
@@ -119,7 +120,12 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
                         OrderState::Cancelled => "cancelled",
                         OrderState::Expired => "expired",
                     };
-                    vec![order.id.to_string(), state.to_owned(), order.price().to_string(), order.open.to_string()]
+                    vec![
+                        order.id.to_string(),
+                        state.to_owned(),
+                        order.price().to_string(),
+                        order.open.to_string(),
+                    ]
                 });
                 let open = own.iter().filter(|deal| !deal.is_over()).count();
                 let table = output::table(&["ask", "state", "price", "open Gf"], lines);

@@ -195,7 +195,9 @@ pub fn run(options: &Options) -> anyhow::Result<Summary> {
     let replay_equal = gongsuan_ledger::invariants::check(&replayed.state).is_ok();
     let deals = renter::deals_of(&bench.client, bid)?;
     let audits = deals.iter().map(|deal| match &deal.state {
-        DealState::Settled { samples, .. } => samples.iter().filter(|s| s.auditor.is_some()).count(),
+        DealState::Settled { samples, .. } => {
+            samples.iter().filter(|s| s.auditor.is_some()).count()
+        }
         _ => 0,
     });
     let rows = providers.iter().map(|provider| {
@@ -236,10 +238,18 @@ pub fn run(options: &Options) -> anyhow::Result<Summary> {
         milliseconds: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
     };
     let mark = |ok: bool| if ok { "equal" } else { "DIFFERENT" };
-    stage.say("pay", format!(
-        "providers {} · auditors {} · fees {} · refund {} · of {} in escrow · supply {}",
-        summary.paid, summary.audited, summary.fees, summary.refund, summary.escrow, mark(supply_equal)
-    ));
+    stage.say(
+        "pay",
+        format!(
+            "providers {} · auditors {} · fees {} · refund {} · of {} in escrow · supply {}",
+            summary.paid,
+            summary.audited,
+            summary.fees,
+            summary.refund,
+            summary.escrow,
+            mark(supply_equal)
+        ),
+    );
     stage.say("audit", format!(
         "4 nodes, state root {}: {} · replay of {} blocks on a fresh state: {} · receipt: {} checks {}",
         summary.state_root.short(), mark(summary.roots_equal), summary.blocks, mark(replay_equal),
@@ -278,19 +288,20 @@ fn start(options: &Options, stage: &Stage) -> anyhow::Result<Bench> {
     }
     bench.cluster.wait_ready(&[0, 1, 2, 3], Duration::from_secs(20))?;
     let status: Status = bench.client.get("/v1/status")?;
-    stage.say("genesis", format!(
-        "chain {} · 4 validators, any one may fail · folder {}{}",
-        status.chain_id.short(), bench.dir.display(), if options.keep { "" } else { " (removed at the end)" }
-    ));
+    stage.say(
+        "genesis",
+        format!(
+            "chain {} · 4 validators, any one may fail · folder {}{}",
+            status.chain_id.short(),
+            bench.dir.display(),
+            if options.keep { "" } else { " (removed at the end)" }
+        ),
+    );
     Ok(bench)
 }
 
 /// Funds and vets everybody, and starts the providers.
-fn admit(
-    options: &Options,
-    bench: &mut Bench,
-    stage: &Stage,
-) -> anyhow::Result<Vec<ProviderRow>> {
+fn admit(options: &Options, bench: &mut Bench, stage: &Stage) -> anyhow::Result<Vec<ProviderRow>> {
     let faucet = faucet_key(&format!("demo-{}", options.seed));
     let renter = key(options.seed, "renter");
     // The seed moves the prices a little; the order of the three stays.
@@ -382,10 +393,15 @@ fn order(
         Ok((covered == scene.tiles()).then_some(deals))
     })?;
     let fills = deals.iter().map(|deal| format!("{}×{}", deal.terms.price, deal.terms.count));
-    stage.say("match", format!(
-        "bid: {} tiles at most at {} · fills {}",
-        scene.tiles(), wish.price_max, fills.collect::<Vec<_>>().join(" + ")
-    ));
+    stage.say(
+        "match",
+        format!(
+            "bid: {} tiles at most at {} · fills {}",
+            scene.tiles(),
+            wish.price_max,
+            fills.collect::<Vec<_>>().join(" + ")
+        ),
+    );
     Ok((bid, secret))
 }
 
@@ -408,14 +424,19 @@ fn follow(
         let done: u32 = deals.iter().map(renter::done).sum();
         bar.set(done);
         for deal in deals {
-            if let DealState::Drawn { samples, .. } | DealState::Settled { samples, .. } = &deal.state
+            if let DealState::Drawn { samples, .. } | DealState::Settled { samples, .. } =
+                &deal.state
                 && drawn.insert(deal.id)
             {
                 let segments = samples.iter().map(|sample| sample.segment.to_string());
-                stage.say("verify", format!(
-                    "deal {}: receipts committed; segments {} drawn for re-execution",
-                    deal.id, segments.collect::<Vec<_>>().join(", ")
-                ));
+                stage.say(
+                    "verify",
+                    format!(
+                        "deal {}: receipts committed; segments {} drawn for re-execution",
+                        deal.id,
+                        segments.collect::<Vec<_>>().join(", ")
+                    ),
+                );
             }
         }
         match victim {
@@ -426,10 +447,13 @@ fn follow(
                 let index = index.context("the leader is a validator")?;
                 cluster.signal(index, "-KILL")?;
                 victim = Some((index, status.height.0, false));
-                stage.say("fault", format!(
-                    "{} (the leader) killed with SIGKILL at {done}/{tiles} tiles, height {}",
-                    status.leader, status.height
-                ));
+                stage.say(
+                    "fault",
+                    format!(
+                        "{} (the leader) killed with SIGKILL at {done}/{tiles} tiles, height {}",
+                        status.leader, status.height
+                    ),
+                );
             }
             Some((index, height, false)) => {
                 let status: Status = client.get("/v1/status")?;
@@ -456,13 +480,17 @@ fn follow(
 
 /// Waits until all four nodes stand at one height, which nothing moves any more.
 fn rejoined(bench: &Bench, stage: &Stage) -> anyhow::Result<()> {
-    let height = bench.client.wait_for("all four nodes at one height", Duration::from_secs(60), |client| {
-        let mut heights = Vec::new();
-        for index in 0..4 {
-            heights.push(client.only(index).get::<Status>("/v1/status")?.height);
-        }
-        Ok(heights.iter().all(|height| *height == heights[0]).then_some(heights[0]))
-    })?;
+    let height = bench.client.wait_for(
+        "all four nodes at one height",
+        Duration::from_secs(60),
+        |client| {
+            let mut heights = Vec::new();
+            for index in 0..4 {
+                heights.push(client.only(index).get::<Status>("/v1/status")?.height);
+            }
+            Ok(heights.iter().all(|height| *height == heights[0]).then_some(heights[0]))
+        },
+    )?;
     stage.say("rejoin", format!("all four validators stand at height {height}"));
     Ok(())
 }
@@ -520,10 +548,15 @@ fn flow(blocks: &[StoredBlock], bid: OrderId) -> Flow {
     });
     for event in all {
         let Event::Money(settlement) = event else { continue };
-        let of = |hold: &HoldId| *hold == HoldId::Order(bid) || matches!(hold, HoldId::Escrow(deal) if deals.contains(deal));
+        let of = |hold: &HoldId| {
+            *hold == HoldId::Order(bid)
+                || matches!(hold, HoldId::Escrow(deal) if deals.contains(deal))
+        };
         let (target, amount) = match settlement {
             Settlement::Hold { hold, amount, .. } if of(hold) => (&mut flow.escrow, amount),
-            Settlement::Move { source, target: HoldId::Escrow(deal), .. } if *source == HoldId::Order(bid) => {
+            Settlement::Move { source, target: HoldId::Escrow(deal), .. }
+                if *source == HoldId::Order(bid) =>
+            {
                 deals.insert(*deal);
                 continue;
             }

@@ -23,7 +23,8 @@ pub(super) struct Bar<'a> {
 impl Stage {
     pub(super) fn new(started: Instant) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target =
+            if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         Self { started, bars: MultiProgress::with_draw_target(target), terminal }
     }
 

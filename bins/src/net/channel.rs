@@ -106,8 +106,9 @@ impl Identity {
     ) -> Result<u16, NetError> {
         let proof: Proof = codec::decode("identity proof", 256, proof)?;
         let index = proof.index;
-        let key = self.known.key(index);
-        let key = key.ok_or_else(|| NetError::Identity(format!("there is no validator {index}")))?;
+        let key = self.known.validators.key(gongsuan_consensus::Seat(index));
+        let key =
+            key.ok_or_else(|| NetError::Identity(format!("there is no validator {index}")))?;
         let static_key = static_key.unwrap_or_default();
         key.verify(&digest(self.known.chain_id, initiator, static_key), &proof.signature)
             .map_err(|error| NetError::Identity(format!("validator {index}: {error}")))?;
@@ -158,11 +159,7 @@ impl Channel {
         Self::ready(stream, noise, peer)
     }
 
-    fn ready(
-        stream: TcpStream,
-        noise: snow::HandshakeState,
-        peer: u16,
-    ) -> Result<Self, NetError> {
+    fn ready(stream: TcpStream, noise: snow::HandshakeState, peer: u16) -> Result<Self, NetError> {
         stream.set_read_timeout(None)?;
         Ok(Self { stream, noise: noise.into_transport_mode()?, peer })
     }
@@ -172,7 +169,8 @@ impl Channel {
     /// # Errors
     /// [`NetError`]; the link is over.
     pub fn send(&mut self, frame: &[u8]) -> Result<(), NetError> {
-        let length = u32::try_from(frame.len()).map_err(|_| NetError::TooLong { got: frame.len() })?;
+        let length =
+            u32::try_from(frame.len()).map_err(|_| NetError::TooLong { got: frame.len() })?;
         let mut plain = Vec::with_capacity(4 + frame.len());
         plain.extend_from_slice(&length.to_be_bytes());
         plain.extend_from_slice(frame);
@@ -232,15 +230,14 @@ mod tests {
 
     use gongsuan_consensus::ValidatorSet;
 
+    use super::super::Members;
     use super::*;
 
     fn identities(chain: &[u8]) -> Vec<Identity> {
         let keys: Vec<SecretKey> = (0..4u8).map(|n| SecretKey::from_seed(&[n])).collect();
-        let known = Arc::new(ValidatorSet {
-            chain_id: Hash::of_content(chain),
-            epoch: 0,
-            keys: keys.iter().map(SecretKey::public_key).collect(),
-        });
+        let validators = keys.iter().map(SecretKey::public_key).collect();
+        let validators = ValidatorSet::new(0, validators).unwrap();
+        let known = Arc::new(Members { validators, chain_id: Hash::of_content(chain) });
         (0..4).zip(keys).map(|(index, key)| Identity { index, key, known: known.clone() }).collect()
     }
 

@@ -118,10 +118,11 @@ pub struct Incoming {
     pub frame: Vec<u8>,
 }
 
-/// Accepts links on a socket; every frame goes to `take`, on the link's own thread. A link ends when `take` says so with `false`.
-pub fn listen<F>(socket: TcpListener, identity: Identity, stop: Arc<AtomicBool>, take: F)
+/// Accepts links on a socket; every frame goes to what `make` made for the link, on the link's own thread, until that says `false`.
+pub fn listen<F, T>(socket: TcpListener, identity: Identity, stop: Arc<AtomicBool>, make: F)
 where
-    F: Fn(Incoming) -> bool + Clone + Send + 'static,
+    F: Fn() -> T + Send + 'static,
+    T: FnMut(Incoming) -> bool + Send + 'static,
 {
     std::thread::spawn(move || {
         for stream in socket.incoming() {
@@ -129,7 +130,7 @@ where
                 return;
             }
             let Ok(stream) = stream else { continue };
-            let (identity, take) = (identity.clone(), take.clone());
+            let (identity, mut take) = (identity.clone(), make());
             std::thread::spawn(move || match Channel::accept(stream, &identity) {
                 Ok(mut channel) => loop {
                     match channel.receive() {

@@ -11,10 +11,11 @@ pub use channel::{Channel, Identity, NetError};
 pub use links::{Incoming, Outgoing, listen, spawn_sender};
 
 use gongsuan_consensus::{Message, ValidatorSet};
+use gongsuan_types::Hash;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of one frame, at most.
-pub const FRAME_BYTES_MAX: usize = gongsuan_consensus::MESSAGE_BYTES_MAX + 1024;
+pub const FRAME_BYTES_MAX: usize = (4 << 20) + 1024;
 
 /// What travels on a link.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -25,20 +26,14 @@ pub enum Packet {
     Transaction(Vec<u8>),
 }
 
-/// Whether a message is small and urgent: it overtakes the others.
-#[must_use]
-pub fn is_urgent(message: &Message) -> bool {
-    match message {
-        Message::Vote(_)
-        | Message::Suspect { .. }
-        | Message::Timeout(_)
-        | Message::NewTerm(_)
-        | Message::Status { .. }
-        | Message::Fetch { .. }
-        | Message::FetchBlock(_) => true,
-        Message::Proposal { .. } | Message::Blocks { .. } => false,
-    }
+/// The validators that may be at the other end, and the chain.
+#[derive(Debug)]
+pub struct Members {
+    /// Who votes.
+    pub validators: ValidatorSet,
+    /// The chain that every signature is bound to.
+    pub chain_id: Hash,
 }
 
-/// The validators that may be at the other end.
-pub type Known = std::sync::Arc<ValidatorSet>;
+/// Shared by every link.
+pub type Known = std::sync::Arc<Members>;

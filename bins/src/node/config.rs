@@ -95,7 +95,8 @@ impl NodeConfig {
         let index = validators.iter().position(|validator| validator.name == file.name);
         let Some(index) = index else {
             let names: Vec<&str> = validators.iter().map(|v| v.name.as_str()).collect();
-            let reason = format!("name: `{}` is not a validator of the genesis: {names:?}", file.name);
+            let reason =
+                format!("name: `{}` is not a validator of the genesis: {names:?}", file.name);
             return Err(ConfigError { path, reason });
         };
         if validators[index].key != key.public_key() {
@@ -105,7 +106,8 @@ impl NodeConfig {
         for peer in &file.peers {
             let known = validators.iter().any(|validator| validator.name == peer.name);
             if !known || peer.name == file.name {
-                let reason = format!("peers: `{}` is not another validator of the genesis", peer.name);
+                let reason =
+                    format!("peers: `{}` is not another validator of the genesis", peer.name);
                 return Err(ConfigError { path, reason });
             }
         }
@@ -134,7 +136,8 @@ pub fn load_key(path: &Path) -> Result<SecretKey, ConfigError> {
     use std::os::unix::fs::PermissionsExt;
     let fault = |reason: String| ConfigError { path: path.to_owned(), reason };
     let text = read_file(path)?;
-    let mode = std::fs::metadata(path).map_err(|error| fault(error.to_string()))?.permissions().mode();
+    let mode =
+        std::fs::metadata(path).map_err(|error| fault(error.to_string()))?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(fault(format!("mode {:o} lets others read the key; use 600", mode & 0o777)));
     }

@@ -7,39 +7,34 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, Sender, after, select_biased};
 use gongsuan_consensus::{
-    AppRef, Block, CertifiedHeader, Config, Core, Input, Message, Output, Payload, Qc, SignedBlock,
-    Tip, ValidatorSet,
+    AppRef, Block, Blocks, CertifiedHeader, CommittedBlock, Config, Core, Draft, Input, Message,
+    Millis, Output, Payload, Proposal, Qc, Record, Seat, Seq, To, ValidatorSet, WantPayload,
 };
 use gongsuan_ledger::{
     Body, Chain, Event as ChainEvent, Header, Location, Mempool, OrderedBlock, Transaction,
     check_body, mempool,
 };
-use gongsuan_types::{Hash, Height, PublicKey, Refusal, TimeMs, Verified, codec};
-use serde::{Deserialize, Serialize};
+use gongsuan_types::{DurationMs, Hash, Height, PublicKey, Refusal, TimeMs, Verified, codec};
 
 use super::config::NodeConfig;
 use super::event::{Event, TxAnswer};
 use super::wal::Wal;
-use crate::net::{self, Identity, Outgoing, Packet, is_urgent};
+use crate::net::{self, Identity, Outgoing, Packet};
 
 /// A block farther in the future than this is voted for later.
 const FUTURE_MS: u64 = 500;
 /// Bytes and transactions of one payload that this node proposes.
-const PAYLOAD_LIMIT: (usize, usize) = (4_096, 1 << 20);
+const PAYLOAD_LIMIT: (usize, usize) = (4_096, gongsuan_consensus::PAYLOAD_BYTES_MAX - 1_024);
 /// Bytes of one answer to a peer that catches up, and blocks in it.
 const SERVE_BYTES: usize = 2 << 20;
 const SERVE_BLOCKS: u64 = 128;
 /// Events that a slow listener may lag behind.
 const FEED_MAX: usize = 4_096;
 
-/// What consensus says of a block, as stored with it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Certified {
-    /// The block.
-    pub block: SignedBlock,
-    /// Its own commit certificate. Blocks committed together share that of the last.
-    pub certificate: Option<Qc>,
-}
+/// Between two rounds of telling the others about transactions that still wait here.
+const TELL_AGAIN: DurationMs = DurationMs(300);
+/// Transactions told again in one round.
+const TELL_MAX: (usize, usize) = (256, 256 << 10);
 
 /// Events for whoever listens.
 #[derive(Debug, Clone)]
@@ -96,6 +91,13 @@ pub(super) struct Driver {
     peers: BTreeMap<u16, Outgoing>,
     feed: Feed,
     timer: TimeMs,
+    persisted: Seq,
+    /// Messages that wait until a record is durable.
+    held: Vec<(Seq, To, Message)>,
+    /// The last height that this node proposed in this term.
+    proposed: Height,
+    /// When transactions that wait were last told to the others.
+    told: TimeMs,
     /// Whether the core knows of work.
     work: bool,
     /// Ids of transactions in blocks that are not final.
@@ -106,7 +108,7 @@ pub(super) struct Driver {
     changed: Height,
     certified: Option<(Header, CertifiedHeader)>,
     /// Blocks whose check waits for this node to execute more, or for time to pass.
-    delayed: Vec<(Hash, Block, Vec<u8>)>,
+    delayed: Vec<(Hash, Proposal)>,
     waiting: BTreeMap<Hash, Vec<Sender<TxAnswer>>>,
 }
 
@@ -140,28 +142,42 @@ impl Driver {
             tracing::warn!(reason, "the store was rebuilt from the block log");
         }
         let validators = super::validator_set(&config.genesis);
-        let mut tip =
-            Tip { height: Height(0), hash: validators.genesis(), time: config.genesis.time };
         let mut headers = BTreeMap::new();
         let head = chain.state().height();
         let mut certified = None;
         for height in head.0.saturating_sub(256).max(1)..=head.0 {
             let Some(stored) = chain.stored(Height(height))? else { continue };
-            tip = Tip { height: Height(height), hash: stored.header.block, time: stored.header.time };
             headers.insert(Height(height), stored.header.hash());
             certified = certificate_in(&chain, &stored.consensus)?.or(certified);
         }
-        let (wal, recovered) = Wal::open(&config.home.join("votes.wal"), tip)?;
+        let path = config.home.join("votes.wal");
+        let (mut wal, mut recovered, was_there) = Wal::open(&path)?;
+        if !was_there && head.0 > 0 {
+            anyhow::bail!(
+                "{}: the vote log is gone, but blocks are there; a validator that forgot its votes must not vote: \
+                 remove the node's data and rejoin under a new key",
+                path.display()
+            );
+        }
+        if !was_there {
+            // From now on an empty log is a lost one.
+            wal.append(&[Record::Term(recovered.term())], true)?;
+        }
+        if let Some(newest) = committed_at(&chain, head) {
+            recovered.set_committed(newest);
+        }
         let core = Core::new(
             Config {
-                validators: validators.clone(),
-                me: config.index,
-                key: config.key.clone(),
-                timeout_ms: config.file.timeout_ms,
-                timeout_ms_max: 30_000,
+                timeout: DurationMs(config.file.timeout_ms),
+                ..Config::new(
+                    config.genesis.chain_id(),
+                    validators.clone(),
+                    Seat(config.index),
+                    config.key.clone(),
+                )
             },
             recovered,
-        );
+        )?;
         Ok(Self {
             core,
             chain,
@@ -173,6 +189,10 @@ impl Driver {
             peers,
             feed,
             timer: TimeMs(0),
+            persisted: Seq(0),
+            held: Vec::new(),
+            proposed: Height(0),
+            told: TimeMs(0),
             work: false,
             ordered: BTreeSet::new(),
             headers,
@@ -216,96 +236,154 @@ impl Driver {
             }
             self.recheck();
             self.tell_work();
+            self.tell_again();
         }
     }
 
-    /// Feeds one input and everything that follows from it. Records of one round share one sync.
+    /// Feeds one input and everything that follows from it. Records of one round share one sync; messages that depend on
+    /// one wait for it.
     fn drive(&mut self, input: Input) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             let mut outputs = Vec::new();
-            self.core.step(now(), input, &mut outputs);
-            let (mut records, mut last) = (Vec::new(), 0);
+            self.core.step(Millis(now().0), input, &mut outputs);
+            let (mut records, mut last, mut durable) = (Vec::new(), None, false);
             for output in outputs {
                 match output {
-                    Output::Persist { seq, record } => {
+                    Output::Persist { seq, record, sync } => {
                         records.push(record);
-                        last = seq;
+                        last = Some(seq);
+                        durable |= sync;
                     }
                     other => inputs.extend(self.carry_out(other)),
                 }
             }
-            if !records.is_empty() {
-                self.wal.append(records).unwrap_or_else(|error| die(&error));
-                inputs.push_back(Input::Persisted(last));
+            if let Some(seq) = last {
+                self.wal.append(&records, durable).unwrap_or_else(|error| die(&error));
+                self.persisted = seq;
+                self.release();
+                inputs.push_back(Input::Persisted { seq });
             }
+        }
+        if self.wal.is_large() {
+            let records = self.core.durable_records();
+            self.wal.replace(&records).unwrap_or_else(|error| die(&error));
+        }
+    }
+
+    /// Sends what waited for records that are durable now.
+    fn release(&mut self) {
+        let persisted = self.persisted;
+        let (ready, held): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.held).into_iter().partition(|(seq, ..)| *seq <= persisted);
+        self.held = held;
+        for (_, to, message) in ready {
+            self.send(to, message);
         }
     }
 
     fn carry_out(&mut self, output: Output) -> Option<Input> {
         match output {
             Output::Persist { .. } => unreachable!("handled in `drive`"),
-            Output::Send { to, message } => {
-                self.send(to, message);
+            Output::Send { to, message, after } => {
+                match after.filter(|seq| *seq > self.persisted) {
+                    Some(seq) => self.held.push((seq, to, message)),
+                    None => self.send(to, message),
+                }
                 None
             }
-            Output::Check { hash, block, payload } => {
-                let verdict = self.check(&block, &payload);
+            Output::Check { block, proposal } => {
+                let verdict = self.check(&proposal);
                 if verdict.is_none() {
-                    self.delayed.push((hash, block, payload));
+                    self.delayed.push((block, proposal));
                 }
-                verdict.map(|valid| Input::Checked { hash, valid })
+                verdict.map(|ok| Input::Checked { block, ok })
             }
-            Output::WantPayload { term, height, required } => {
-                let txs = self.pool.select(self.chain.state(), &self.ordered, PAYLOAD_LIMIT);
-                if txs.is_empty() && !required && !self.wants_empty_block() {
-                    self.work = false;
-                    return Some(Input::Work(false));
-                }
-                self.ordered.extend(txs.iter().map(|tx| tx.body.id()));
-                let state = self.chain.state();
-                let app = AppRef { height: state.height(), hash: state.head() };
-                let bytes = Body { txs }.encode();
-                Some(Input::Payload(Payload { term, height, bytes, app, time: now() }))
+            Output::WantPayload(want) => Some(self.payload(&want)),
+            Output::Commit { blocks } => {
+                let height = blocks.last().map(|block| block.proposal.block.header.height);
+                self.commit(&blocks);
+                height.map(|height| Input::Applied { height })
             }
-            Output::Commit { blocks, certificate } => {
-                self.commit(blocks, certificate);
-                None
-            }
-            Output::Serve { to, from } => {
-                if let Some(message) = self.range(from) {
-                    self.send(Some(to), message);
+            Output::ServeBlocks { to, from_height, to_height } => {
+                let range = (from_height.0..=to_height.0.min(from_height.0 + SERVE_BLOCKS))
+                    .map_while(|height| committed_at(&self.chain, Height(height)));
+                if let Some(blocks) = Blocks::from_log(range, SERVE_BYTES) {
+                    self.send(To::One(to), Message::Blocks(Box::new(blocks)));
                 }
                 None
             }
-            Output::TimerAt(at) => {
-                self.timer = at;
+            Output::TimerAt { at } => {
+                self.timer = TimeMs(at.0);
                 None
             }
             Output::EnterTerm { term, leader } => {
-                tracing::info!(%term, leader, "new term");
+                tracing::info!(%term, %leader, "new term");
                 self.ordered.clear();
+                self.proposed = Height(0);
                 None
             }
-            Output::Evidence(pair) => {
-                tracing::error!(voter = pair.0.voter, ?pair, "a validator voted twice");
+            Output::Evidence(evidence) => {
+                tracing::error!(?evidence, "a validator signed two things that exclude each other");
                 None
             }
         }
     }
 
-    fn send(&self, to: Option<u16>, message: Message) {
-        let urgent = is_urgent(&message);
+    /// What to order next: transactions that are in no block on the way, or nothing.
+    fn payload(&mut self, want: &WantPayload) -> Input {
+        for ancestor in &want.ancestors {
+            let body = Body::decode(ancestor.payload.bytes()).unwrap_or_default();
+            self.ordered.extend(body.txs.iter().map(|tx| tx.body.id()));
+        }
+        let (term, height) = (want.term, want.height);
+        let txs = self.pool.select(self.chain.state(), &self.ordered, PAYLOAD_LIMIT);
+        if txs.is_empty() && !want.required && !self.wants_empty_block() {
+            self.work = false;
+            return Input::Payload { term, height, draft: None };
+        }
+        self.proposed = height;
+        self.ordered.extend(txs.iter().map(|tx| tx.body.id()));
+        let state = self.chain.state();
+        let app = AppRef { height: state.height(), hash: state.head() };
+        let payload = Payload::new(Body { txs }.encode());
+        let time = now().max(want.parent_time.next());
+        Input::Payload { term, height, draft: Some(Draft { payload, app, time }) }
+    }
+
+    fn send(&self, to: To, message: Message) {
+        let urgent = !message.is_bulk();
         let frame = Arc::new(codec::encode(&Packet::Consensus(message)));
         for (index, peer) in &self.peers {
-            if to.is_none_or(|to| to == *index) && !peer.send(urgent, frame.clone()) {
+            let meant = match to {
+                To::All => true,
+                To::One(seat) => seat.0 == *index,
+            };
+            if meant && !peer.send(urgent, frame.clone()) {
                 tracing::debug!(peer = index, "a full queue drops a message");
             }
         }
     }
 
+    /// Tells the others again what waits here: a peer may have been away when it was first told.
+    fn tell_again(&mut self) {
+        let time = now();
+        if self.pool.count() == 0 || time.since(self.told) < TELL_AGAIN {
+            return;
+        }
+        self.told = time;
+        for tx in self.pool.select(self.chain.state(), &self.ordered, TELL_MAX) {
+            let frame = Arc::new(codec::encode(&Packet::Transaction(codec::encode(&tx))));
+            for peer in self.peers.values() {
+                peer.send(false, frame.clone());
+            }
+        }
+        self.timer = self.timer.min(time.plus(TELL_AGAIN));
+    }
+
     /// Whether a block may be voted for; nothing yet, if that needs more blocks or more time.
-    fn check(&mut self, block: &Block, payload: &[u8]) -> Option<bool> {
+    fn check(&mut self, proposal: &Proposal) -> Option<bool> {
+        let (block, payload) = (&proposal.block.header, proposal.payload.bytes());
         let state = self.chain.state();
         if block.app.height > state.height() || block.time.0 > now().0 + FUTURE_MS {
             return None;
@@ -332,13 +410,13 @@ impl Driver {
     }
 
     fn recheck(&mut self) {
-        for (hash, block, payload) in std::mem::take(&mut self.delayed) {
-            if block.height <= self.core.tip().height {
+        for (block, proposal) in std::mem::take(&mut self.delayed) {
+            if proposal.block.header.height <= self.core.progress().committed {
                 continue;
             }
-            match self.check(&block, &payload) {
-                Some(valid) => self.drive(Input::Checked { hash, valid }),
-                None => self.delayed.push((hash, block, payload)),
+            match self.check(&proposal) {
+                Some(ok) => self.drive(Input::Checked { block, ok }),
+                None => self.delayed.push((block, proposal)),
             }
         }
         if !self.delayed.is_empty() {
@@ -348,7 +426,8 @@ impl Driver {
 
     /// Whether a block without transactions would change something or certify what changed.
     fn wants_empty_block(&self) -> bool {
-        if self.core.in_flight().next().is_some() {
+        let progress = self.core.progress();
+        if progress.high.height > progress.committed || self.proposed > progress.committed {
             return false;
         }
         let market = self.chain.state().market();
@@ -366,7 +445,7 @@ impl Driver {
             || self.wants_empty_block();
         if work != self.work {
             self.work = work;
-            self.drive(Input::Work(work));
+            self.drive(Input::Work { pending: work });
         }
         if let Some(due) = self.chain.state().market().next_due() {
             self.timer = self.timer.min(due.max(TimeMs(now().0 + 1)));
@@ -387,11 +466,8 @@ impl Driver {
             }
             return;
         }
-        let taken = if self.pool.contains(&id) {
-            Ok(id)
-        } else {
-            self.pool.insert(tx, self.chain.state())
-        };
+        let taken =
+            if self.pool.contains(&id) { Ok(id) } else { self.pool.insert(tx, self.chain.state()) };
         let refused: Option<Refusal> = taken.err();
         if let Some((wait, answer)) = answer {
             match refused.clone() {
@@ -408,27 +484,23 @@ impl Driver {
         }
     }
 
-    fn commit(&mut self, blocks: Vec<(SignedBlock, Vec<u8>)>, certificate: Qc) {
-        let last = blocks.len() - 1;
-        let hashes: Vec<Hash> =
-            blocks.iter().map(|(signed, _)| signed.block.hash(&self.validators)).collect();
+    fn commit(&mut self, blocks: &[CommittedBlock]) {
+        let chain_id = self.chain.state().chain_id();
         let ordered: Vec<_> = blocks
             .iter()
-            .enumerate()
-            .map(|(at, (signed, payload))| {
-                let block = &signed.block;
-                let own = (at == last).then(|| certificate.clone());
-                let stored = Certified { block: signed.clone(), certificate: own };
-                let proposer = self.validators.key(block.proposer).copied();
+            .map(|committed| {
+                let block = &committed.proposal.block;
+                let header = &block.header;
+                let proposer = self.validators.key(header.proposer).copied();
                 let ordered = OrderedBlock {
-                    height: block.height,
-                    term: block.term,
-                    time: block.time,
+                    height: header.height,
+                    term: header.term,
+                    time: header.time,
                     proposer: proposer.unwrap_or(PublicKey([0; 32])),
-                    block: hashes[at],
-                    body: payload,
+                    block: block.hash(&chain_id),
+                    body: committed.proposal.payload.bytes(),
                 };
-                (ordered, codec::encode(&stored))
+                (ordered, codec::encode(&(block, &committed.certificate)))
             })
             .collect();
         let all = self.chain.commit(&ordered).unwrap_or_else(|error| die(&error));
@@ -460,27 +532,18 @@ impl Driver {
             Err(error) => die(&error),
         }
         self.pool.prune(self.chain.state());
+        // Said anew by `tell_work`: the core wants to hear it after a commit that left something over.
+        self.work = false;
     }
+}
 
-    /// Committed blocks from a height on, as many as fit, up to one that has its own certificate.
-    fn range(&self, from: Height) -> Option<Message> {
-        let (mut blocks, mut bytes, mut end) = (Vec::new(), 0, None);
-        for height in from.0..from.0.saturating_add(SERVE_BLOCKS) {
-            let Ok(Some(stored)) = self.chain.stored(Height(height)) else { break };
-            let of: Certified = codec::decode("certified", usize::MAX, &stored.consensus).ok()?;
-            bytes += stored.body.len() + stored.consensus.len();
-            if bytes > SERVE_BYTES && end.is_some() {
-                break;
-            }
-            blocks.push((of.block, stored.body));
-            if let Some(certificate) = of.certificate {
-                end = Some((blocks.len(), certificate));
-            }
-        }
-        let (length, certificate) = end?;
-        blocks.truncate(length);
-        Some(Message::Blocks { blocks, certificate })
-    }
+/// A block of the log as consensus knew it.
+fn committed_at(chain: &Chain, height: Height) -> Option<CommittedBlock> {
+    let stored = chain.stored(height).ok()??;
+    let (block, certificate) =
+        codec::decode::<(Block, Qc)>("committed block", usize::MAX, &stored.consensus).ok()?;
+    let proposal = Proposal { block, payload: Payload::new(stored.body) };
+    Some(CommittedBlock { proposal, certificate })
 }
 
 /// The ledger header that a stored certified block certifies, if it has its own certificate and names a state.
@@ -488,12 +551,12 @@ fn certificate_in(
     chain: &Chain,
     consensus: &[u8],
 ) -> Result<Option<(Header, CertifiedHeader)>, gongsuan_ledger::ChainError> {
-    let Ok(of) = codec::decode::<Certified>("certified", usize::MAX, consensus) else {
+    let decoded = codec::decode::<(Block, Qc)>("committed block", usize::MAX, consensus);
+    let Ok((block, certificate)) = decoded else { return Ok(None) };
+    if certificate.rank != block.header.rank() {
         return Ok(None);
-    };
-    let Some(certificate) = of.certificate else { return Ok(None) };
-    let block = of.block.block;
-    let stored = chain.stored(block.app.height)?;
+    }
+    let stored = chain.stored(block.header.app.height)?;
     Ok(stored.map(|stored| (stored.header, CertifiedHeader { block, certificate })))
 }
 

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
-use gongsuan_consensus::Message;
+use gongsuan_consensus::{Seat, VerifiedMessage, VoteCache, verify};
 use gongsuan_ledger::{Location, SignedTransaction, Transaction};
 use gongsuan_types::{Hash, Refusal, Verified, codec};
 
 use super::driver::View;
-use crate::net::{Incoming, Known, Packet, is_urgent};
+use crate::net::{Incoming, Known, Packet};
 
 /// A question that only reads.
 pub(crate) type Question = Box<dyn FnOnce(&View<'_>) + Send>;
@@ -16,7 +16,7 @@ pub(crate) type Question = Box<dyn FnOnce(&View<'_>) + Send>;
 /// Everything the driver reacts to, beside the clock.
 pub(crate) enum Event {
     /// A checked message of a validator.
-    Message { from: u16, message: Box<Message> },
+    Message { from: Seat, message: Box<VerifiedMessage> },
     /// A checked transaction of a client (with the place for the answer) or of a validator.
     Transaction { tx: Box<Verified<Transaction>>, answer: Option<(bool, Sender<TxAnswer>)> },
     /// A question.
@@ -116,9 +116,25 @@ impl Handle {
 pub(crate) fn receiver(
     known: Known,
     queues: (Sender<Event>, Sender<Event>, Sender<Event>),
-) -> impl Fn(Incoming) -> bool + Clone + Send + 'static {
+) -> impl Fn() -> Box<dyn FnMut(Incoming) -> bool + Send> + Send + 'static {
+    move || {
+        let (known, queues) = (known.clone(), queues.clone());
+        let mut seen = VoteCache::new(SEEN);
+        Box::new(move |incoming| receive(&known, &queues, &mut seen, &incoming))
+    }
+}
+
+/// Good signatures that a link remembers, so that certificates made of known votes cost nothing.
+const SEEN: usize = 4_096;
+
+fn receive(
+    known: &Known,
+    queues: &(Sender<Event>, Sender<Event>, Sender<Event>),
+    seen: &mut VoteCache,
+    incoming: &Incoming,
+) -> bool {
     let (urgent, bulk, front) = queues;
-    move |incoming| {
+    {
         let from = incoming.peer;
         let packet: Packet =
             match codec::decode("packet", crate::net::FRAME_BYTES_MAX, &incoming.frame) {
@@ -130,17 +146,21 @@ pub(crate) fn receiver(
             };
         match packet {
             Packet::Consensus(message) => {
-                if let Err(error) = message.verify(from, &known) {
-                    tracing::warn!(peer = from, %error, "a message is refused");
-                    return true;
+                let queue = if message.is_bulk() { bulk } else { urgent };
+                match verify(message, &known.validators, &known.chain_id, seen) {
+                    Ok(message) => {
+                        let message = Box::new(message);
+                        queue.send(Event::Message { from: Seat(from), message }).is_ok()
+                    }
+                    Err(error) => {
+                        tracing::warn!(peer = from, %error, "a message is refused");
+                        true
+                    }
                 }
-                let queue = if is_urgent(&message) { &urgent } else { &bulk };
-                queue.send(Event::Message { from, message: Box::new(message) }).is_ok()
             }
             Packet::Transaction(bytes) => {
-                let checked = gongsuan_ledger::tx::decode(&bytes)
-                    .ok()
-                    .and_then(|tx| tx.verify().ok());
+                let checked =
+                    gongsuan_ledger::tx::decode(&bytes).ok().and_then(|tx| tx.verify().ok());
                 // A full front door drops gossip: whoever submitted it keeps it.
                 checked.is_none_or(|tx| {
                     let event = Event::Transaction { tx: Box::new(tx), answer: None };

@@ -18,7 +18,7 @@ use gongsuan_consensus::ValidatorSet;
 use crate::net::{self, Identity};
 use blobs::Blobs;
 use config::{HomeLock, NodeConfig};
-pub use driver::{Certified, Feed, Happened, View};
+pub use driver::{Feed, Happened, View};
 pub use event::{Handle, TxAnswer};
 
 /// A running node.
@@ -34,13 +34,13 @@ pub struct Node {
 }
 
 /// The validators of a genesis, as consensus sees them.
+///
+/// # Panics
+/// If the genesis was not validated.
 #[must_use]
 pub fn validator_set(genesis: &gongsuan_ledger::Genesis) -> ValidatorSet {
-    ValidatorSet {
-        chain_id: genesis.chain_id(),
-        epoch: 0,
-        keys: genesis.validators.iter().map(|validator| validator.key).collect(),
-    }
+    let keys = genesis.validators.iter().map(|validator| validator.key).collect();
+    ValidatorSet::new(0, keys).expect("a genesis is checked before it is used")
 }
 
 impl Node {
@@ -51,7 +51,8 @@ impl Node {
     pub fn start(home: &Path) -> anyhow::Result<Self> {
         let config = NodeConfig::load(home)?;
         let lock = HomeLock::take(home)?;
-        let known = Arc::new(validator_set(&config.genesis));
+        let validators = validator_set(&config.genesis);
+        let known = Arc::new(net::Members { validators, chain_id: config.genesis.chain_id() });
         let identity = Identity { index: config.index, key: config.key.clone(), known };
         let socket = TcpListener::bind(config.file.p2p)
             .with_context(|| format!("cannot listen for validators on {}", config.file.p2p))?;
