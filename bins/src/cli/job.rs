@@ -203,7 +203,7 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
             );
         }
         Command::Stop { bid } => {
-            super::account::execute(context, vec![Op::Market(MarketCommand::Cancel(bid))])?;
+            super::account::execute(context, &[Op::Market(MarketCommand::Cancel(bid))])?;
             output::note(&format!("bid {bid} is withdrawn; deals that run go on"));
         }
         Command::Fetch { bid, out } => fetch(context, bid, &out)?,
