@@ -1,5 +1,11 @@
 //! The command line as scripts see it, through the built binary.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that cannot go on panics"
+)]
+
 use std::process::{Command, Output};
 
 fn gongsuan(args: &[&str]) -> Output {

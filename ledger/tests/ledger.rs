@@ -1,5 +1,7 @@
 //! Blocks of random transactions: money is conserved, failures leave no trace, replicas agree, restarts lose nothing.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use std::collections::BTreeSet;
 
 use gongsuan_ledger::genesis::{Admission, GenesisAccount, Params, Validator};

@@ -1,5 +1,11 @@
 //! The market under random streams of commands, with a tiny ledger that carries out what it says.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test picks what it needs and panics when it cannot go on"
+)]
+
 use std::collections::BTreeMap;
 
 use gongsuan_market::{
