@@ -50,7 +50,7 @@ enum Failure {
     /// Ask the next node.
     Next(String),
     /// This is the answer.
-    Final(ClientError),
+    Final(Box<ClientError>),
 }
 
 impl Client {
@@ -84,7 +84,7 @@ impl Client {
         for node in &self.nodes {
             match ask(node) {
                 Ok(answer) => return Ok(answer),
-                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Final(error)) => return Err(*error),
                 Err(Failure::Next(reason)) => last = reason,
             }
         }
@@ -163,11 +163,15 @@ impl Client {
             let url = format!("{node}/v1/tx?wait=commit");
             let answer = self.agent.post(url).content_type("application/octet-stream").send(&bytes);
             match read(node, answer) {
-                Err(Failure::Final(ClientError::Refused(refusal)))
-                    if ["busy", "timeout", "stopped"].contains(&refusal.code.as_ref()) =>
-                {
-                    Err(Failure::Next(refusal.to_string()))
-                }
+                Err(Failure::Final(error)) => Err(match *error {
+                    // Another node may have room; the same bytes count once.
+                    ClientError::Refused(refusal)
+                        if ["busy", "timeout", "stopped"].contains(&refusal.code.as_ref()) =>
+                    {
+                        Failure::Next(refusal.to_string())
+                    }
+                    other => Failure::Final(Box::new(other)),
+                }),
                 other => other,
             }
         })?;
@@ -186,14 +190,14 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub fn execute(&self, key: &SecretKey, ops: Vec<Op>) -> Result<TxState, ClientError> {
+    pub fn execute(&self, key: &SecretKey, ops: &[Op]) -> Result<TxState, ClientError> {
         let genesis: gongsuan_ledger::Genesis = self.get("/v1/genesis")?;
         let fee = gongsuan_ledger::fee_min(&genesis.params, ops.len());
         let mut tries = 0;
         loop {
             let account: AccountView = self.get(&format!("/v1/accounts/{}", key.address()))?;
             let nonce = account.nonce_next;
-            let tx = sign(key, genesis.chain_id(), nonce, fee, ops.clone());
+            let tx = sign(key, genesis.chain_id(), nonce, fee, ops.to_vec());
             match self.submit(&tx) {
                 Err(ClientError::Refused(refusal)) if refusal.code == "bad-nonce" && tries < 5 => {
                     tries += 1;
@@ -255,15 +259,16 @@ fn read<T: DeserializeOwned>(
     let text = answer.body_mut().with_config().limit(64 << 20).read_to_string();
     let text = text.map_err(|error| Failure::Next(error.to_string()))?;
     let malformed = |error: serde_json::Error| {
-        Failure::Final(ClientError::Malformed { node: node.to_owned(), reason: error.to_string() })
+        let (node, reason) = (node.to_owned(), error.to_string());
+        Failure::Final(Box::new(ClientError::Malformed { node, reason }))
     };
     if ok {
         return serde_json::from_str(&text).map_err(malformed);
     }
     let ErrorBody(refusal) = serde_json::from_str(&text).map_err(malformed)?;
-    Err(Failure::Final(if missing {
+    Err(Failure::Final(Box::new(if missing {
         ClientError::NotFound(refusal)
     } else {
         ClientError::Refused(refusal)
-    }))
+    })))
 }

@@ -73,6 +73,9 @@ impl Cluster {
     ///
     /// # Errors
     /// What the disk said, or no free ports.
+    ///
+    /// # Panics
+    /// Never: a million tokens fit.
     pub fn init(dir: &Path, count: usize, seed: &str, params: Params) -> anyhow::Result<Self> {
         let keys: Vec<SecretKey> = (0..count)
             .map(|n| SecretKey::from_seed(format!("gongsuan/dev/{seed}/validator/{n}").as_bytes()))

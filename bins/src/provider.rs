@@ -85,7 +85,7 @@ impl Agent {
     /// Hands in one command, after those that are on their way.
     fn execute(&self, command: Command) -> Result<(), ClientError> {
         let _turn = self.purse.lock().unwrap_or_else(PoisonError::into_inner);
-        self.client.execute(&self.key, vec![Op::Market(command)]).map(|_| ())
+        self.client.execute(&self.key, &[Op::Market(command)]).map(|_| ())
     }
 
     fn pool(&self) -> anyhow::Result<Pool> {

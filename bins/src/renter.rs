@@ -67,7 +67,7 @@ impl Wish {
 /// # Errors
 /// [`ClientError`].
 pub fn place(client: &Client, key: &SecretKey, bid: Bid) -> anyhow::Result<OrderId> {
-    let state = client.execute(key, vec![Op::Market(Command::PlaceBid(Box::new(bid)))])?;
+    let state = client.execute(key, &[Op::Market(Command::PlaceBid(Box::new(bid)))])?;
     let TxState::Committed { receipt, .. } = state else {
         anyhow::bail!("the bid is not committed")
     };
@@ -125,8 +125,8 @@ pub fn follow(
         for deal in &all {
             let wanted = matches!(deal.state, DealState::Committed { secret: None, .. });
             if wanted && !revealed.contains(&deal.id) {
-                let told = client
-                    .execute(key, vec![Op::Market(Command::Reveal { deal: deal.id, secret })]);
+                let told =
+                    client.execute(key, &[Op::Market(Command::Reveal { deal: deal.id, secret })]);
                 match told {
                     Ok(_) => drop(revealed.insert(deal.id)),
                     Err(error) => tracing::warn!(%error, "cannot reveal"),

@@ -265,8 +265,8 @@ mod tests {
 
     fn filled(dir: &Path) -> PathBuf {
         let mut log = BlockLog::open(dir).unwrap();
-        for height in 1..=5 {
-            log.append(Height(height), &[vec![height as u8; 20 * height as usize]]).unwrap();
+        for height in 1..=5u8 {
+            log.append(Height(height.into()), &[vec![height; 20 * usize::from(height)]]).unwrap();
         }
         log.segments[0].clone()
     }

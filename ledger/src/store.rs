@@ -144,7 +144,6 @@ impl SledStore {
         &self.trees[at.expect("every column has a tree")]
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
     fn fault(&self, reason: impl std::fmt::Display) -> StoreError {
         StoreError { path: self.path.clone(), reason: reason.to_string() }
     }

@@ -412,6 +412,22 @@ impl Market {
         }
     }
 
+    /// The orders as they stand when a block's matching begins: for comparing with [`crate::naive::matches`].
+    #[must_use]
+    pub fn orders_before_matching(&self) -> Vec<Order> {
+        let mut copy = self.clone();
+        let mut ignored = Outcome::default();
+        copy.withdraw(&mut ignored);
+        copy.insert(&mut ignored);
+        copy.table.orders.into_values().collect()
+    }
+
+    /// How ties inside the block that is being applied are broken.
+    #[must_use]
+    pub fn tie_of(&self, id: OrderId) -> Hash {
+        self.tie(id)
+    }
+
     /// Breaks ties inside a block.
     pub(crate) fn tie(&self, id: OrderId) -> Hash {
         let mut hasher = gongsuan_types::Hasher::new("gongsuan/market/tie/v1");

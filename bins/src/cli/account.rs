@@ -208,7 +208,7 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
 }
 
 /// Signs, submits and shows a transaction.
-pub(super) fn execute(context: &Context, ops: Vec<Op>) -> anyhow::Result<TxState> {
+pub(super) fn execute(context: &Context, ops: &[Op]) -> anyhow::Result<TxState> {
     Ok(context.client().execute(&context.key()?, ops)?)
 }
 
@@ -224,12 +224,12 @@ fn done(context: &Context, state: &TxState) -> anyhow::Result<u8> {
 }
 
 pub(super) fn transfer(args: &Transfer, context: &Context) -> anyhow::Result<u8> {
-    let state = execute(context, vec![Op::Transfer { to: args.to, amount: args.amount }])?;
+    let state = execute(context, &[Op::Transfer { to: args.to, amount: args.amount }])?;
     done(context, &state)
 }
 
-pub(super) fn permit(command: Permit, context: &Context) -> anyhow::Result<u8> {
-    let op = match command {
+pub(super) fn permit(command: &Permit, context: &Context) -> anyhow::Result<u8> {
+    let op = match *command {
         Permit::Grant { subject, role, days } => {
             let expires_at = TimeMs(crate::node::clock().0 + days * 86_400_000);
             Op::Grant { subject, role, expires_at }
@@ -242,6 +242,6 @@ pub(super) fn permit(command: Permit, context: &Context) -> anyhow::Result<u8> {
             return Ok(0);
         }
     };
-    let state = execute(context, vec![op])?;
+    let state = execute(context, &[op])?;
     done(context, &state)
 }

@@ -136,11 +136,16 @@ fn load(path: &Path) -> anyhow::Result<Ready> {
         match_within: DurationMs(file.match_within_s.saturating_mul(1_000)),
         run_within: DurationMs(file.run_within_s.saturating_mul(1_000)),
     };
-    wish.to_bid(crate::node::clock(), &Hash::ZERO)
-        .validate(crate::node::clock())
+    wish.spec
+        .validate()
+        .and_then(|()| {
+            wish.to_bid(crate::node::clock(), &Hash::ZERO).validate(crate::node::clock())
+        })
         .map_err(|refusal| usage(format!("{}: {refusal}", path.display())))?;
-    gongsuan_executor::Program::load(gongsuan_executor::EngineKind::Wasmi, &module)
-        .map_err(|error| usage(format!("{}: {error}", file.module.display())))?;
+    let program = gongsuan_executor::Program::load(gongsuan_executor::EngineKind::Wasmi, &module)?;
+    if let Some(why) = program.refusal() {
+        return Err(usage(format!("{}: {why}", base.join(&file.module).display())));
+    }
     Ok(Ready { wish, module, input })
 }
 
@@ -203,7 +208,7 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
             );
         }
         Command::Stop { bid } => {
-            super::account::execute(context, vec![Op::Market(MarketCommand::Cancel(bid))])?;
+            super::account::execute(context, &[Op::Market(MarketCommand::Cancel(bid))])?;
             output::note(&format!("bid {bid} is withdrawn; deals that run go on"));
         }
         Command::Fetch { bid, out } => fetch(context, bid, &out)?,

@@ -24,7 +24,7 @@ pub(super) enum Command {
     },
 }
 
-pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
+pub(super) fn run(command: &Command, context: &Context) -> anyhow::Result<u8> {
     let client = context.client();
     match command {
         Command::Book { class } => {

@@ -183,10 +183,10 @@ fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
         Command::Node(command) => node::run(command, context),
         Command::Account(command) => account::run(command, context),
         Command::Transfer(args) => account::transfer(&args, context),
-        Command::Permit(command) => account::permit(command, context),
+        Command::Permit(command) => account::permit(&command, context),
         Command::Job(command) => job::run(command, context),
         Command::Provider(command) => provider::run(command, context),
-        Command::Market(command) => market::run(command, context),
+        Command::Market(command) => market::run(&command, context),
         Command::Audit(command) => audit::run(command, context),
         Command::Completions { shell } => {
             let mut text = Vec::new();

@@ -84,7 +84,7 @@ fn own_asks(context: &Context) -> anyhow::Result<Vec<Order>> {
 fn join(offer: &Offer, context: &Context) -> anyhow::Result<()> {
     let ask = offer.ask();
     let line = format!("listed {} Gf at {} per Gf", ask.units, ask.price);
-    context.client().execute(&context.key()?, vec![Op::Market(MarketCommand::PlaceAsk(ask))])?;
+    context.client().execute(&context.key()?, &[Op::Market(MarketCommand::PlaceAsk(ask))])?;
     output::note(&line);
     Ok(())
 }

@@ -40,6 +40,10 @@ pub struct Options {
 
 /// What the demo did, as one object.
 #[derive(Debug, Clone, Serialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four checks, each with its own name in the JSON"
+)]
 pub struct Summary {
     /// `gongsuan/demo/v1`.
     pub schema: &'static str,
@@ -240,7 +244,7 @@ pub fn run(options: &Options) -> anyhow::Result<Summary> {
     let mark = |ok: bool| if ok { "equal" } else { "DIFFERENT" };
     stage.say(
         "pay",
-        format!(
+        &format!(
             "providers {} · auditors {} · fees {} · refund {} · of {} in escrow · supply {}",
             summary.paid,
             summary.audited,
@@ -250,13 +254,13 @@ pub fn run(options: &Options) -> anyhow::Result<Summary> {
             mark(supply_equal)
         ),
     );
-    stage.say("audit", format!(
+    stage.say("audit", &format!(
         "4 nodes, state root {}: {} · replay of {} blocks on a fresh state: {} · receipt: {} checks {}",
         summary.state_root.short(), mark(summary.roots_equal), summary.blocks, mark(replay_equal),
         checks.len(), if receipt_valid { "hold" } else { "DO NOT HOLD" }
     ));
     if options.serve {
-        stage.say("serve", format!("{} · Ctrl-C ends it", bench.client.nodes().join(" ")));
+        stage.say("serve", &format!("{} · Ctrl-C ends it", bench.client.nodes().join(" ")));
         stage.print_summary(&summary);
         loop {
             std::thread::park();
@@ -290,7 +294,7 @@ fn start(options: &Options, stage: &Stage) -> anyhow::Result<Bench> {
     let status: Status = bench.client.get("/v1/status")?;
     stage.say(
         "genesis",
-        format!(
+        &format!(
             "chain {} · 4 validators, any one may fail · folder {}{}",
             status.chain_id.short(),
             bench.dir.display(),
@@ -322,8 +326,8 @@ fn admit(options: &Options, bench: &mut Bench, stage: &Stage) -> anyhow::Result<
         ops.push(grant(address, Role::Provider));
         ops.push(grant(address, Role::Auditor));
     }
-    bench.client.execute(&faucet, ops).context("cannot fund and vet")?;
-    stage.say("vetting", "4 accounts funded; p1, p2, p3 vetted as providers and auditors".into());
+    bench.client.execute(&faucet, &ops).context("cannot fund and vet")?;
+    stage.say("vetting", "4 accounts funded; p1, p2, p3 vetted as providers and auditors");
     let lot = job(options, &RaytraceScene::default()).lot();
     let mut rows = Vec::new();
     for ((name, price), tiles) in names.into_iter().zip(prices).zip(capacity) {
@@ -356,7 +360,7 @@ fn admit(options: &Options, bench: &mut Bench, stage: &Stage) -> anyhow::Result<
         Ok((book.asks.len() == names.len()).then_some(()))
     })?;
     let asks = rows.iter().map(|row| format!("{} {}×{}", row.name, row.price, row.segments));
-    stage.say("market", format!("asks per Gf × tiles: {}", asks.collect::<Vec<_>>().join(" · ")));
+    stage.say("market", &format!("asks per Gf × tiles: {}", asks.collect::<Vec<_>>().join(" · ")));
     Ok(rows)
 }
 
@@ -395,7 +399,7 @@ fn order(
     let fills = deals.iter().map(|deal| format!("{}×{}", deal.terms.price, deal.terms.count));
     stage.say(
         "match",
-        format!(
+        &format!(
             "bid: {} tiles at most at {} · fills {}",
             scene.tiles(),
             wish.price_max,
@@ -431,7 +435,7 @@ fn follow(
                 let segments = samples.iter().map(|sample| sample.segment.to_string());
                 stage.say(
                     "verify",
-                    format!(
+                    &format!(
                         "deal {}: receipts committed; segments {} drawn for re-execution",
                         deal.id,
                         segments.collect::<Vec<_>>().join(", ")
@@ -449,7 +453,7 @@ fn follow(
                 victim = Some((index, status.height.0, false));
                 stage.say(
                     "fault",
-                    format!(
+                    &format!(
                         "{} (the leader) killed with SIGKILL at {done}/{tiles} tiles, height {}",
                         status.leader, status.height
                     ),
@@ -458,7 +462,7 @@ fn follow(
             Some((index, height, false)) => {
                 let status: Status = client.get("/v1/status")?;
                 if status.height.0 >= height + 3 {
-                    stage.say("fault", format!(
+                    stage.say("fault", &format!(
                         "the chain goes on without it: height {}, new leader {}; v{index} is started again",
                         status.height, status.leader
                     ));
@@ -491,7 +495,7 @@ fn rejoined(bench: &Bench, stage: &Stage) -> anyhow::Result<()> {
             Ok(heights.iter().all(|height| *height == heights[0]).then_some(heights[0]))
         },
     )?;
-    stage.say("rejoin", format!("all four validators stand at height {height}"));
+    stage.say("rejoin", &format!("all four validators stand at height {height}"));
     Ok(())
 }
 

@@ -28,7 +28,7 @@ impl Stage {
         Self { started, bars: MultiProgress::with_draw_target(target), terminal }
     }
 
-    pub(super) fn say(&self, word: &str, text: String) {
+    pub(super) fn say(&self, word: &str, text: &str) {
         let line = format!("{:5.1}s {word:<8} {text}", self.started.elapsed().as_secs_f32());
         if self.terminal {
             drop(self.bars.println(line));
@@ -58,7 +58,7 @@ impl Bar<'_> {
         let quarter = (self.total / 4).max(1);
         if !self.stage.terminal && done / quarter > self.told.get() / quarter {
             self.told.set(done);
-            self.stage.say("run", format!("{done}/{} tiles", self.total));
+            self.stage.say("run", &format!("{done}/{} tiles", self.total));
         }
     }
 

@@ -84,6 +84,9 @@ impl NodeConfig {
     ///
     /// # Errors
     /// [`ConfigError`] that names the file, and the line where there is one.
+    ///
+    /// # Panics
+    /// Never: a genesis has few validators.
     pub fn load(home: &Path) -> Result<Self, ConfigError> {
         let path = home.join("node.toml");
         let file: NodeFile = toml::from_str(&read_file(&path)?)

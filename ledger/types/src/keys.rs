@@ -1,7 +1,7 @@
 //! Keys and signatures: BIP340 Schnorr over secp256k1.
 //!
 //! Public keys are 32-byte x-only points; signatures are 64 bytes; what is signed is always a tagged
-//! [`Hash`]. Signing is deterministic (no auxiliary randomness), so equal inputs give equal transactions.
+//! [`struct@Hash`]. Signing is deterministic (no auxiliary randomness), so equal inputs give equal transactions.
 
 use k256::schnorr::{Signature as RawSignature, SigningKey, VerifyingKey};
 use zeroize::{Zeroize, ZeroizeOnDrop};

@@ -6,7 +6,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`hash`] | [`Hash`], tagged SHA-256 |
+//! | [`hash`] | [`struct@Hash`], tagged SHA-256 |
 //! | [`keys`] | [`SecretKey`], [`PublicKey`], [`Signature`] (BIP340 Schnorr over secp256k1) |
 //! | [`signed`] | [`Signed`] becomes [`Verified`] only through `verify` |
 //! | [`address`] | [`Address`]: an account's id and its bech32m text form |

@@ -1,0 +1,506 @@
+//! The market under random streams of commands, with a tiny ledger that carries out what it says.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test picks what it needs and panics when it cannot go on"
+)]
+
+use std::collections::BTreeMap;
+
+use gongsuan_market::{
+    Command, DealState, Event, Failure, HoldId, Market, MarketError, Moment, OrderState, Outcome,
+    Rules, Settlement, naive,
+};
+use gongsuan_types::job::{JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Shape};
+use gongsuan_types::order::{
+    Ask, Bid, Capabilities, Class, FillRule, Machine, Party, Region, RegionSet, Requirements,
+    SelfMatch, Work,
+};
+use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof, Status};
+use gongsuan_types::{
+    Address, Amount, DealId, DurationMs, Fuel, Hash, Height, OrderId, Price, TimeMs, Units,
+};
+use proptest::prelude::*;
+
+const START: u128 = 1_000_000_000;
+
+fn who(n: u8) -> Address {
+    Address([n + 1; 32])
+}
+
+fn secret() -> Hash {
+    Hash::of_content(b"secret")
+}
+
+fn ask(price: u64, units: u64, fill_min: u64, region: u8) -> Ask {
+    Ask {
+        class: Class::WASM,
+        price: Price(price),
+        units: Units(units),
+        fill_min: Units(fill_min),
+        machine: Machine {
+            cpu_cores: 4,
+            memory_mib: 1024,
+            disk_mib: 0,
+            gpu_count: 0,
+            duration_s_max: 60,
+            region: Region(region),
+            capabilities: Capabilities::NONE,
+        },
+        expires_at: TimeMs(1_000_000),
+    }
+}
+
+fn bid(price_max: u64, segments: u32, fill_rule: FillRule) -> Bid {
+    let spec = JobSpec {
+        version: JOB_VERSION,
+        module: Hash::ZERO,
+        meter: 1,
+        args: vec![],
+        shape: Shape::Map { segments, input: MapInput::Shared(Hash::ZERO) },
+        limits: Limits { fuel: Fuel(2_000_000_000), memory_pages: 1, output_bytes: 0 },
+        seed: Hash::ZERO,
+    };
+    Bid {
+        class: Class::WASM,
+        price_max: Price(price_max),
+        units: Units(2 * u64::from(segments)),
+        lot: Units(2),
+        fill_min: Units(2),
+        deals_max: 4,
+        requirements: Requirements::ANY,
+        fill_rule,
+        self_match: SelfMatch::Skip,
+        expires_at: TimeMs(1_000_000),
+        work: Work::Job(Box::new(JobOrder {
+            spec,
+            ack_within: DurationMs(100),
+            run_within: DurationMs(1_000),
+            samples: 2,
+            deposit_basis_points: 10_000,
+            secret_hash: JobOrder::hash_secret(&secret()),
+        })),
+    }
+}
+
+/// A market with its money, block by block.
+struct Bench {
+    market: Market,
+    free: BTreeMap<Address, u128>,
+    holds: BTreeMap<HoldId, (Address, u128)>,
+    height: u64,
+    time: u64,
+    auditors: Vec<Address>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let free = (0..6).map(|n| (who(n), START)).chain([(Address::TREASURY, 0)]).collect();
+        Self {
+            market: Market::new(Rules::default()),
+            free,
+            holds: BTreeMap::new(),
+            height: 0,
+            time: 1_000,
+            auditors: vec![who(4), who(5)],
+        }
+    }
+
+    fn carry_out(&mut self, outcome: &Outcome) {
+        for settlement in &outcome.settlements {
+            match *settlement {
+                Settlement::Hold { hold, owner, amount } => {
+                    *self.free.get_mut(&owner).unwrap() -= amount.micro();
+                    self.holds.entry(hold).or_insert((owner, 0)).1 += amount.micro();
+                }
+                Settlement::Move { source, target, amount } => {
+                    let owner = self.take(source, amount);
+                    self.holds.entry(target).or_insert((owner, 0)).1 += amount.micro();
+                }
+                Settlement::Post { hold, to, amount, .. }
+                | Settlement::Slash { hold, to, amount, .. } => {
+                    self.take(hold, amount);
+                    *self.free.get_mut(&to).unwrap() += amount.micro();
+                }
+                Settlement::Void { hold, amount } => {
+                    let owner = self.take(hold, amount);
+                    *self.free.get_mut(&owner).unwrap() += amount.micro();
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, hold: HoldId, amount: Amount) -> Address {
+        let there = self.holds.get_mut(&hold).expect("a hold that exists");
+        there.1 = there.1.checked_sub(amount.micro()).expect("no more than there is");
+        let owner = there.0;
+        if there.1 == 0 {
+            self.holds.remove(&hold);
+        }
+        owner
+    }
+
+    /// One block; answers the events of it and the verdict on each command.
+    fn block(
+        &mut self,
+        after_ms: u64,
+        commands: Vec<(u8, Command)>,
+    ) -> (Vec<Event>, Vec<Result<(), MarketError>>) {
+        self.height += 1;
+        self.time += after_ms.max(1);
+        let moment = Moment {
+            height: Height(self.height),
+            time: TimeMs(self.time),
+            block: Hash::of_content(&self.height.to_le_bytes()),
+        };
+        let mut events = Vec::new();
+        let outcome = self.market.begin_block(moment, &self.auditors.clone());
+        self.carry_out(&outcome);
+        events.extend(outcome.events);
+        let mut verdicts = Vec::new();
+        for (n, command) in commands {
+            let party = Party { address: who(n), attested: Capabilities::VETTED };
+            let before = self.market.clone();
+            self.market.begin_tx();
+            match self.market.submit(party, command) {
+                Ok(outcome) => {
+                    self.market.commit_tx();
+                    self.carry_out(&outcome);
+                    events.extend(outcome.events);
+                    verdicts.push(Ok(()));
+                }
+                Err(error) => {
+                    self.market.abort_tx();
+                    assert_eq!(self.market, before, "a refused command changes nothing");
+                    verdicts.push(Err(error));
+                }
+            }
+        }
+        let outcome = self.market.end_block();
+        self.carry_out(&outcome);
+        events.extend(outcome.events);
+        self.check();
+        (events, verdicts)
+    }
+
+    fn check(&self) {
+        let there: BTreeMap<HoldId, Amount> =
+            self.holds.iter().map(|(id, (_, amount))| (*id, Amount::new(*amount))).collect();
+        assert_eq!(there, self.market.expected_holds());
+        let held: u128 = self.holds.values().map(|(_, amount)| amount).sum();
+        assert_eq!(self.free.values().sum::<u128>() + held, 6 * START);
+    }
+
+    fn one(&mut self, n: u8, command: Command) -> Result<(), MarketError> {
+        self.block(1, vec![(n, command)]).1.remove(0)
+    }
+
+    /// A deal of provider 0 and renter 1 over `segments`, running.
+    fn running(&mut self, segments: u32) -> DealId {
+        self.one(0, Command::PlaceAsk(ask(100, 100, 1, 0))).unwrap();
+        self.one(1, Command::PlaceBid(Box::new(bid(150, segments, FillRule::Rest)))).unwrap();
+        self.one(0, Command::Acknowledge(DealId(1))).unwrap();
+        DealId(1)
+    }
+
+    fn state(&self, deal: DealId) -> &DealState {
+        &self.market.deal(deal).unwrap().state
+    }
+}
+
+fn receipts(count: u32) -> Vec<Receipt> {
+    (0..count)
+        .map(|segment| Receipt {
+            segment,
+            input: Hash::ZERO,
+            output: Hash::of_content(&segment.to_le_bytes()),
+            output_bytes: 4,
+            fuel: Fuel(1_000_000_000),
+            status: Status::Ok,
+        })
+        .collect()
+}
+
+fn committed(bench: &mut Bench, segments: u32) -> (DealId, Vec<Receipt>) {
+    let deal = bench.running(segments);
+    let list = receipts(segments);
+    let commitment = Commitment::new(&list).unwrap();
+    bench.one(0, Command::Commit { deal, commitment, receipts: Hash::ZERO }).unwrap();
+    bench.one(1, Command::Reveal { deal, secret: secret() }).unwrap();
+    bench.block(1, vec![]);
+    (deal, list)
+}
+
+#[test]
+fn proved_work_is_paid_and_the_rest_goes_back() {
+    let mut bench = Bench::new();
+    let (deal, list) = committed(&mut bench, 4);
+    let DealState::Drawn { samples, .. } = bench.state(deal).clone() else { panic!("not drawn") };
+    assert_eq!(samples.len(), 2);
+    assert_ne!(samples[0].segment, samples[1].segment);
+    for (index, sample) in (0u16..).zip(&samples) {
+        let auditor = (0..6).find(|n| Some(who(*n)) == sample.auditor).unwrap();
+        assert!(auditor >= 4, "only attested auditors are drawn");
+        let committed = list[sample.segment as usize];
+        let proof = ReceiptProof::new(&list, sample.segment as usize).unwrap();
+        let audit =
+            |found| Command::Audit { deal, sample: index, committed, proof: proof.clone(), found };
+        assert!(bench.one(2, audit(committed)).is_err(), "somebody else audits");
+        bench.one(auditor, audit(committed)).unwrap();
+    }
+    bench.block(40_000, vec![]);
+    let DealState::Settled { paid, fee, audited, .. } = bench.state(deal).clone() else {
+        panic!("not settled")
+    };
+    // Four segments of 1 Gf at 100, 2 % of it for the treasury; two audits of 1 Gf at 125.
+    assert_eq!((paid.micro(), fee.micro(), audited.micro()), (392, 8, 250));
+    assert_eq!(bench.free[&who(1)], START - 400 - 250);
+    assert!(bench.market.reputation(&who(0)) > 500);
+    assert_eq!(bench.market.order(OrderId(1)).unwrap().open, Units(100), "the capacity is back");
+}
+
+#[test]
+fn another_result_stops_the_payment_and_everybody_gets_their_money_back() {
+    let mut bench = Bench::new();
+    let (deal, list) = committed(&mut bench, 4);
+    let DealState::Drawn { samples, .. } = bench.state(deal).clone() else { panic!("not drawn") };
+    let at = samples[0].segment as usize;
+    let auditor = (0..6).find(|n| Some(who(*n)) == samples[0].auditor).unwrap();
+    let found = Receipt { output: Hash::of_content(b"other"), ..list[at] };
+    let proof = ReceiptProof::new(&list, at).unwrap();
+    let wrong = ReceiptProof::new(&list, (at + 1) % 4).unwrap();
+    let audit = |proof| Command::Audit { deal, sample: 0, committed: list[at], proof, found };
+    assert_eq!(bench.one(auditor, audit(wrong)), Err(MarketError::BadProof));
+    bench.one(auditor, audit(proof)).unwrap();
+    assert!(matches!(bench.state(deal), DealState::Disputed { .. }));
+    bench.block(400_000, vec![]);
+    assert!(matches!(bench.state(deal), DealState::Failed { why: Failure::Disputed, .. }));
+    assert_eq!(bench.free[&who(1)], START);
+}
+
+#[test]
+fn every_command_out_of_turn_is_refused() {
+    let mut bench = Bench::new();
+    let deal = bench.running(4);
+    let commitment = Commitment::new(&receipts(4)).unwrap();
+    let commit = |commitment| Command::Commit { deal, commitment, receipts: Hash::ZERO };
+    assert!(matches!(bench.one(1, commit(commitment)), Err(MarketError::NotYours { .. })));
+    let short = Commitment::new(&receipts(3)).unwrap();
+    assert!(matches!(
+        bench.one(0, commit(short)),
+        Err(MarketError::Mismatch { field: "commitment.count", .. })
+    ));
+    let padded = Commitment { fuel: Fuel(u64::MAX), ..commitment };
+    assert!(matches!(
+        bench.one(0, commit(padded)),
+        Err(MarketError::Mismatch { field: "commitment.fuel", .. })
+    ));
+    assert!(matches!(
+        bench.one(0, Command::Acknowledge(deal)),
+        Err(MarketError::WrongState { .. })
+    ));
+    assert!(matches!(
+        bench.one(1, Command::Reveal { deal, secret: secret() }),
+        Err(MarketError::WrongState { .. })
+    ));
+    assert!(bench.one(0, Command::Progress { deal, done: 5 }).is_err());
+    bench.one(0, Command::Progress { deal, done: 2 }).unwrap();
+    assert!(bench.one(0, Command::Progress { deal, done: 2 }).is_err(), "progress only rises");
+    bench.one(0, commit(commitment)).unwrap();
+    let lie = Command::Reveal { deal, secret: Hash::ZERO };
+    assert!(matches!(bench.one(1, lie), Err(MarketError::Mismatch { field: "secret", .. })));
+    assert!(matches!(bench.one(0, Command::Cancel(OrderId(2))), Err(MarketError::NotYours { .. })));
+    assert!(matches!(bench.one(0, Command::Cancel(OrderId(9))), Err(MarketError::NoOrder(_))));
+}
+
+#[test]
+fn missed_deadlines_cost_the_provider_and_the_renter_is_whole() {
+    for (acknowledge, fine, why) in [(false, 5, Failure::NoAck), (true, 10, Failure::Late)] {
+        let mut bench = Bench::new();
+        bench.one(0, Command::PlaceAsk(ask(100, 100, 1, 0))).unwrap();
+        bench.one(1, Command::PlaceBid(Box::new(bid(150, 10, FillRule::Rest)))).unwrap();
+        if acknowledge {
+            bench.one(0, Command::Acknowledge(DealId(1))).unwrap();
+        }
+        bench.block(5_000, vec![]);
+        let DealState::Failed { why: got, fine: paid } = bench.state(DealId(1)) else {
+            panic!("not failed")
+        };
+        assert_eq!((*got, paid.micro()), (why, 2_000 * fine / 100));
+        assert_eq!(bench.free[&who(1)], START + 2_000 * fine / 100);
+    }
+}
+
+#[test]
+fn the_explanation_names_what_is_missing_and_the_price_that_matches() {
+    let mut bench = Bench::new();
+    bench.one(0, Command::PlaceAsk(ask(200, 100, 1, 0))).unwrap();
+    bench.one(0, Command::PlaceAsk(ask(90, 100, 1, 1))).unwrap();
+    let mut wish = bid(150, 4, FillRule::Rest);
+    wish.requirements.regions = RegionSet(1);
+    bench.one(1, Command::PlaceBid(Box::new(wish))).unwrap();
+    let why = bench.market.explain(OrderId(3)).unwrap();
+    assert_eq!((why.asks, why.suitable, why.price_that_matches), (2, 0, Some(Price(200))));
+    let names: Vec<&str> = why.misses.iter().map(|miss| miss.constraint.as_str()).collect();
+    assert_eq!(names, ["price", "region"]);
+}
+
+#[derive(Clone, Debug)]
+enum Action {
+    Ask {
+        n: u8,
+        price: u64,
+        units: u64,
+        fill_min: u64,
+        region: u8,
+    },
+    Bid {
+        n: u8,
+        price: u64,
+        segments: u32,
+        rule: u8,
+        own: u8,
+        deals: u16,
+        region: bool,
+        fill_min: u64,
+    },
+    Cancel {
+        n: u8,
+        order: u64,
+    },
+    Amend {
+        n: u8,
+        order: u64,
+        units: u64,
+        price: u64,
+    },
+    Work {
+        deal: u64,
+        step: u8,
+    },
+    Wait {
+        ms: u64,
+    },
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        4 => (0u8..4, 90u64..110, 1u64..40, 1u64..9, 0u8..3).prop_map(|(n, price, units, fill_min, region)| {
+            Action::Ask { n, price, units, fill_min: fill_min.min(units), region }
+        }),
+        4 => ((0u8..4, 90u64..110, 1u32..16), (0u8..4, 0u8..3, 1u16..5, any::<bool>(), 1u64..7)).prop_map(
+            |((n, price, segments), (rule, own, deals, region, fill_min))| {
+                Action::Bid { n, price, segments, rule, own, deals, region, fill_min: fill_min.min(2 * u64::from(segments)) }
+            }
+        ),
+        1 => (0u8..4, 1u64..30).prop_map(|(n, order)| Action::Cancel { n, order }),
+        1 => (0u8..4, 1u64..30, 1u64..40, 90u64..110).prop_map(|(n, order, units, price)| Action::Amend { n, order, units, price }),
+        2 => (1u64..20, 0u8..3).prop_map(|(deal, step)| Action::Work { deal, step }),
+        1 => (1u64..2_000).prop_map(|ms| Action::Wait { ms }),
+    ]
+}
+
+fn command(bench: &Bench, action: &Action) -> Option<(u8, Command)> {
+    Some(match action.clone() {
+        Action::Ask { n, price, units, fill_min, region } => {
+            (n, Command::PlaceAsk(ask(price, units, fill_min, region)))
+        }
+        Action::Bid { n, price, segments, rule, own, deals, region, fill_min } => {
+            let rules = [
+                FillRule::Rest,
+                FillRule::ImmediateOrCancel,
+                FillRule::FillOrKill,
+                FillRule::AllOrNone,
+            ];
+            let policies = [SelfMatch::Skip, SelfMatch::CancelResting, SelfMatch::CancelIncoming];
+            let mut wish = bid(price, segments, rules[usize::from(rule)]);
+            wish.self_match = policies[usize::from(own)];
+            wish.deals_max = deals;
+            wish.fill_min = Units(fill_min);
+            if region {
+                wish.requirements.regions = RegionSet(0b011);
+            }
+            (n, Command::PlaceBid(Box::new(wish)))
+        }
+        Action::Cancel { n, order } => (n, Command::Cancel(OrderId(order))),
+        Action::Amend { n, order, units, price } => {
+            (n, Command::Amend { order: OrderId(order), units: Units(units), price: Price(price) })
+        }
+        Action::Work { deal, step } => {
+            let deal = bench.market.deal(DealId(deal))?;
+            let n = (0..4).find(|n| who(*n) == deal.provider)?;
+            let list = receipts(deal.terms.count);
+            let commitment = Commitment::new(&list)?;
+            let command = match step {
+                0 => Command::Acknowledge(deal.id),
+                1 => Command::Progress { deal: deal.id, done: 1 },
+                _ => Command::Commit { deal: deal.id, commitment, receipts: Hash::ZERO },
+            };
+            (n, command)
+        }
+        Action::Wait { .. } => return None,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// The books fill exactly what scanning everything fills; money is conserved after every block (in `Bench::check`);
+    /// a market that went through a snapshot has the same future; and when everybody falls silent, every deal ends.
+    #[test]
+    fn the_books_agree_with_the_naive_market_and_no_money_is_lost(
+        blocks in prop::collection::vec(prop::collection::vec(action(), 0..8), 1..14)
+    ) {
+        let mut bench = Bench::new();
+        for actions in blocks {
+            let waits = actions.iter().map(|a| if let Action::Wait { ms } = a { *ms } else { 1 });
+            let wait = waits.max().unwrap_or(1);
+            let commands: Vec<_> = actions.iter().filter_map(|a| command(&bench, a)).collect();
+            // The oracle sees the same block with its matching left out: all fills of a block follow from the orders before it.
+            let before = bench.market.clone();
+            let (events, _) = bench.block(wait, commands.clone());
+            let mut shadow = Bench { market: before, ..Bench::new() };
+            (shadow.height, shadow.time, shadow.auditors) = (bench.height, bench.time, bench.auditors.clone());
+            let moment = Moment {
+                height: Height(bench.height),
+                time: TimeMs(bench.time),
+                block: Hash::of_content(&bench.height.to_le_bytes()),
+            };
+            shadow.market.begin_block(moment, &shadow.auditors.clone());
+            for (n, command) in commands {
+                let party = Party { address: who(n), attested: Capabilities::VETTED };
+                shadow.market.begin_tx();
+                match shadow.market.submit(party, command) {
+                    Ok(_) => shadow.market.commit_tx(),
+                    Err(_) => shadow.market.abort_tx(),
+                }
+            }
+            let ready = shadow.market.orders_before_matching();
+            let tie = |id| shadow.market.tie_of(id);
+            let expected: Vec<_> = naive::matches(ready, tie)
+                .into_iter()
+                .map(|fill| (fill.ask, fill.bid, fill.price, fill.units))
+                .collect();
+            let filled: Vec<_> = events
+                .iter()
+                .filter_map(|event| match event {
+                    Event::Filled { ask, bid, price, units, .. } => Some((*ask, *bid, *price, *units)),
+                    _ => None,
+                })
+                .collect();
+            prop_assert_eq!(filled, expected);
+            let bytes = gongsuan_types::codec::encode(&bench.market);
+            let restored: Market = gongsuan_types::codec::decode("market", usize::MAX, &bytes).unwrap();
+            prop_assert_eq!(&restored, &bench.market);
+            bench.market = restored;
+        }
+        for _ in 0..8 {
+            bench.block(2_000_000, vec![]);
+        }
+        prop_assert!(bench.market.deals().all(gongsuan_market::Deal::is_over));
+        prop_assert!(bench.market.orders().all(|order| order.state != OrderState::Resting));
+        prop_assert!(bench.holds.is_empty(), "{:?}", bench.holds);
+        prop_assert_eq!(bench.market.next_due(), None);
+    }
+}
