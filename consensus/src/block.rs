@@ -6,7 +6,7 @@ use gongsuan_types::{Hash, Hasher, Height, SecretKey, Signature, Term, TimeMs, c
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::{Qc, Tc};
-use crate::validators::Seat;
+use crate::validators::{Seat, ValidatorSet};
 
 /// What is ordered. Cheap to clone; the core never looks inside.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -106,7 +106,8 @@ pub struct Header {
     pub parent: Hash,
     /// The highest certificate the leader held. In a first block: the highest one of `tc`.
     pub justify: Qc,
-    /// In the first block of a term, and only there: the proof that the term before is over. Absent in term 1.
+    /// In the first block of a term, and only there: the proof that the term before is over. Absent in the first term
+    /// of an epoch.
     pub tc: Option<Tc>,
     /// [`Payload::hash`] of the payload.
     pub payload_hash: Hash,
@@ -116,6 +117,8 @@ pub struct Header {
     pub time: TimeMs,
     /// The leader of the term.
     pub proposer: Seat,
+    /// In the last block of an epoch, and only there: who votes in the next one. Nothing follows it in this epoch.
+    pub next: Option<ValidatorSet>,
 }
 
 /// A header and the leader's signature over its hash.
@@ -159,10 +162,10 @@ impl Header {
         Rank { term: self.term, height: self.height }
     }
 
-    /// Whether this opens its term: it brings the proof that the term before is over, or starts the chain in term 1.
+    /// Whether the block ends its epoch.
     #[must_use]
-    pub fn is_first_of_term(&self) -> bool {
-        self.tc.is_some() || (self.term == Term(1) && self.height == Height(1))
+    pub fn is_final(&self) -> bool {
+        self.next.is_some()
     }
 }
 

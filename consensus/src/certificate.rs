@@ -3,10 +3,11 @@
 use gongsuan_types::{Hash, Signature, Term};
 use serde::{Deserialize, Serialize};
 
-use crate::block::{Block, Proposal, Rank, genesis};
+use crate::block::{Block, Proposal, Rank};
+use crate::epoch::Epoch;
 use crate::validators::{Seat, ValidatorSet};
-use crate::verify::{VerifyError, VoteCache};
-use crate::vote::VoteKind;
+use crate::verify::{Checker, VerifyError, VoteCache, certified};
+use crate::vote::{VoteKind, VoteShare};
 
 /// A quorum of equal votes for one block. Two certificates of one block with different signers are both good.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -15,12 +16,13 @@ pub struct Qc {
     pub kind: VoteKind,
     /// The epoch of the validator set.
     pub epoch: u64,
-    /// The block's term and height.
+    /// The term in which was voted, and the block's height. The term is the block's own, unless the block ends its epoch
+    /// and was voted for again in a later term.
     pub rank: Rank,
     /// The block's hash.
     pub block: Hash,
-    /// Seats and their signatures, by ascending seat.
-    pub signatures: Vec<(Seat, Signature)>,
+    /// The votes, by ascending seat.
+    pub signatures: Vec<VoteShare>,
 }
 
 /// One validator's share of a [`Tc`]: the rank of its highest certificate, signed.
@@ -48,30 +50,12 @@ pub struct Tc {
 }
 
 impl Qc {
-    /// The certificate of the empty chain: rank zero, no signatures.
-    #[must_use]
-    pub fn genesis(chain_id: &Hash, epoch: u64) -> Self {
-        Self {
-            kind: VoteKind::Commit,
-            epoch,
-            rank: Rank::default(),
-            block: genesis(chain_id, epoch),
-            signatures: Vec::new(),
-        }
-    }
-
-    /// Whether it certifies the empty chain (its signatures are then none).
-    #[must_use]
-    pub fn is_genesis(&self) -> bool {
-        self.rank == Rank::default()
-    }
-
     /// Checks the certificate by itself.
     ///
     /// # Errors
     /// [`VerifyError`]: wrong epoch, too few signers, signers out of order or unknown, a signature that does not match.
-    pub fn verify(&self, set: &ValidatorSet, chain_id: &Hash) -> Result<(), VerifyError> {
-        crate::verify::qc(self, set, chain_id, &mut VoteCache::none())
+    pub fn verify(&self, epoch: &Epoch, chain_id: &Hash) -> Result<(), VerifyError> {
+        Checker { epoch, chain_id, cache: &VoteCache::none() }.qc(self)
     }
 }
 
@@ -80,8 +64,8 @@ impl Tc {
     ///
     /// # Errors
     /// [`VerifyError`], also if `high` is not of the highest rank among the shares.
-    pub fn verify(&self, set: &ValidatorSet, chain_id: &Hash) -> Result<(), VerifyError> {
-        crate::verify::tc(self, set, chain_id, &mut VoteCache::none())
+    pub fn verify(&self, epoch: &Epoch, chain_id: &Hash) -> Result<(), VerifyError> {
+        Checker { epoch, chain_id, cache: &VoteCache::none() }.tc(self)
     }
 }
 
@@ -100,7 +84,7 @@ impl CertifiedHeader {
     /// # Errors
     /// [`VerifyError`], by what was wrong.
     pub fn verify(&self, set: &ValidatorSet, chain_id: &Hash) -> Result<Hash, VerifyError> {
-        crate::verify::certified(&self.block, &self.certificate, set, chain_id)
+        certified(&self.block, &self.certificate, set, chain_id)
     }
 }
 
@@ -117,7 +101,7 @@ impl CommittedBlock {
     /// Whether the certificate is of this very block, not of a later one.
     #[must_use]
     pub fn is_certified(&self) -> bool {
-        self.certificate.rank == self.proposal.block.header.rank()
+        self.certificate.rank.height == self.proposal.block.header.height
     }
 
     /// The certified header, if the certificate is of this very block.

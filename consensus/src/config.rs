@@ -2,7 +2,7 @@
 
 use gongsuan_types::{DurationMs, Hash, SecretKey};
 
-use crate::validators::{Seat, ValidatorSet};
+use crate::validators::ValidatorSet;
 
 /// Blocks in flight beyond the last commit, unless configured otherwise.
 pub const WINDOW: u64 = 8;
@@ -12,11 +12,10 @@ pub const WINDOW: u64 = 8;
 pub struct Config {
     /// The chain: a hash that stands for its genesis. Everything signed is bound to it.
     pub chain_id: Hash,
-    /// The validators.
+    /// The validators of the first epoch. Later sets come from the log.
     pub validators: ValidatorSet,
-    /// This validator's seat.
-    pub seat: Seat,
-    /// This validator's key. Signing is deterministic, so the core does it itself.
+    /// This node's key. Signing is deterministic, so the core does it itself. A key without a seat in the set of the
+    /// epoch makes a learner: it follows the log, helps others catch up, and votes as soon as an epoch seats it.
     pub key: SecretKey,
     /// Blocks in flight beyond the last commit.
     pub window: u64,
@@ -31,16 +30,23 @@ pub struct Config {
     pub heartbeat: DurationMs,
     /// How long a term must have lasted before its leader ends it for the sake of validators that left it too early.
     pub rejoin: DurationMs,
+    /// Blocks a leader may propose in its term before the next one's turn; every replica must use the same number.
+    pub reign_blocks: u64,
+    /// Whether a PREPARE waits for a COMMIT that is being made durable, so that one signature serves both.
+    pub join_votes: bool,
+    /// A rule to break on purpose.
+    #[cfg(feature = "faults")]
+    pub fault: Option<crate::faults::Fault>,
 }
 
 impl Config {
-    /// The usual configuration: window 8, lease 64, timeout 500 ms to 30 s, heartbeat 500 ms, rejoin 60 s.
+    /// The usual configuration: window 8, lease 64, timeout 500 ms to 30 s, heartbeat 500 ms, rejoin 60 s, reign 4,096
+    /// blocks, votes joined.
     #[must_use]
-    pub fn new(chain_id: Hash, validators: ValidatorSet, seat: Seat, key: SecretKey) -> Self {
+    pub fn new(chain_id: Hash, validators: ValidatorSet, key: SecretKey) -> Self {
         Self {
             chain_id,
             validators,
-            seat,
             key,
             window: WINDOW,
             lease: 64,
@@ -48,6 +54,10 @@ impl Config {
             timeout_max: DurationMs(30_000),
             heartbeat: DurationMs(500),
             rejoin: DurationMs(60_000),
+            reign_blocks: 4_096,
+            join_votes: true,
+            #[cfg(feature = "faults")]
+            fault: None,
         }
     }
 }
@@ -56,9 +66,14 @@ impl Config {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The key is not the one of the seat.
-    #[error("the key is not that of seat {0}")]
-    WrongKey(Seat),
+    /// The newest block of the log belongs to an epoch that the durable records do not reach.
+    #[error("the log is in epoch {log}, the durable records are in epoch {records}")]
+    EpochMissing {
+        /// The epoch of the newest block.
+        log: u64,
+        /// The epoch of the durable records.
+        records: u64,
+    },
     /// A window, lease or time of zero.
     #[error("{0} must not be zero")]
     Zero(&'static str),
@@ -76,19 +91,15 @@ pub enum StartError {
 impl Config {
     /// Whether the core can run with this.
     pub(crate) fn check(&self) -> Result<(), StartError> {
-        if self.validators.key(self.seat) != Some(&self.key.public_key()) {
-            return Err(StartError::WrongKey(self.seat));
-        }
         let times = [
             ("timeout", self.timeout),
             ("timeout_max", self.timeout_max),
             ("heartbeat", self.heartbeat),
             ("rejoin", self.rejoin),
         ];
-        for (name, value) in [("window", self.window), ("lease", self.lease)]
-            .into_iter()
-            .chain(times.map(|(name, span)| (name, span.0)))
-        {
+        let counts =
+            [("window", self.window), ("lease", self.lease), ("reign_blocks", self.reign_blocks)];
+        for (name, value) in counts.into_iter().chain(times.map(|(name, span)| (name, span.0))) {
             if value == 0 {
                 return Err(StartError::Zero(name));
             }

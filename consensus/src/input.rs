@@ -4,7 +4,7 @@ use gongsuan_types::{Hash, Height, Term, TimeMs};
 
 use crate::block::{AppRef, Payload};
 use crate::record::Seq;
-use crate::validators::Seat;
+use crate::validators::{Seat, ValidatorSet};
 use crate::verify::VerifiedMessage;
 
 /// Milliseconds of a clock that does not go back; its zero means nothing. Not block time.
@@ -51,6 +51,26 @@ pub enum Input {
         /// The last durable record.
         seq: Seq,
     },
+    /// Whether something has waited longer than is fair although blocks are made: the leader passes it over, or is slow.
+    /// While it holds the term is suspected, whatever commits.
+    Starved {
+        /// Whether it is so.
+        starved: bool,
+    },
+    /// Give up the lead as soon as what is in flight is final: before a planned stop. Nothing happens if another leads.
+    HandOver,
+    /// The block log was cut: blocks below this height are gone, and peers that ask for them need a snapshot.
+    Pruned {
+        /// The lowest height that the log still has.
+        lowest: Height,
+    },
+    /// The answer to `InstallSnapshot`.
+    Installed {
+        /// The height of the snapshot.
+        height: Height,
+        /// Whether the state was rebuilt, has the hash that the chain certifies, and is durable in place of the old one.
+        ok: bool,
+    },
     /// All committed blocks up to this height are durable in the driver's log; the core forgets their bodies.
     Applied {
         /// The height.
@@ -67,4 +87,7 @@ pub struct Draft {
     pub app: AppRef,
     /// The block's time; the core raises it to the parent's plus one if it is not later.
     pub time: TimeMs,
+    /// Who shall vote from the next block on: this block is then the last of its epoch. Its epoch must be the next one.
+    /// Newcomers should have caught up as learners.
+    pub next: Option<ValidatorSet>,
 }

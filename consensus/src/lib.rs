@@ -85,7 +85,7 @@
 //! let key = SecretKey::from_seed(b"alone");
 //! let set = ValidatorSet::new(0, vec![key.public_key()]).unwrap();
 //! let chain_id = Hash::of("example", b"chain");
-//! let config = Config::new(chain_id, set.clone(), Seat(0), key);
+//! let config = Config::new(chain_id, set.clone(), key);
 //! let mut core = Core::new(config, Recovered::default()).unwrap();
 //!
 //! let mut inputs = vec![Input::Work { pending: true }];
@@ -101,6 +101,7 @@
 //!                     payload: Payload::new(b"hello".to_vec()),
 //!                     app: AppRef::default(),
 //!                     time: TimeMs(1),
+//!                     next: None,
 //!                 });
 //!                 inputs.push(Input::Payload { term: want.term, height: want.height, draft });
 //!             }
@@ -116,11 +117,15 @@ pub mod block;
 pub mod certificate;
 pub mod config;
 mod core;
+pub mod epoch;
 pub mod evidence;
+#[cfg(feature = "faults")]
+pub mod faults;
 pub mod input;
 pub mod message;
 pub mod output;
 pub mod record;
+pub mod snapshot;
 pub mod validators;
 pub mod verify;
 pub mod vote;
@@ -129,11 +134,13 @@ pub use block::{AppRef, Block, Header, Payload, Proposal, Rank, genesis};
 pub use certificate::{CertifiedHeader, CommittedBlock, Qc, Tc};
 pub use config::{Config, StartError};
 pub use core::{Core, Progress};
+pub use epoch::Epoch;
 pub use evidence::Evidence;
 pub use input::{Draft, Input, Millis};
 pub use message::{Blocks, Message, PAYLOAD_BYTES_MAX};
 pub use output::{Output, Outputs, To, WantPayload};
 pub use record::{Record, Recovered, Seq};
+pub use snapshot::{Chunk, FetchChunk, SnapshotOffer};
 pub use validators::{Seat, ValidatorSet, ValidatorSetError};
 pub use verify::{VerifiedMessage, VerifyError, VoteCache, verify};
-pub use vote::{Suspect, Timeout, Vote, VoteKind};
+pub use vote::{JoinedVote, Suspect, Timeout, Vote, VoteKind, VoteShare};

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::block::{Proposal, Rank};
 use crate::certificate::{CommittedBlock, Qc, Tc};
-use crate::vote::{Suspect, Timeout, Vote};
+use crate::snapshot::{Chunk, FetchChunk, SnapshotOffer};
+use crate::vote::{JoinedVote, Suspect, Timeout, Vote};
 
 /// Bytes of one encoded message, at most: what the transport must be able to carry in a frame.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
@@ -26,6 +27,8 @@ pub enum Message {
     Propose(Box<Proposal>),
     /// A PREPARE or COMMIT vote.
     Vote(Vote),
+    /// A PREPARE and a COMMIT under one signature.
+    Votes(Box<JoinedVote>),
     /// A certificate by itself: the answer to a peer that lacks it.
     Certificate(Qc),
     /// "I would end this term."
@@ -34,6 +37,9 @@ pub enum Message {
     Timeout(Box<Timeout>),
     /// The term is over.
     TermOver(Box<Tc>),
+    /// A leader's word at the start of its term that there is nothing to propose: the highest certificate is of the
+    /// epoch's last block, which is voted for again. Counts only from the leader itself.
+    Reopen(Box<Tc>),
     /// Heartbeat: where the sender stands.
     Status(Status),
     /// Asks for one block by hash, committed or not.
@@ -42,11 +48,19 @@ pub enum Message {
     FetchRange(FetchRange),
     /// Committed blocks, from the driver's log.
     Blocks(Box<Blocks>),
+    /// "Those blocks are gone; there is a snapshot."
+    Snapshot(Box<SnapshotOffer>),
+    /// Asks for a piece of a snapshot.
+    FetchChunk(FetchChunk),
+    /// A piece of a snapshot.
+    Chunk(Box<Chunk>),
 }
 
 /// Where a validator stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Status {
+    /// Its epoch.
+    pub epoch: u64,
     /// Its term.
     pub term: Term,
     /// Its committed height.
@@ -83,7 +97,8 @@ pub struct Blocks {
 
 impl Blocks {
     /// The longest prefix of a log range that can be sent: it ends at a block that has a certificate of its own, and
-    /// stays within `bytes_max` and [`BLOCKS_MAX`] if any such prefix does. `None` if the range has no certified block.
+    /// stays within `bytes_max` and [`BLOCKS_MAX`] if any such prefix does, and within one epoch. `None` if the range has
+    /// no certified block.
     pub fn from_log(
         range: impl IntoIterator<Item = CommittedBlock>,
         bytes_max: usize,
@@ -98,9 +113,13 @@ impl Blocks {
                 break;
             }
             let certificate = block.is_certified().then_some(block.certificate);
+            let ends_epoch = block.proposal.block.header.is_final();
             proposals.push(block.proposal);
             if let Some(certificate) = certificate {
                 best = Some((proposals.len(), certificate));
+            }
+            if ends_epoch {
+                break;
             }
         }
         let (len, certificate) = best?;
@@ -133,6 +152,6 @@ impl Message {
     /// Whether it belongs in the queue of large messages, behind votes and certificates.
     #[must_use]
     pub fn is_bulk(&self) -> bool {
-        matches!(self, Self::Blocks(_))
+        matches!(self, Self::Blocks(_) | Self::Snapshot(_) | Self::Chunk(_) | Self::FetchChunk(_))
     }
 }

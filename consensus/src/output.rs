@@ -4,10 +4,12 @@ use gongsuan_types::{Hash, Height, Term, TimeMs};
 
 use crate::block::Proposal;
 use crate::certificate::CommittedBlock;
+use crate::epoch::Epoch;
 use crate::evidence::Evidence;
 use crate::input::Millis;
 use crate::message::Message;
 use crate::record::{Record, Seq};
+use crate::snapshot::{Chunk, FetchChunk, SnapshotOffer};
 use crate::validators::Seat;
 
 /// Outputs of a step, to be carried out in order.
@@ -61,6 +63,33 @@ pub enum Output {
         /// The last height worth sending (inclusive); fewer will do.
         to_height: Height,
     },
+    /// A peer asks for blocks that the log no longer has, or is too far behind: send it a
+    /// [`SnapshotOffer`](crate::SnapshotOffer) of a snapshot above `above`, if there is one.
+    ServeSnapshot {
+        /// Who needs it.
+        to: Seat,
+        /// What it has.
+        above: Height,
+    },
+    /// A peer wants a piece of a snapshot: send it as `Message::Chunk`, if it is there.
+    ServeChunk {
+        /// Who wants it.
+        to: Seat,
+        /// Which piece.
+        fetch: FetchChunk,
+    },
+    /// Keep a piece of a snapshot, durably or not: what is asked for again after a crash is only time.
+    StoreChunk(Box<Chunk>),
+    /// All pieces were handed out. Rebuild the state from them aside, compare its hash with `app`, replace the state and
+    /// the log durably, and answer with `Installed`. Until then nothing commits. The block log goes on at `height + 1`.
+    InstallSnapshot(Box<SnapshotOffer>),
+    /// An epoch has begun here: from now on messages are verified against it.
+    EnterEpoch {
+        /// The epoch.
+        epoch: Box<Epoch>,
+        /// This node's seat in it, if it has one.
+        seat: Option<Seat>,
+    },
     /// Wake the core with `Tick` at this time, unless a later `TimerAt` says otherwise.
     TimerAt {
         /// When, on the clock of `step`.
@@ -80,7 +109,7 @@ pub enum Output {
 /// Where a message goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum To {
-    /// Every other validator.
+    /// Every other validator, and the learners that are connected.
     All,
     /// One validator.
     One(Seat),

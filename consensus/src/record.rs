@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::block::{Block, Proposal, Rank};
 use crate::certificate::{CommittedBlock, Qc};
+use crate::epoch::Epoch;
 use crate::message::MESSAGE_BYTES_MAX;
 
 /// A record's number in the life of one core, from 1.
@@ -28,6 +29,8 @@ pub enum Record {
     Body(Box<Proposal>),
     /// COMMIT may have been signed for this certificate's block.
     Lock(Box<Qc>),
+    /// An epoch has begun. What the records before it say of terms, leases and locks was of another epoch.
+    Epoch(Box<Epoch>),
 }
 
 impl Record {
@@ -49,6 +52,7 @@ impl Record {
 /// Everything durable, added up: what a core starts from. `Recovered::default()` is a validator that never ran.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Recovered {
+    pub(crate) epoch: Option<Epoch>,
     pub(crate) term: Term,
     pub(crate) timed_out: Term,
     pub(crate) lease: Option<Rank>,
@@ -65,10 +69,16 @@ pub(crate) struct Committed {
 }
 
 impl Recovered {
-    /// Adds a record of the write-ahead log. Every fact only grows, so the order matters little, and a record read twice
-    /// changes nothing.
+    /// Adds a record of the write-ahead log, in the log's order.
     pub fn apply(&mut self, record: Record) {
         match record {
+            Record::Epoch(epoch) => {
+                if self.epoch.as_ref().is_none_or(|known| known.number() < epoch.number()) {
+                    let committed = self.committed.take();
+                    *self = Self { term: epoch.first_term(), committed, ..Self::default() };
+                    self.epoch = Some(*epoch);
+                }
+            }
             Record::Term(term) => self.term = self.term.max(term),
             Record::TimedOut(term) => self.timed_out = self.timed_out.max(term),
             Record::Lease(lease) => self.lease = self.lease.max(Some(lease)),
@@ -86,6 +96,12 @@ impl Recovered {
     pub fn set_committed(&mut self, newest: CommittedBlock) {
         self.committed =
             Some(Committed { block: newest.proposal.block, certificate: newest.certificate });
+    }
+
+    /// The epoch that was entered last, if it is not the first.
+    #[must_use]
+    pub fn epoch(&self) -> Option<&Epoch> {
+        self.epoch.as_ref()
     }
 
     /// The term that was entered last; zero if none.

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use crossbeam_channel::{Receiver, Sender, after, select_biased};
 use gongsuan_consensus::{
     AppRef, Block, Blocks, CertifiedHeader, CommittedBlock, Config, Core, Draft, Input, Message,
-    Millis, Output, Payload, Proposal, Qc, Record, Seat, Seq, To, ValidatorSet, WantPayload,
+    Millis, Output, Payload, Proposal, Qc, Record, Seq, To, ValidatorSet, WantPayload,
 };
 use gongsuan_ledger::{
     Body, Chain, Event as ChainEvent, Header, Location, Mempool, OrderedBlock, Transaction,
@@ -169,12 +169,7 @@ impl Driver {
         let core = Core::new(
             Config {
                 timeout: DurationMs(config.file.timeout_ms),
-                ..Config::new(
-                    config.genesis.chain_id(),
-                    validators.clone(),
-                    Seat(config.index),
-                    config.key.clone(),
-                )
+                ..Config::new(config.genesis.chain_id(), validators.clone(), config.key.clone())
             },
             recovered,
         )?;
@@ -323,6 +318,12 @@ impl Driver {
                 self.proposed = Height(0);
                 None
             }
+            // The ledger keeps its whole log and its validators: there is nothing to serve or to install yet.
+            Output::ServeSnapshot { .. }
+            | Output::ServeChunk { .. }
+            | Output::StoreChunk(_)
+            | Output::InstallSnapshot(_)
+            | Output::EnterEpoch { .. } => None,
             Output::Evidence(evidence) => {
                 tracing::error!(?evidence, "a validator signed two things that exclude each other");
                 None
@@ -348,7 +349,7 @@ impl Driver {
         let app = AppRef { height: state.height(), hash: state.head() };
         let payload = Payload::new(Body { txs }.encode());
         let time = now().max(want.parent_time.next());
-        Input::Payload { term, height, draft: Some(Draft { payload, app, time }) }
+        Input::Payload { term, height, draft: Some(Draft { payload, app, time, next: None }) }
     }
 
     fn send(&self, to: To, message: Message) {
@@ -553,7 +554,7 @@ fn certificate_in(
 ) -> Result<Option<(Header, CertifiedHeader)>, gongsuan_ledger::ChainError> {
     let decoded = codec::decode::<(Block, Qc)>("committed block", usize::MAX, consensus);
     let Ok((block, certificate)) = decoded else { return Ok(None) };
-    if certificate.rank != block.header.rank() {
+    if certificate.rank.height != block.header.height {
         return Ok(None);
     }
     let stored = chain.stored(block.header.app.height)?;

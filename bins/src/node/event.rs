@@ -119,8 +119,8 @@ pub(crate) fn receiver(
 ) -> impl Fn() -> Box<dyn FnMut(Incoming) -> bool + Send> + Send + 'static {
     move || {
         let (known, queues) = (known.clone(), queues.clone());
-        let mut seen = VoteCache::new(SEEN);
-        Box::new(move |incoming| receive(&known, &queues, &mut seen, &incoming))
+        let seen = VoteCache::new(SEEN);
+        Box::new(move |incoming| receive(&known, &queues, &seen, &incoming))
     }
 }
 
@@ -130,7 +130,7 @@ const SEEN: usize = 4_096;
 fn receive(
     known: &Known,
     queues: &(Sender<Event>, Sender<Event>, Sender<Event>),
-    seen: &mut VoteCache,
+    seen: &VoteCache,
     incoming: &Incoming,
 ) -> bool {
     let (urgent, bulk, front) = queues;
@@ -147,7 +147,7 @@ fn receive(
         match packet {
             Packet::Consensus(message) => {
                 let queue = if message.is_bulk() { bulk } else { urgent };
-                match verify(message, &known.validators, &known.chain_id, seen) {
+                match verify(message, &known.epoch(), &known.chain_id, seen) {
                     Ok(message) => {
                         let message = Box::new(message);
                         queue.send(Event::Message { from: Seat(from), message }).is_ok()

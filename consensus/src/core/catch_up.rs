@@ -1,9 +1,11 @@
 //! Helping those behind, and catching up oneself, beside consensus: rules 13 to 15.
 
+use std::cmp::Ordering;
+
 use gongsuan_types::{Hash, Height, Term};
 
-use super::Core;
 use super::tree::Check;
+use super::{Core, planted};
 use crate::block::Rank;
 use crate::input::Millis;
 use crate::message::{BLOCKS_MAX, Blocks, FetchBlock, FetchRange, Message, Status};
@@ -18,6 +20,8 @@ const WANTS_MAX: usize = 64;
 pub(super) struct Peer {
     /// The greatest height it claimed to have committed. A claim, no more.
     committed: Height,
+    /// The epoch it claimed to be in.
+    epoch: u64,
     /// When it was last helped.
     helped_at: Option<Millis>,
 }
@@ -33,6 +37,7 @@ pub(super) struct Want {
 impl Core {
     fn status(&self) -> Message {
         Message::Status(Status {
+            epoch: self.epoch.number(),
             term: self.term,
             committed: self.tip.height,
             high: self.high.rank,
@@ -40,6 +45,9 @@ impl Core {
     }
 
     pub(super) fn send_status(&self, out: &mut Outputs) {
+        if self.seat.is_none() {
+            return;
+        }
         self.send(To::All, self.status(), None, out);
     }
 
@@ -51,7 +59,34 @@ impl Core {
 
     pub(super) fn on_status(&mut self, from: Seat, status: Status, out: &mut Outputs) {
         self.heard_height(from, status.committed);
-        self.help(from, status.term, status.committed, Some(status.high), out);
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.epoch = status.epoch;
+        }
+        match status.epoch.cmp(&self.epoch.number()) {
+            Ordering::Less => self.tell_where_we_are(from, out),
+            Ordering::Equal => {
+                self.help(from, status.term, status.committed, Some(status.high), out);
+            }
+            // There is something to fetch.
+            Ordering::Greater => {}
+        }
+    }
+
+    /// A peer in an earlier epoch cannot check anything of this one but blocks that it asks for.
+    fn tell_where_we_are(&mut self, from: Seat, out: &mut Outputs) {
+        if self.seat.is_some() && self.may_help(from) {
+            self.send(To::One(from), self.status(), None, out);
+        }
+    }
+
+    fn may_help(&mut self, from: Seat) -> bool {
+        let (now, pause) = (self.now, self.retry() / 2);
+        let Some(peer) = self.peers.get_mut(&from) else { return false };
+        if peer.helped_at.is_some_and(|at| now.0 < at.0.saturating_add(pause)) {
+            return false;
+        }
+        peer.helped_at = Some(now);
+        true
     }
 
     /// Rule 13: upon word from a peer that is behind, give it the certificate it lacks. Bounded in time, so that a peer
@@ -70,13 +105,9 @@ impl Core {
         if !(behind_in_term || behind_in_log || behind_in_rank) {
             return;
         }
-        let pause = self.retry() / 2;
-        let now = self.now;
-        let Some(peer) = self.peers.get_mut(&from) else { return };
-        if peer.helped_at.is_some_and(|at| now.0 < at.0.saturating_add(pause)) {
+        if !self.may_help(from) {
             return;
         }
-        peer.helped_at = Some(now);
         let to = To::One(from);
         if let Some(tc) = self.reign.tc.as_ref().filter(|_| behind_in_term) {
             self.send(to, Message::TermOver(Box::new(tc.clone())), None, out);
@@ -113,6 +144,11 @@ impl Core {
     /// Rule 15: upon a question for a range, the driver answers from its log.
     pub(super) fn on_fetch_range(&mut self, from: Seat, fetch: FetchRange, out: &mut Outputs) {
         let from_height = fetch.from_height.max(Height(1));
+        if from_height < self.lowest {
+            let above = Height(from_height.0 - 1);
+            out.push(Output::ServeSnapshot { to: from, above });
+            return;
+        }
         let last = from_height.0.saturating_add(BLOCKS_MAX as u64 - 1);
         let to_height = Height(last.min(self.applied.0));
         if from_height <= to_height {
@@ -136,7 +172,7 @@ impl Core {
         assert_eq!(parent, self.tip.hash, "two chains are final: more than f validators lie");
         for proposal in fresh {
             let hash = proposal.block.hash(&self.config.chain_id);
-            self.keep(hash, proposal, Check::Good);
+            self.keep(hash, proposal, Check::Good, out);
         }
         self.range = None;
         self.learn(blocks.certificate, out);
@@ -174,7 +210,15 @@ impl Core {
         let claimed = self.peers.values().map(|peer| peer.committed).max().unwrap_or_default();
         let proved = self.commits.last_key_value().map_or(Height(0), |(height, _)| *height);
         let rumoured = self.pending.values().map(|qc| qc.rank.height).max().unwrap_or_default();
-        let far = claimed.max(rumoured).0 > tip.0.saturating_add(self.config.window);
+        let next_epoch = self
+            .peers
+            .values()
+            .any(|peer| peer.epoch > self.epoch.number() && peer.committed > tip);
+        let far = claimed.max(rumoured).0 > tip.0.saturating_add(self.config.window) || next_epoch;
+        if self.snapshots.is_busy() || self.tip.next.is_some() || planted!(self, NeverCatchUp) {
+            self.range = None;
+            return;
+        }
         if !far && proved <= tip {
             self.range = None;
             return;
@@ -197,11 +241,11 @@ impl Core {
     /// Whose turn it is to be asked: first the leader, then the others in seat order; those who claim to have committed
     /// `height`, if anybody does.
     fn turn(&self, attempts: usize, height: Height) -> Option<Seat> {
-        let n = self.config.validators.len();
+        let n = self.set().len();
         let start = usize::from(self.leader().0);
-        let mut others: Vec<Seat> = self.config.validators.seats().collect();
+        let mut others: Vec<Seat> = self.set().seats().collect();
         others.rotate_left(start % n);
-        others.retain(|seat| *seat != self.config.seat);
+        others.retain(|seat| Some(*seat) != self.seat);
         let ahead: Vec<Seat> =
             others.iter().copied().filter(|seat| self.peers[seat].committed >= height).collect();
         let choice = if ahead.is_empty() { &others } else { &ahead };

@@ -1,6 +1,6 @@
 //! What time brings: heartbeats, repetition, suspicion.
 
-use super::Core;
+use super::{Core, planted};
 use crate::input::Millis;
 use crate::message::Message;
 use crate::output::{Output, Outputs, To};
@@ -27,15 +27,16 @@ impl Core {
 
     /// When the leader's time is up: for work not done, or for silence.
     fn deadline(&self) -> Option<Millis> {
-        if self.timed_out >= self.term {
+        if self.timed_out >= self.term || self.seat.is_none() || self.tip.next.is_some() {
             return None;
         }
         let patience = self.patience();
         let busy = self.reign.busy_since.map(|at| at.0.saturating_add(patience));
         let silence = 4 * self.config.heartbeat.0 + patience;
-        let silent = (self.leader() != self.config.seat)
-            .then(|| self.reign.leader_heard.0.saturating_add(silence));
-        [busy, silent].into_iter().flatten().min().map(Millis)
+        let silent = (!self.leads()).then(|| self.reign.leader_heard.0.saturating_add(silence));
+        let starved = (self.starved && !self.leads())
+            .then(|| self.reign.entered_at.0.saturating_add(patience));
+        [busy, silent, starved].into_iter().flatten().min().map(Millis)
     }
 
     /// Runs what is due. Whether that may have given the other rules something to do.
@@ -59,6 +60,9 @@ impl Core {
 
     /// Rule 12: repeat what may have been lost, until it has been superseded.
     fn repeat(&self, out: &mut Outputs) {
+        if planted!(self, NeverRepeat) {
+            return;
+        }
         if let Some((timeout, after)) = &self.reign.timeout {
             self.send(To::All, Message::Timeout(Box::new(timeout.clone())), *after, out);
         } else if self.reign.suspecting {
@@ -73,8 +77,11 @@ impl Core {
         }
         self.send_status(out);
         if self.timed_out < self.term {
-            for (vote, after) in self.reign.votes.values() {
-                self.send(To::All, Message::Vote(vote.clone()), *after, out);
+            for vote in self.reign.votes.values() {
+                self.send(To::All, Message::Vote(vote.clone()), None, out);
+            }
+            if let Some(tc) = self.reign.reopened.as_ref().filter(|_| self.leads()) {
+                self.send(To::All, Message::Reopen(Box::new(tc.clone())), None, out);
             }
         }
     }
@@ -86,9 +93,11 @@ impl Core {
             || self.reign.suspecting;
         let retry = active.then_some(self.retry_at);
         let fetch = self.wants.values().chain(&self.range).map(|want| want.due).min();
+        let chunks = self.snapshots.due();
         // A deadline that has passed has done what it can; repetition goes on.
         let deadline = self.deadline().filter(|at| *at > self.now);
-        let next = [Some(self.heartbeat_at), retry, fetch, deadline].into_iter().flatten().min();
+        let next =
+            [Some(self.heartbeat_at), retry, fetch, chunks, deadline].into_iter().flatten().min();
         if next != self.timer
             && let Some(at) = next
         {

@@ -2,13 +2,14 @@
 
 use gongsuan_types::Hash;
 
+use super::reign::Ballot;
 use super::tree::Entry;
-use super::{Core, Own, PENDING_MAX, Tip};
+use super::{Core, PENDING_MAX, Tip, planted};
 use crate::certificate::{CommittedBlock, Qc};
-use crate::message::Message;
-use crate::output::{Output, Outputs, To};
+use crate::epoch::Epoch;
+use crate::output::{Output, Outputs};
 use crate::record::Record;
-use crate::vote::{Vote, VoteKind};
+use crate::vote::VoteKind;
 
 impl Core {
     /// Rule 5: upon a certificate. It proves that its term has begun, so the term is entered. It is kept with its
@@ -28,18 +29,26 @@ impl Core {
             );
             return;
         }
-        if qc.kind == VoteKind::Commit {
+        if qc.kind == VoteKind::Commit || planted!(self, CommitOnPrepare) {
             self.commits.entry(qc.rank.height).or_insert_with(|| qc.clone());
             if self.commits.len() > PENDING_MAX {
                 self.commits.pop_first();
             }
         }
+        if planted!(self, DropUnknownCertificate) && !self.tree.contains(&qc.block) {
+            self.commits.remove(&qc.rank.height);
+            return;
+        }
         if let Some(entry) = self.tree.get_mut(&qc.block) {
-            entry.certificate.get_or_insert_with(|| qc.clone());
+            // The newest term counts: the last block of an epoch can be certified again.
+            let known = entry.certificate.get_or_insert_with(|| qc.clone());
+            if known.rank < qc.rank {
+                *known = qc.clone();
+            }
         }
         if qc.rank > self.high.rank {
             self.pending.insert(qc.rank, qc);
-            if self.pending.len() > PENDING_MAX {
+            if self.pending.len() > PENDING_MAX && !planted!(self, UnboundedBuffers) {
                 self.pending.pop_first();
             }
         }
@@ -61,7 +70,8 @@ impl Core {
     /// cumulative.
     pub(super) fn lock_and_commit(&mut self, out: &mut Outputs) -> bool {
         let qc = &self.high;
-        let in_term = qc.rank.term == self.term && self.timed_out < self.term;
+        let gone = self.timed_out >= self.term && !planted!(self, CommitAfterTimeout);
+        let in_term = self.seat.is_some() && qc.rank.term == self.term && !gone;
         let fresh = qc.rank > self.reign.commit_voted && qc.rank.height > self.tip.height;
         if !in_term || !fresh || qc.rank < self.lock.rank {
             return false;
@@ -72,7 +82,8 @@ impl Core {
             chain.iter().filter_map(|hash| Some((*hash, self.tree.get(hash)?.proposal.clone())));
         let stands_on: Vec<_> = self.unlogged.values().cloned().chain(above).collect();
         for (hash, body) in stands_on {
-            if self.bodies.insert(hash, body.clone()).is_none() {
+            if self.bodies.insert(hash, body.clone()).is_none() && !planted!(self, LockWithoutBody)
+            {
                 self.persist(Record::Body(Box::new(body)), false, out);
             }
         }
@@ -82,27 +93,21 @@ impl Core {
             self.lock = qc.clone();
             after = Some(self.persist(Record::Lock(Box::new(qc.clone())), true, out));
         }
-        let vote =
-            Vote::sign(VoteKind::Commit, qc.rank, qc.block, self.config.seat, &self.signer());
-        self.cast(vote, after, out);
+        if planted!(self, CommitBeforeLock) {
+            after = None;
+        }
+        self.cast(Ballot { kind: VoteKind::Commit, rank: qc.rank, block: qc.block, after });
         true
-    }
-
-    /// Sends a vote, keeps it for repetition, and counts it when it is durable.
-    pub(super) fn cast(
-        &mut self,
-        vote: Vote,
-        after: Option<crate::record::Seq>,
-        out: &mut Outputs,
-    ) {
-        self.reign.votes.insert((vote.kind, vote.rank.height), (vote.clone(), after));
-        self.send(To::All, Message::Vote(vote.clone()), after, out);
-        self.count_when_durable(after, Own::Vote(vote), out);
     }
 
     /// Rule 7: upon a COMMIT certificate whose block is here with all its ancestors: they are final, oldest first, each
     /// once. What is final is never taken back.
     pub(super) fn commit(&mut self, out: &mut Outputs) -> bool {
+        // While the state is being replaced, and before the epoch's beginning is durable, nothing becomes final.
+        if self.snapshots.is_installing() || self.epoch_entry.is_some_and(|seq| seq > self.durable)
+        {
+            return false;
+        }
         let newest = self
             .commits
             .iter()
@@ -125,17 +130,37 @@ impl Core {
             self.unlogged.insert(proposal.block.header.height, (*hash, proposal.clone()));
             blocks.push(CommittedBlock { proposal, certificate: certificate.clone() });
         }
-        blocks.reverse();
-        let last = blocks.last().expect("a commit above the tip has a block");
-        self.tip = Tip {
-            height,
-            hash: newest.block,
-            time: last.proposal.block.header.time,
-            certificate: newest,
-        };
+        if !planted!(self, CommitOutOfOrder) {
+            blocks.reverse();
+        }
+        let heights = self.tip.height.next().0..;
+        if let Some(voted) = &mut self.reign.voted
+            && let Some((_, block)) = heights.zip(&chain).find(|(at, _)| *at == voted.height.0)
+        {
+            voted.is_final = *block == voted.block;
+        }
+        let last = &self.unlogged[&height].1.block;
+        let next = Epoch::after(&self.config.chain_id, last).map(Box::new);
+        let time = last.header.time;
+        self.tip = Tip { height, hash: newest.block, time, certificate: newest, next };
+        #[cfg(feature = "faults")]
+        self.deliver_twice(&mut blocks);
         out.push(Output::Commit { blocks });
         self.after_commit();
+        if planted!(self, EnterEpochEarly) && self.tip.next.is_some() {
+            self.enter_epoch(out);
+        }
         true
+    }
+
+    #[cfg(feature = "faults")]
+    fn deliver_twice(&self, blocks: &mut Vec<CommittedBlock>) {
+        if planted!(self, CommitTwice)
+            && blocks.len() > 1
+            && let Some(first) = blocks.first().cloned()
+        {
+            blocks.insert(0, first);
+        }
     }
 
     fn take_committed(&mut self, hash: &Hash) -> Entry {
@@ -143,7 +168,7 @@ impl Core {
     }
 
     /// What a new tip makes superfluous, and what it says about the term.
-    fn after_commit(&mut self) {
+    pub(super) fn after_commit(&mut self) {
         let (hash, height) = (self.tip.hash, self.tip.height);
         let rank = self.tip.certificate.rank;
         self.tree.set_root(hash, height);
@@ -151,6 +176,8 @@ impl Core {
         self.commits.retain(|at, _| *at > height);
         self.wants.retain(|_, want| want.height > height);
         self.reign.votes.retain(|(_, at), _| *at > height);
+        self.reign.ballots.retain(|ballot| ballot.rank.height > height);
+        self.reign.prepared.retain(|at, _| *at >= height);
         if self.high.rank < rank {
             self.high = self.tip.certificate.clone();
         }
@@ -159,8 +186,13 @@ impl Core {
         if rank.term == self.term {
             self.barren = 0;
             self.reign.busy_since = None;
-            self.reign.suspecting = false;
-            self.reign.suspects.clear();
+            if !self.starved {
+                self.reign.suspecting = false;
+                self.reign.suspects.clear();
+            }
+            if planted!(self, HealAfterTimeout) && self.timed_out == self.term {
+                self.timed_out = gongsuan_types::Term(self.term.0 - 1);
+            }
         }
     }
 }

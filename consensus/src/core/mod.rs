@@ -1,11 +1,15 @@
 //! The core: a state, a step, and one file for each family of rules.
 
+mod accuse;
+mod ballot;
 mod catch_up;
 mod clock;
 mod commit;
+mod epoch;
 mod prepare;
 mod propose;
 mod reign;
+mod snapshot;
 mod tally;
 mod term;
 mod tree;
@@ -14,20 +18,39 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gongsuan_types::{Hash, Height, Term, TimeMs};
 
+use self::accuse::Memory;
 use self::catch_up::{Peer, Want};
 use self::reign::Reign;
+use self::snapshot::Snapshots;
 use self::tally::Tallies;
 use self::tree::{Check, Tree};
-use crate::block::{Proposal, Rank, genesis};
+use crate::block::{Proposal, Rank};
 use crate::certificate::Qc;
 use crate::config::{Config, StartError};
+use crate::epoch::Epoch;
 use crate::evidence::Evidence;
 use crate::input::{Input, Millis};
 use crate::message::Message;
 use crate::output::{Output, Outputs, To};
-use crate::record::{Record, Recovered, Seq};
-use crate::validators::Seat;
-use crate::vote::{Signer, Timeout, Vote};
+use crate::record::{Committed, Record, Recovered, Seq};
+use crate::validators::{Seat, ValidatorSet};
+use crate::verify::VerifiedMessage;
+use crate::vote::{Signer, Timeout, VoteKind};
+
+/// Whether a rule is broken on purpose. Without the feature `faults` the answer is a constant.
+#[cfg(feature = "faults")]
+macro_rules! planted {
+    ($core:expr, $fault:ident) => {
+        $core.config.fault == Some(crate::faults::Fault::$fault)
+    };
+}
+#[cfg(not(feature = "faults"))]
+macro_rules! planted {
+    ($core:expr, $fault:ident) => {
+        false
+    };
+}
+pub(crate) use planted;
 
 /// Certificates of blocks that are not here yet, at most. More mean that we are far behind and fetch ranges.
 const PENDING_MAX: usize = 64;
@@ -43,19 +66,59 @@ struct Tip {
     time: TimeMs,
     /// The COMMIT certificate of this block (or, just after a restart, of a later one).
     certificate: Qc,
+    /// The epoch that begins after it, if it is the last of its own.
+    next: Option<Box<Epoch>>,
 }
 
-/// Something of ours that counts here only once it is durable, as it does elsewhere.
+impl Tip {
+    fn base(epoch: &Epoch) -> Self {
+        Self {
+            height: epoch.base_height(),
+            hash: epoch.base_block(),
+            time: epoch.base_time(),
+            certificate: epoch.certificate(),
+            next: None,
+        }
+    }
+
+    /// Where the log ends, if the records know its epoch.
+    fn recovered(
+        committed: Option<Committed>,
+        epoch: &Epoch,
+        chain_id: &Hash,
+    ) -> Result<Self, StartError> {
+        let Some(Committed { block, certificate }) = committed else {
+            let missing = StartError::EpochMissing { log: 0, records: epoch.number() };
+            return if epoch.number() == 0 { Ok(Self::base(epoch)) } else { Err(missing) };
+        };
+        let hash = block.hash(chain_id);
+        if hash == epoch.base_block() {
+            return Ok(Self::base(epoch));
+        }
+        if block.header.epoch != epoch.number() {
+            let (log, records) = (block.header.epoch, epoch.number());
+            return Err(StartError::EpochMissing { log, records });
+        }
+        let next = Epoch::after(chain_id, &block).map(Box::new);
+        let (height, time) = (block.header.height, block.header.time);
+        Ok(Self { height, hash, time, certificate, next })
+    }
+}
+
+/// A timeout of ours counts here only once it is durable, as it does elsewhere.
 #[derive(Debug)]
-enum Own {
-    Vote(Vote),
-    Timeout(Timeout),
+struct Unsaved {
+    after: Seq,
+    timeout: Timeout,
 }
 
 /// A validator's consensus state. Deterministic: equal inputs at equal times give equal outputs.
 #[derive(Debug)]
 pub struct Core {
     config: Config,
+    epoch: Epoch,
+    /// This node's place among the epoch's validators; a learner has none.
+    seat: Option<Seat>,
     now: Millis,
     started: bool,
 
@@ -70,8 +133,10 @@ pub struct Core {
     /// The last record handed out, and the last one reported durable.
     handed_out: Seq,
     durable: Seq,
+    /// The record of the epoch's beginning: nothing of the epoch commits before it is durable.
+    epoch_entry: Option<Seq>,
     /// What of ours waits to become durable before it counts.
-    unsaved: Vec<(Seq, Own)>,
+    unsaved: Vec<Unsaved>,
 
     // The chain.
     tip: Tip,
@@ -94,11 +159,16 @@ pub struct Core {
     // The driver's wishes.
     work: bool,
     ask: bool,
+    starved: bool,
+    /// The lowest height in the driver's log.
+    lowest: Height,
 
     // Peers and the clock.
     peers: BTreeMap<Seat, Peer>,
     wants: BTreeMap<Hash, Want>,
     range: Option<Want>,
+    snapshots: Snapshots,
+    memory: Memory,
     reported: BTreeSet<(Seat, Rank)>,
     heartbeat_at: Millis,
     retry_at: Millis,
@@ -108,6 +178,10 @@ pub struct Core {
 /// Where a core stands, for status pages and tests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Progress {
+    /// The epoch's number.
+    pub epoch: u64,
+    /// This node's seat in it; a learner has none.
+    pub seat: Option<Seat>,
     /// The term.
     pub term: Term,
     /// Its leader.
@@ -129,23 +203,18 @@ impl Core {
     /// [`StartError`]: a configuration that cannot work, or durable records from which voting would be unsafe.
     pub fn new(config: Config, mut recovered: Recovered) -> Result<Self, StartError> {
         config.check()?;
-        let (chain_id, epoch) = (config.chain_id, config.validators.epoch());
-        let tip = match recovered.committed.take() {
-            None => Tip {
-                height: Height(0),
-                hash: genesis(&chain_id, epoch),
-                time: TimeMs(0),
-                certificate: Qc::genesis(&chain_id, epoch),
-            },
-            Some(committed) => Tip {
-                height: committed.block.header.height,
-                hash: committed.block.hash(&chain_id),
-                time: committed.block.header.time,
-                certificate: committed.certificate,
-            },
-        };
+        let chain_id = config.chain_id;
+        let first = || Epoch::first(&chain_id, config.validators.clone());
+        let epoch = recovered.epoch.take().unwrap_or_else(first);
+        let seat = epoch.validators().seat_of(&config.key.public_key());
+        let tip = Tip::recovered(recovered.committed.take(), &epoch, &chain_id)?;
         let bodies = recovered.take_bodies(&chain_id, tip.height);
-        let lock = recovered.lock.take().unwrap_or_else(|| Qc::genesis(&chain_id, epoch));
+        let lock = recovered.lock.take().unwrap_or_else(|| epoch.certificate());
+        #[cfg(feature = "faults")]
+        let lock = match config.fault {
+            Some(crate::faults::Fault::ForgetLock) => epoch.certificate(),
+            _ => lock,
+        };
         let mut tree = Tree::new(tip.hash, tip.height);
         // A lock below a later commit is history; any other must come with everything it stands on.
         let live_lock = lock.rank.height > tip.height && lock.rank > tip.certificate.rank;
@@ -155,8 +224,10 @@ impl Core {
         let high = if lock.rank > tip.certificate.rank { &lock } else { &tip.certificate }.clone();
         let (term, lease) = (recovered.term, recovered.lease);
         let floor = lease.filter(|lease| lease.term == term).map(|lease| lease.height);
-        let peers = config.validators.seats().map(|seat| (seat, Peer::default())).collect();
+        let peers = epoch.validators().seats().map(|seat| (seat, Peer::default())).collect();
         Ok(Self {
+            seat,
+            epoch,
             now: Millis(0),
             started: false,
             term,
@@ -167,6 +238,7 @@ impl Core {
             unlogged: BTreeMap::new(),
             handed_out: Seq(0),
             durable: Seq(0),
+            epoch_entry: None,
             unsaved: Vec::new(),
             applied: tip.height,
             tree,
@@ -179,9 +251,13 @@ impl Core {
             barren: 0,
             work: false,
             ask: false,
+            starved: false,
+            lowest: Height(0),
             peers,
             wants: BTreeMap::new(),
             range: None,
+            snapshots: Snapshots::default(),
+            memory: Memory::default(),
             reported: BTreeSet::new(),
             heartbeat_at: Millis(0),
             retry_at: Millis(0),
@@ -203,18 +279,23 @@ impl Core {
         }
         match input {
             Input::Tick => {}
-            Input::Message { from, message } => self.on_message(from, message.into_message(), out),
+            Input::Message { from, message } => self.on_message(from, message, out),
             Input::Work { pending } => self.on_work(pending),
+            Input::Starved { starved } => self.starved = starved,
+            Input::HandOver => self.hand_over(),
+            Input::Pruned { lowest } => self.lowest = self.lowest.max(lowest),
+            Input::Installed { height, ok } => self.on_installed(height, ok, out),
             Input::Payload { term, height, draft } => self.on_payload(term, height, draft, out),
             Input::Checked { block, ok } => self.on_checked(&block, ok, out),
             Input::Persisted { seq } => self.on_persisted(seq, out),
-            Input::Applied { height } => self.on_applied(height),
+            Input::Applied { height } => self.on_applied(height, out),
         }
         self.advance(out);
         if self.on_time(out) {
             self.advance(out);
         }
         self.fetch(out);
+        self.fetch_chunks(out);
         self.set_timer(out);
     }
 
@@ -226,11 +307,14 @@ impl Core {
         self.reign.leader_heard = self.now;
         self.heartbeat_at = self.now;
         self.retry_at = self.now;
-        if self.term == Term(0) {
-            self.enter(Term(1), None, out);
+        if self.tip.next.is_some() {
+            self.enter_epoch(out);
+        } else if self.term == Term(0) {
+            self.enter(self.epoch.first_term(), None, out);
         } else {
             out.push(Output::EnterTerm { term: self.term, leader: self.leader() });
-            if self.leader() == self.config.seat || self.timed_out >= self.term {
+            let abdicates = self.leads() && !planted!(self, ProposeAfterRestart);
+            if abdicates || self.timed_out >= self.term {
                 self.end_term(out);
             }
         }
@@ -240,8 +324,14 @@ impl Core {
         }
     }
 
-    fn on_message(&mut self, from: Seat, message: Message, out: &mut Outputs) {
-        if from == self.config.seat || self.config.validators.key(from).is_none() {
+    fn on_message(&mut self, from: Seat, message: VerifiedMessage, out: &mut Outputs) {
+        // What was checked against other validators proves nothing here.
+        if Some(from) == self.seat || message.epoch() != self.epoch.number() {
+            return;
+        }
+        let message = message.into_message();
+        if self.set().key(from).is_none() {
+            self.on_learner(from, &message, out);
             return;
         }
         if from == self.leader() {
@@ -250,14 +340,35 @@ impl Core {
         match message {
             Message::Propose(proposal) => self.on_proposal(*proposal, out),
             Message::Vote(vote) => self.on_vote(&vote, out),
+            Message::Votes(joined) => {
+                for vote in joined.split(&self.config.chain_id) {
+                    self.on_vote(&vote, out);
+                }
+            }
             Message::Certificate(qc) => self.learn(qc, out),
             Message::Suspect(suspect) => self.on_suspect(from, suspect, out),
             Message::Timeout(timeout) => self.on_timeout(from, *timeout, out),
             Message::TermOver(tc) => self.on_term_over(*tc, out),
+            Message::Reopen(tc) => self.on_reopen(from, *tc, out),
             Message::Status(status) => self.on_status(from, status, out),
             Message::FetchBlock(fetch) => self.on_fetch_block(from, fetch, out),
             Message::FetchRange(fetch) => self.on_fetch_range(from, fetch, out),
             Message::Blocks(blocks) => self.on_blocks(*blocks, out),
+            Message::Snapshot(offer) => self.on_offer(from, *offer),
+            Message::FetchChunk(fetch) => out.push(Output::ServeChunk { to: from, fetch }),
+            Message::Chunk(chunk) => self.on_chunk(*chunk, out),
+        }
+    }
+
+    /// Learners are answered and never counted. Seats at or above the number of validators are theirs.
+    fn on_learner(&mut self, from: Seat, message: &Message, out: &mut Outputs) {
+        match message {
+            Message::FetchBlock(fetch) => self.on_fetch_block(from, *fetch, out),
+            Message::FetchRange(fetch) => self.on_fetch_range(from, *fetch, out),
+            Message::FetchChunk(fetch) => {
+                out.push(Output::ServeChunk { to: from, fetch: *fetch });
+            }
+            _ => {}
         }
     }
 
@@ -269,6 +380,7 @@ impl Core {
             moved |= self.check_and_prepare(out);
             moved |= self.lock_and_commit(out);
             moved |= self.propose(out);
+            moved |= self.sign_ballots(out);
             if !moved {
                 break;
             }
@@ -278,22 +390,24 @@ impl Core {
     fn on_persisted(&mut self, seq: Seq, out: &mut Outputs) {
         assert!(seq <= self.handed_out, "a record that was never handed out cannot be durable");
         self.durable = self.durable.max(seq);
-        let (ready, waiting) = std::mem::take(&mut self.unsaved)
+        let (ready, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.unsaved)
             .into_iter()
-            .partition(|(after, _)| *after <= self.durable);
+            .partition(|unsaved| unsaved.after <= self.durable);
         self.unsaved = waiting;
-        let ready: Vec<(Seq, Own)> = ready;
-        for (_, own) in ready {
-            self.count_own(own, out);
+        for Unsaved { timeout, .. } in ready {
+            self.count_timeout(timeout, out);
         }
     }
 
-    fn on_applied(&mut self, height: Height) {
+    fn on_applied(&mut self, height: Height, out: &mut Outputs) {
         assert!(height <= self.tip.height, "a block that was not committed cannot be in the log");
         self.applied = self.applied.max(height);
         let applied = self.applied;
         self.bodies.retain(|_, body| body.block.header.height > applied);
         self.unlogged.retain(|at, _| *at > applied);
+        if self.tip.next.is_some() && applied == self.tip.height {
+            self.enter_epoch(out);
+        }
     }
 
     fn persist(&mut self, record: Record, sync: bool, out: &mut Outputs) -> Seq {
@@ -311,35 +425,31 @@ impl Core {
         after.max(self.reign.entry)
     }
 
-    /// Counts something of our own, now or when it is durable.
-    fn count_when_durable(&mut self, after: Option<Seq>, own: Own, out: &mut Outputs) {
-        match self.gate(after) {
-            Some(seq) if seq > self.durable => self.unsaved.push((seq, own)),
-            _ => self.count_own(own, out),
-        }
-    }
-
-    fn count_own(&mut self, own: Own, out: &mut Outputs) {
-        match own {
-            Own::Vote(vote) => self.on_vote(&vote, out),
-            Own::Timeout(timeout) => self.count_timeout(timeout, out),
-        }
-    }
-
     fn report(&mut self, guilty: Seat, rank: Rank, evidence: Evidence, out: &mut Outputs) {
+        if planted!(self, NeverAccuse) {
+            return;
+        }
         if self.reported.len() < EVIDENCE_MAX && self.reported.insert((guilty, rank)) {
             out.push(Output::Evidence(Box::new(evidence)));
         }
     }
 
+    fn set(&self) -> &ValidatorSet {
+        self.epoch.validators()
+    }
+
     fn leader(&self) -> Seat {
-        self.config.validators.leader(self.term)
+        self.set().leader(self.term)
+    }
+
+    fn leads(&self) -> bool {
+        self.seat == Some(self.leader())
     }
 
     fn signer(&self) -> Signer<'_> {
         Signer {
             chain_id: &self.config.chain_id,
-            epoch: self.config.validators.epoch(),
+            epoch: self.epoch.number(),
             key: &self.config.key,
         }
     }
@@ -360,14 +470,27 @@ impl Core {
     /// messages, are not. A cheap filter to run before [`verify`](crate::verify()).
     #[must_use]
     pub fn wants(&self, from: Seat, message: &Message) -> bool {
-        if from == self.config.seat || self.config.validators.key(from).is_none() {
+        if Some(from) == self.seat {
             return false;
         }
+        let asks = matches!(
+            message,
+            Message::FetchBlock(_) | Message::FetchRange(_) | Message::FetchChunk(_)
+        );
+        if asks || self.set().key(from).is_none() {
+            return asks;
+        }
+        let wants_vote = |kind, rank: Rank, block: &Hash, seat| {
+            self.is_near(rank.term)
+                && rank.height > self.tip.height
+                && self.tallies.needs((rank, kind), block, seat, self.set().quorum())
+        };
         match message {
-            Message::Vote(vote) => {
-                self.is_near(vote.rank.term)
-                    && vote.rank.height > self.tip.height
-                    && self.tallies.needs(vote, self.config.validators.quorum())
+            Message::Vote(vote) => wants_vote(vote.kind, vote.rank, &vote.block, vote.seat),
+            Message::Votes(joined) => {
+                let (prepare, commit) = (joined.prepare, joined.commit);
+                wants_vote(VoteKind::Prepare, prepare.0, &prepare.1, joined.seat)
+                    || wants_vote(VoteKind::Commit, commit.0, &commit.1, joined.seat)
             }
             Message::Propose(p) => {
                 p.block.header.height > self.tip.height
@@ -377,17 +500,27 @@ impl Core {
                 qc.rank > self.high.rank || qc.rank.height > self.tip.height
             }
             Message::Timeout(timeout) => timeout.term >= self.term,
-            Message::TermOver(tc) => tc.term.next() >= self.term,
+            Message::TermOver(tc) | Message::Reopen(tc) => tc.term.next() >= self.term,
             Message::Blocks(blocks) => blocks.certificate.rank.height > self.tip.height,
+            Message::Snapshot(offer) => offer.height > self.tip.height,
+            Message::Chunk(chunk) => self.wants_chunk(chunk),
             Message::Suspect(_) | Message::Status(_) => true,
-            Message::FetchBlock(_) | Message::FetchRange(_) => true,
+            Message::FetchBlock(_) | Message::FetchRange(_) | Message::FetchChunk(_) => true,
         }
+    }
+
+    /// The epoch: what messages are to be verified against.
+    #[must_use]
+    pub fn epoch(&self) -> &Epoch {
+        &self.epoch
     }
 
     /// Where the core stands.
     #[must_use]
     pub fn progress(&self) -> Progress {
         Progress {
+            epoch: self.epoch.number(),
+            seat: self.seat,
             term: self.term,
             leader: self.leader(),
             committed: self.tip.height,
@@ -408,7 +541,11 @@ impl Core {
     /// acknowledged: the start of a new write-ahead log. Once they are durable, everything handed out so far is.
     #[must_use]
     pub fn durable_records(&self) -> Vec<Record> {
-        let mut records = vec![Record::Term(self.term), Record::TimedOut(self.timed_out)];
+        let mut records = Vec::new();
+        if self.epoch.number() > 0 {
+            records.push(Record::Epoch(Box::new(self.epoch.clone())));
+        }
+        records.extend([Record::Term(self.term), Record::TimedOut(self.timed_out)]);
         records.extend(self.lease.map(Record::Lease));
         records.extend(self.bodies.values().map(|body| Record::Body(Box::new(body.clone()))));
         records.push(Record::Lock(Box::new(self.lock.clone())));

@@ -2,10 +2,12 @@
 
 use gongsuan_types::{Hash, Height};
 
-use super::Core;
+use super::reign::{Ballot, Voted};
 use super::tally::Counted;
 use super::tree::{Check, Entry};
+use super::{Core, planted};
 use crate::block::{Proposal, Rank};
+use crate::certificate::Qc;
 use crate::evidence::Evidence;
 use crate::output::{Output, Outputs};
 use crate::record::{Record, Seq};
@@ -33,7 +35,7 @@ impl Core {
         }
         let near = self.is_near(rank.term) && rank.height <= self.horizon();
         if self.is_vouched_for(rank, &hash) || (near && twin.is_none()) {
-            self.keep(hash, proposal, Check::New);
+            self.keep(hash, proposal, Check::New, out);
         }
     }
 
@@ -44,23 +46,24 @@ impl Core {
     }
 
     fn has_honest_vote(&self, rank: Rank, hash: &Hash) -> bool {
-        let honest = self.config.validators.honest();
+        let honest = self.set().honest();
         [VoteKind::Prepare, VoteKind::Commit]
             .into_iter()
             .any(|kind| self.tallies.votes_for(rank, kind, hash) >= honest)
     }
 
     /// Puts a block into the tree, with its certificate if that came first.
-    pub(super) fn keep(&mut self, hash: Hash, proposal: Proposal, check: Check) {
+    pub(super) fn keep(&mut self, hash: Hash, proposal: Proposal, check: Check, out: &mut Outputs) {
         let rank = proposal.block.header.rank();
         self.wants.remove(&hash);
         self.tree.insert(hash, proposal, check);
-        let known = self.commits.get(&rank.height).or_else(|| self.pending.get(&rank));
-        if let (Some(qc), Some(entry)) = (known, self.tree.get_mut(&hash))
-            && qc.block == hash
-        {
-            entry.certificate = Some(qc.clone());
+        let of_block = |qc: &&Qc| qc.block == hash;
+        let committed = self.commits.get(&rank.height).filter(of_block);
+        let known = committed.or_else(|| self.pending.values().rev().find(of_block)).cloned();
+        if let (Some(qc), Some(entry)) = (known, self.tree.get_mut(&hash)) {
+            entry.certificate = Some(qc);
         }
+        self.accuse_switchers(rank, &hash, out);
     }
 
     /// The driver's verdict on a block. A leader whose block does not pass is suspected.
@@ -69,6 +72,8 @@ impl Core {
         if entry.check != Check::Asked {
             return;
         }
+        let ok = ok || planted!(self, PrepareUnchecked);
+        let Some(entry) = self.tree.get_mut(block) else { return };
         entry.check = if ok { Check::Good } else { Check::Bad };
         if !ok && entry.rank().term == self.term && entry.certificate.is_none() {
             self.suspect(out);
@@ -77,10 +82,10 @@ impl Core {
 
     /// Rules 3 and 4 for the blocks of my term, by rising height: have them checked, then PREPARE.
     pub(super) fn check_and_prepare(&mut self, out: &mut Outputs) -> bool {
-        if self.timed_out >= self.term {
+        if self.timed_out >= self.term && !planted!(self, PrepareAfterTimeout) {
             return false;
         }
-        let mut moved = false;
+        let mut moved = self.prepare_again(out);
         for hash in self.tree.of_term(self.term) {
             let Some(entry) = self.tree.get(&hash) else { continue };
             match entry.check {
@@ -107,13 +112,15 @@ impl Core {
     fn is_ready_to_check(&self, entry: &Entry) -> bool {
         let parent = entry.parent();
         let time = entry.proposal.block.header.time;
+        let after_final = planted!(self, ProposeAfterFinal);
         if parent == self.tip.hash {
-            return time > self.tip.time;
+            return time > self.tip.time && (self.tip.next.is_none() || after_final);
         }
         self.tree.chain(&parent).is_some()
             && self.tree.get(&parent).is_some_and(|parent| {
+                let header = &parent.proposal.block.header;
                 let good = parent.check == Check::Good || parent.certificate.is_some();
-                good && time > parent.proposal.block.header.time
+                good && time > header.time && (!header.is_final() || after_final)
             })
     }
 
@@ -121,30 +128,68 @@ impl Core {
     fn may_prepare(&self, hash: &Hash, entry: &Entry) -> bool {
         let header = &entry.proposal.block.header;
         let reign = &self.reign;
-        let last = reign.prepared.last_key_value();
+        if self.seat.is_none() {
+            return false;
+        }
+        let floor = reign.floor.filter(|_| !planted!(self, IgnoreLease));
+        let opens = self.epoch.opens_term(header);
         // One block a height, heights rising; after a restart only above what may have been voted for before.
-        let rises = last.is_none_or(|(height, _)| header.height > *height);
-        let above_floor = reign.floor.is_none_or(|floor| header.height > floor);
+        let last = reign.voted.map(|voted| voted.height);
+        let bar = last.max(floor);
+        let again =
+            planted!(self, PrepareTwice) && reign.prepared.get(&header.height) != Some(hash);
+        let rises = bar.is_none_or(|bar| header.height > bar) || again;
         // The window. A first block may stand one above: its proof bounds it, and nothing else could end the wait.
-        let in_window = header.height.0 <= self.tip.height.0.saturating_add(self.config.window);
-        if !rises || !above_floor || !(in_window || header.is_first_of_term()) {
+        let in_window = header.height.0 <= self.tip.height.0.saturating_add(self.config.window)
+            || planted!(self, PrepareBeyondWindow);
+        // The reign is bounded: a leader that does not hand over gets no votes.
+        let end = reign.first.map(|first| first.0.saturating_add(self.config.reign_blocks));
+        let reigns = self.set().len() == 1 || end.is_none_or(|end| header.height.0 < end);
+        if !rises || !(in_window || opens) || !reigns {
             return false;
         }
         let Some(chain) = self.tree.chain(hash) else { return false };
+        if planted!(self, PrepareAnyBranch) {
+            return true;
+        }
         // (c) A first block, and I prepared nothing in this term, in no life.
-        if header.is_first_of_term() {
-            return last.is_none() && reign.floor.is_none();
+        if opens {
+            return last.is_none() && (floor.is_none() || planted!(self, IgnoreLeaseForFirstBlock));
         }
         // (a) I prepared its parent in this term and life.
         let below = Height(header.height.0 - 1);
         if reign.prepared.get(&below) == Some(&header.parent) {
             return true;
         }
-        // (b) Its parent has a certificate of this term. Whoever leaves a branch for it can show why.
-        let leaves =
-            last.is_some_and(|(height, voted)| *height > self.tip.height && !chain.contains(voted));
-        let justified = header.justify.block == header.parent;
-        self.is_certified_in_term(&header.parent) && (!leaves || justified)
+        // (b) Its parent has a certificate of this term, and it leaves nothing that I prepared.
+        let continues = match (reign.voted, floor) {
+            (Some(voted), _) if voted.height <= self.tip.height => voted.is_final,
+            (Some(voted), _) => chain.contains(&voted.block),
+            (None, floor) => floor.is_none(),
+        };
+        if continues {
+            return self.is_certified_in_term(&header.parent);
+        }
+        // (d) The block shows a certificate of this term on its own branch, no lower than anything I may have prepared.
+        let why = &header.justify;
+        why.rank.term == self.term
+            && Some(why.rank.height) >= bar
+            && (chain.contains(&why.block) || why.block == self.tip.hash)
+    }
+
+    /// Rule 4 (e): the leader says that the term stands on the last block of the epoch. It is voted for again, like a
+    /// first block.
+    fn prepare_again(&mut self, out: &mut Outputs) -> bool {
+        let Some(tc) = &self.reign.reopened else { return false };
+        let nothing = self.reign.voted.is_none() && self.reign.floor.is_none();
+        let (hash, height) = (tc.high.block, tc.high.rank.height);
+        let held = self.tree.chain(&hash).is_some()
+            && self.tree.get(&hash).is_some_and(|entry| entry.proposal.block.header.is_final());
+        if self.seat.is_none() || !nothing || !held {
+            return false;
+        }
+        self.prepare(Rank { term: self.term, height }, hash, out);
+        true
     }
 
     fn is_certified_in_term(&self, hash: &Hash) -> bool {
@@ -158,10 +203,18 @@ impl Core {
     }
 
     fn prepare(&mut self, rank: Rank, hash: Hash, out: &mut Outputs) {
-        let after = self.lease(rank.height, out);
+        let mut after = Some(self.lease(rank.height, out));
+        if planted!(self, PrepareBeforeLease) {
+            after = None;
+        }
+        let opens = |entry: &Entry| self.epoch.opens_term(&entry.proposal.block.header);
+        if self.tree.get(&hash).is_some_and(opens) {
+            self.reign.first = Some(rank.height);
+        }
         self.reign.prepared.insert(rank.height, hash);
-        let vote = Vote::sign(VoteKind::Prepare, rank, hash, self.config.seat, &self.signer());
-        self.cast(vote, Some(after), out);
+        let newest = Voted { height: rank.height, block: hash, is_final: false };
+        self.reign.voted = Some(newest);
+        self.cast(Ballot { kind: VoteKind::Prepare, rank, block: hash, after });
     }
 
     /// The durable record that lets me PREPARE at this height: one for many heights, and the next one is asked for while
@@ -198,12 +251,13 @@ impl Core {
             }
             Counted::New(count) => count,
         };
-        let set = &self.config.validators;
-        if count == set.quorum() {
+        self.remember_vote(vote, out);
+        let quorum = self.set().quorum() - usize::from(planted!(self, SmallQuorum));
+        if count == quorum {
             let qc = self.tallies.certificate(vote, count);
             self.learn(qc, out);
         }
-        let honest = count >= self.config.validators.honest();
+        let honest = count >= self.set().honest();
         if !self.tree.contains(&vote.block) && (honest || self.tree.at(rank).is_none()) {
             self.want(vote.block, rank.height);
         }

@@ -11,6 +11,24 @@ use crate::record::Seq;
 use crate::validators::Seat;
 use crate::vote::{Timeout, Vote, VoteKind};
 
+/// The highest PREPARE of a term in one life.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Voted {
+    pub(super) height: Height,
+    pub(super) block: Hash,
+    /// Once a block of that height is final: whether it was this one.
+    pub(super) is_final: bool,
+}
+
+/// A vote to be signed once its record is durable.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ballot {
+    pub(super) kind: VoteKind,
+    pub(super) rank: Rank,
+    pub(super) block: Hash,
+    pub(super) after: Option<Seq>,
+}
+
 /// A term as this validator lives it. Replaced as a whole when the next one begins.
 #[derive(Debug)]
 pub(super) struct Reign {
@@ -26,12 +44,24 @@ pub(super) struct Reign {
     pub(super) tc: Option<Tc>,
     /// PREPARE leases of this term and life: each covers the heights up to its ceiling once its record is durable.
     pub(super) leases: Vec<(Seq, Height)>,
-    /// PREPAREs signed in this term and life.
+    /// PREPAREs of this term and life that are not below the committed block.
     pub(super) prepared: BTreeMap<Height, Hash>,
+    /// The highest of them.
+    pub(super) voted: Option<Voted>,
+    /// Votes that wait for their records, or for each other.
+    pub(super) ballots: Vec<Ballot>,
+    /// The height of the first block, if this replica prepared it: the reign ends a number of blocks later.
+    pub(super) first: Option<Height>,
+    /// The leader's word that the epoch's last block is voted for again in this term.
+    pub(super) reopened: Option<Tc>,
+    /// As leader: how many blocks were proposed.
+    pub(super) proposals: u64,
+    /// As leader: propose no more, and end the term once all that was proposed is final.
+    pub(super) closing: bool,
     /// The highest COMMIT signed in this term and life.
     pub(super) commit_voted: Rank,
-    /// Our votes that may have to be repeated, and what they wait for.
-    pub(super) votes: BTreeMap<(VoteKind, Height), (Vote, Option<Seq>)>,
+    /// Our votes, to be repeated while they may matter.
+    pub(super) votes: BTreeMap<(VoteKind, Height), Vote>,
     /// As leader: the newest block proposed.
     pub(super) proposed: Option<Hash>,
     /// As leader: the height a payload has been asked for.
@@ -60,6 +90,12 @@ impl Reign {
             tc,
             leases: Vec::new(),
             prepared: BTreeMap::new(),
+            voted: None,
+            ballots: Vec::new(),
+            first: None,
+            reopened: None,
+            proposals: 0,
+            closing: false,
             commit_voted: Rank::default(),
             votes: BTreeMap::new(),
             proposed: None,

@@ -37,11 +37,17 @@ impl Tallies {
         Counted::New(seats.values().filter(|other| other.block == vote.block).count())
     }
 
-    /// Whether this vote, or a certificate it could only repeat, is here already.
-    pub(super) fn needs(&self, vote: &Vote, quorum: usize) -> bool {
-        let Some(seats) = self.0.get(&(vote.rank, vote.kind)) else { return true };
-        let for_block = seats.values().filter(|other| other.block == vote.block).count();
-        for_block < quorum && seats.get(&vote.seat).is_none_or(|other| other.block != vote.block)
+    /// Whether such a vote, or a certificate it could only repeat, is not here already.
+    pub(super) fn needs(
+        &self,
+        place: (Rank, VoteKind),
+        block: &Hash,
+        seat: Seat,
+        quorum: usize,
+    ) -> bool {
+        let Some(seats) = self.0.get(&place) else { return true };
+        let for_block = seats.values().filter(|other| other.block == *block).count();
+        for_block < quorum && seats.get(&seat).is_none_or(|other| other.block != *block)
     }
 
     /// The certificate of a block, from the votes counted, in seat order and no longer than a quorum.
@@ -50,7 +56,7 @@ impl Tallies {
         let signatures: Vec<_> = seats
             .values()
             .filter(|other| other.block == vote.block)
-            .map(|other| (other.seat, other.signature))
+            .map(Vote::share)
             .take(quorum)
             .collect();
         assert_eq!(signatures.len(), quorum, "a certificate is made of a quorum");
@@ -67,5 +73,24 @@ impl Tallies {
         self.0
             .get(&(rank, kind))
             .map_or(0, |seats| seats.values().filter(|vote| vote.block == *block).count())
+    }
+
+    /// The PREPAREs for a block.
+    pub(super) fn prepares_for(&self, rank: Rank, block: &Hash) -> Vec<Vote> {
+        let seats = self.0.get(&(rank, VoteKind::Prepare)).into_iter().flat_map(BTreeMap::values);
+        seats.filter(|vote| vote.block == *block).cloned().collect()
+    }
+
+    /// The PREPAREs of a seat in a term.
+    pub(super) fn prepares_of(&self, seat: Seat, term: Term) -> Vec<&Vote> {
+        self.0
+            .iter()
+            .filter(|((rank, kind), _)| rank.term == term && *kind == VoteKind::Prepare)
+            .filter_map(|(_, seats)| seats.get(&seat))
+            .collect()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
     }
 }

@@ -111,6 +111,13 @@ impl Tree {
         blocks.into_iter().map(|(_, hash)| hash).collect()
     }
 
+    /// Whether two blocks stand at one height.
+    pub(super) fn is_forked(&self) -> bool {
+        let heights: BTreeSet<Height> =
+            self.entries.values().map(|entry| entry.rank().height).collect();
+        heights.len() < self.entries.len()
+    }
+
     /// The parents that are neither the root nor known, with their heights.
     pub(super) fn missing_parents(&self) -> Vec<(Hash, Height)> {
         self.entries

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gongsuan_consensus::{CommittedBlock, Message, Rank, Record, Seat, VoteKind};
+use gongsuan_consensus::{CommittedBlock, Message, Rank, Record, Seat, Vote, VoteKind};
 use gongsuan_types::{Hash, Term};
 
 /// What the world knows and no validator does.
@@ -30,36 +30,10 @@ impl Monitor {
             return;
         }
         match message {
-            Message::Vote(vote) => {
-                assert_eq!(vote.seat, from);
-                let rank = vote.rank;
-                let before = self.votes.insert((from, vote.kind, rank), vote.block);
-                assert!(before.is_none_or(|b| b == vote.block), "{from} votes twice at {rank:?}");
-                let entered =
-                    durable.iter().any(|r| matches!(r, Record::Term(t) if *t >= rank.term));
-                assert!(entered, "{from} votes in a term that is not durable");
-                let out = self.timed_out.get(&from).copied().unwrap_or_default();
-                // A vote signed before the timeout may be on its way; one never signed before may not follow it.
-                assert!(before.is_some() || rank.term > out, "{from} votes in a term it has left");
-                let saved = |record: &Record| match (vote.kind, record) {
-                    (VoteKind::Prepare, Record::Lease(lease)) => {
-                        lease.term == rank.term && lease.height >= rank.height
-                    }
-                    (VoteKind::Commit, Record::Lock(lock)) => lock.rank >= rank,
-                    _ => false,
-                };
-                assert!(
-                    durable.iter().any(saved),
-                    "{from} sends a vote before it is durable: {vote:?}"
-                );
-                if vote.kind == VoteKind::Commit {
-                    let body = |r: &Record| matches!(r, Record::Body(p) if p.block.hash(chain_id) == vote.block);
-                    assert!(
-                        before.is_some() || rank.height.0 <= logged || durable.iter().any(body),
-                        "{from} locks without a body"
-                    );
-                    let highest = self.highest_commit.entry(from).or_default();
-                    *highest = rank.max(*highest);
+            Message::Vote(vote) => self.votes(from, vote, (durable, logged), chain_id),
+            Message::Votes(joined) => {
+                for vote in joined.split(chain_id) {
+                    self.votes(from, &vote, (durable, logged), chain_id);
                 }
             }
             Message::Timeout(timeout) if timeout.seat == from => {
@@ -77,6 +51,42 @@ impl Monitor {
                 assert!(before.is_none_or(|b| b == hash), "{from} proposes twice at {rank:?}");
             }
             _ => {}
+        }
+    }
+
+    fn votes(
+        &mut self,
+        from: Seat,
+        vote: &Vote,
+        (durable, logged): (&[Record], u64),
+        chain_id: &Hash,
+    ) {
+        assert_eq!(vote.seat, from);
+        let rank = vote.rank;
+        let before = self.votes.insert((from, vote.kind, rank), vote.block);
+        assert!(before.is_none_or(|b| b == vote.block), "{from} votes twice at {rank:?}");
+        let entered = durable.iter().any(|r| matches!(r, Record::Term(t) if *t >= rank.term));
+        assert!(entered, "{from} votes in a term that is not durable");
+        let out = self.timed_out.get(&from).copied().unwrap_or_default();
+        // A vote signed before the timeout may be on its way; one never signed before may not follow it.
+        assert!(before.is_some() || rank.term > out, "{from} votes in a term it has left");
+        let saved = |record: &Record| match (vote.kind, record) {
+            (VoteKind::Prepare, Record::Lease(lease)) => {
+                lease.term == rank.term && lease.height >= rank.height
+            }
+            (VoteKind::Commit, Record::Lock(lock)) => lock.rank >= rank,
+            _ => false,
+        };
+        assert!(durable.iter().any(saved), "{from} sends a vote before it is durable: {vote:?}");
+        if vote.kind == VoteKind::Commit {
+            let body =
+                |r: &Record| matches!(r, Record::Body(p) if p.block.hash(chain_id) == vote.block);
+            assert!(
+                before.is_some() || rank.height.0 <= logged || durable.iter().any(body),
+                "{from} locks without a body"
+            );
+            let highest = self.highest_commit.entry(from).or_default();
+            *highest = rank.max(*highest);
         }
     }
 

@@ -44,7 +44,7 @@ fn a_certified_header_convinces_and_an_altered_one_does_not() {
     assert_eq!(check(&other), Err(VerifyError::SignerOrder));
 
     let mut other = good.clone();
-    other.certificate.signatures[0].1.0[7] ^= 1;
+    other.certificate.signatures[0].signature.0[7] ^= 1;
     assert!(matches!(check(&other), Err(VerifyError::Signature { .. })));
 
     let mut other = good.clone();
@@ -72,9 +72,9 @@ fn a_cache_remembers_only_what_was_good() {
     let signer = Signer { chain_id: &world.chain_id, epoch: 0, key: &key };
     let rank = Rank { term: Term(1), height: Height(1) };
     let good = Vote::sign(VoteKind::Commit, rank, Hash::of("b", b""), Seat(0), &signer);
-    let mut cache = VoteCache::new(8);
-    let mut check = |vote: &Vote| {
-        verify(Message::Vote(vote.clone()), &world.set, &world.chain_id, &mut cache).map(|_| ())
+    let cache = VoteCache::new(8);
+    let check = |vote: &Vote| {
+        verify(Message::Vote(vote.clone()), &world.epoch, &world.chain_id, &cache).map(|_| ())
     };
     let mut stolen = good.clone();
     stolen.seat = Seat(1);
@@ -97,9 +97,9 @@ fn a_block_with_another_payload_is_refused() {
     proposal.payload = Payload::new(b"something else".to_vec());
     let checked = verify(
         Message::Propose(Box::new(proposal)),
-        &world.set,
+        &world.epoch,
         &world.chain_id,
-        &mut VoteCache::none(),
+        &VoteCache::none(),
     );
     let expected = VerifyError::Field { what: "block", field: "payload hash" };
     assert_eq!(checked.unwrap_err(), expected);
@@ -111,7 +111,7 @@ fn a_range_of_blocks_is_one_chain_or_nothing() {
     let good = gongsuan_consensus::Blocks::from_log(log, 1 << 20).unwrap();
     let check = |blocks: gongsuan_consensus::Blocks| {
         let message = Message::Blocks(Box::new(blocks));
-        verify(message, &world.set, &world.chain_id, &mut VoteCache::none()).is_ok()
+        verify(message, &world.epoch, &world.chain_id, &VoteCache::none()).is_ok()
     };
     assert!(good.proposals.len() > 3);
     assert!(check(good.clone()));

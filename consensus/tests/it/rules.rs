@@ -1,9 +1,9 @@
 //! One core alone, and the test holds everybody's keys: rules that only a liar or an accident would put to the test.
 
 use gongsuan_consensus::{
-    AppRef, Block, Config, Core, Draft, Evidence, Header, Input, Message, Millis, Output, Outputs,
-    Payload, Proposal, Qc, Rank, Record, Recovered, Seat, ValidatorSet, Vote, VoteCache, VoteKind,
-    genesis, verify, vote::Signer,
+    AppRef, Block, Config, Core, Draft, Epoch, Evidence, Header, Input, Message, Millis, Output,
+    Outputs, Payload, Proposal, Qc, Rank, Record, Recovered, Seat, ValidatorSet, Vote, VoteCache,
+    VoteKind, genesis, verify, vote::Signer,
 };
 use gongsuan_types::{Hash, Height, SecretKey, Term, TimeMs};
 
@@ -11,6 +11,7 @@ struct Bench {
     chain_id: Hash,
     keys: Vec<SecretKey>,
     set: ValidatorSet,
+    epoch: Epoch,
     core: Core,
     out: Outputs,
     now: u64,
@@ -25,9 +26,10 @@ impl Bench {
         let set = ValidatorSet::new(0, keys.iter().map(SecretKey::public_key).collect()).unwrap();
         let chain_id = Hash::of("bench", b"");
         let key = keys[usize::from(seat)].clone();
-        let config = Config::new(chain_id, set.clone(), Seat(seat), key);
+        let config = Config::new(chain_id, set.clone(), key);
         let core = Core::new(config, recovered).unwrap();
-        let mut bench = Self { chain_id, keys, set, core, out: Vec::new(), now: 0 };
+        let epoch = Epoch::first(&chain_id, set.clone());
+        let mut bench = Self { chain_id, keys, set, epoch, core, out: Vec::new(), now: 0 };
         bench.step(Input::Tick);
         bench
     }
@@ -52,7 +54,7 @@ impl Bench {
     }
 
     fn hear(&mut self, from: Seat, message: Message) {
-        let checked = verify(message, &self.set, &self.chain_id, &mut VoteCache::none());
+        let checked = verify(message, &self.epoch, &self.chain_id, &VoteCache::none());
         self.step(Input::Message { from, message: checked.unwrap() });
     }
 
@@ -66,8 +68,7 @@ impl Bench {
     }
 
     fn certificate(&self, kind: VoteKind, height: u64, block: Hash) -> Qc {
-        let signatures =
-            [0, 1, 2].map(|seat| (Seat(seat), self.vote(kind, seat, height, block).signature));
+        let signatures = [0, 1, 2].map(|seat| self.vote(kind, seat, height, block).share());
         let rank = Rank { term: Term(1), height: Height(height) };
         Qc { kind, epoch: 0, rank, block, signatures: signatures.to_vec() }
     }
@@ -86,6 +87,7 @@ impl Bench {
             app: AppRef::default(),
             time: TimeMs(height),
             proposer: LEADER,
+            next: None,
         };
         let block = Block::sign(header, &self.chain_id, &self.keys[1]);
         let hash = block.hash(&self.chain_id);
@@ -93,17 +95,23 @@ impl Bench {
     }
 
     fn root(&self) -> (Hash, Qc) {
-        (genesis(&self.chain_id, 0), Qc::genesis(&self.chain_id, 0))
+        (genesis(&self.chain_id, 0), self.epoch.certificate())
     }
 
     fn votes(&self, kind: VoteKind) -> Vec<Hash> {
-        let mut votes = Vec::new();
+        let mut votes: Vec<Hash> = Vec::new();
         for output in &self.out {
-            if let Output::Send { message: Message::Vote(vote), .. } = output
-                && vote.kind == kind
-                && !votes.contains(&vote.block)
-            {
-                votes.push(vote.block);
+            let cast = match output {
+                Output::Send { message: Message::Vote(vote), .. } => vec![vote.clone()],
+                Output::Send { message: Message::Votes(joined), .. } => {
+                    joined.split(&self.chain_id).to_vec()
+                }
+                _ => continue,
+            };
+            for vote in cast.iter().filter(|vote| vote.kind == kind) {
+                if !votes.contains(&vote.block) {
+                    votes.push(vote.block);
+                }
             }
         }
         votes
@@ -185,7 +193,8 @@ fn a_leader_that_restarted_in_its_term_signs_a_timeout_and_asks_for_no_payload()
     recovered.apply(Record::Term(Term(1)));
     let mut bench = Bench::new(1, recovered);
     bench.step(Input::Work { pending: true });
-    let draft = Draft { payload: Payload::default(), app: AppRef::default(), time: TimeMs(1) };
+    let draft =
+        Draft { payload: Payload::default(), app: AppRef::default(), time: TimeMs(1), next: None };
     bench.step(Input::Payload { term: Term(1), height: Height(1), draft: Some(draft) });
     let has = |test: fn(&Output) -> bool| bench.out.iter().any(test);
     assert!(has(|o| matches!(o, Output::Send { message: Message::Timeout(_), .. })));
@@ -206,10 +215,13 @@ fn a_voter_that_restarted_under_a_lease_waits_for_a_certificate_above_it() {
     for message in [one, two, three] {
         bench.hear(LEADER, message);
     }
-    assert!(bench.votes(VoteKind::Prepare).is_empty());
+    // The certificate alone is not enough: nobody could tell later why the vote was right.
     let qc = bench.certificate(VoteKind::Prepare, 2, b);
-    bench.hear(Seat(2), Message::Certificate(qc));
-    assert_eq!(bench.votes(VoteKind::Prepare), [c]);
+    bench.hear(Seat(2), Message::Certificate(qc.clone()));
+    assert!(bench.votes(VoteKind::Prepare).is_empty());
+    let (d, four) = bench.block(4, c, qc, "d");
+    bench.hear(LEADER, four);
+    assert_eq!(bench.votes(VoteKind::Prepare), [d]);
 }
 
 #[test]
@@ -231,7 +243,7 @@ fn a_lock_makes_blocks_durable_that_are_final_but_not_in_the_log_yet() {
             recovered.apply(record.clone());
         }
     }
-    let config = Config::new(bench.chain_id, bench.set.clone(), Seat(0), bench.keys[0].clone());
+    let config = Config::new(bench.chain_id, bench.set.clone(), bench.keys[0].clone());
     assert!(Core::new(config, recovered).is_ok(), "although the log lost the first block");
 }
 
@@ -242,7 +254,7 @@ fn a_lock_without_its_block_refuses_to_start() {
     let (a, _) = bench.block(1, root, none, "a");
     let mut recovered = Recovered::default();
     recovered.apply(Record::Lock(Box::new(bench.certificate(VoteKind::Prepare, 1, a))));
-    let config = Config::new(bench.chain_id, bench.set.clone(), Seat(0), bench.keys[0].clone());
+    let config = Config::new(bench.chain_id, bench.set.clone(), bench.keys[0].clone());
     let error = Core::new(config, recovered).unwrap_err();
     assert_eq!(error, gongsuan_consensus::StartError::LockedBlockMissing { block: a });
 }

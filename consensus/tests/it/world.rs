@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gongsuan_consensus::{
-    AppRef, Blocks, CommittedBlock, Config, Core, Draft, Evidence, Input, Message, Millis, Output,
-    Outputs, Payload, Record, Recovered, Seat, Seq, To, ValidatorSet, VoteCache, verify,
+    AppRef, Blocks, CommittedBlock, Config, Core, Draft, Epoch, Evidence, Input, Message, Millis,
+    Output, Outputs, Payload, Record, Recovered, Seat, Seq, To, ValidatorSet, VoteCache, verify,
 };
 use gongsuan_types::{Hash, Height, SecretKey, TimeMs, codec};
 
@@ -44,11 +44,36 @@ pub(crate) const FINE: Weather =
     Weather { loss_percent: 0, repeat_percent: 0, delay_max: 3, disk_max: 2 };
 
 enum Event {
-    Deliver { from: Seat, to: usize, bytes: Vec<u8> },
-    Synced { node: usize, life: u32, seq: Seq },
-    Logged { node: usize, life: u32, height: u64 },
-    Timer { node: usize, life: u32, at: u64 },
-    Answer { node: usize, life: u32, input: Input },
+    Deliver {
+        from: Seat,
+        to: usize,
+        bytes: Vec<u8>,
+    },
+    Synced {
+        node: usize,
+        life: u32,
+        seq: Seq,
+    },
+    Logged {
+        node: usize,
+        life: u32,
+        height: u64,
+    },
+    Timer {
+        node: usize,
+        life: u32,
+        at: u64,
+    },
+    Answer {
+        node: usize,
+        life: u32,
+        input: Input,
+    },
+    /// To be told whether there is work, as it is then.
+    Work {
+        node: usize,
+        life: u32,
+    },
 }
 
 /// A validator: its core while it lives, and its disks, which survive.
@@ -79,6 +104,7 @@ pub(crate) struct World {
     pub(crate) submitted: u64,
     pub(crate) chain_id: Hash,
     pub(crate) set: ValidatorSet,
+    pub(crate) epoch: Epoch,
     /// Whether a write-ahead log is sometimes replaced by the core's own summary.
     pub(crate) rotate: bool,
     keys: Vec<SecretKey>,
@@ -121,6 +147,7 @@ impl World {
             messages: 0,
             submitted: 0,
             chain_id: Hash::of("test chain", b""),
+            epoch: Epoch::first(&Hash::of("test chain", b""), set.clone()),
             set,
             rotate: false,
             keys,
@@ -152,7 +179,7 @@ impl World {
             entry.0 = Seq(0);
         }
         let key = self.keys[usize::from(node.seat.0)].clone();
-        let config = Config::new(self.chain_id, self.set.clone(), node.seat, key);
+        let config = Config::new(self.chain_id, self.set.clone(), key);
         node.core = Some(Core::new(config, recovered).unwrap());
         node.seen = seen(&node.log);
         self.step(at, Input::Tick);
@@ -252,7 +279,7 @@ impl World {
                 let message = Message::decode(&bytes).unwrap();
                 let Some(core) = &self.nodes[to].core else { return };
                 if core.wants(from, &message) {
-                    let checked = verify(message, &self.set, &self.chain_id, &mut self.cache);
+                    let checked = verify(message, &self.epoch, &self.chain_id, &self.cache);
                     self.step(to, Input::Message { from, message: checked.unwrap() });
                 }
             }
@@ -277,6 +304,7 @@ impl World {
                 self.step(node, Input::Tick);
             }
             Event::Answer { node, life, input } if self.lives(node, life) => self.step(node, input),
+            Event::Work { node, life } if self.lives(node, life) => self.tell_work(node),
             _ => {}
         }
     }
@@ -307,12 +335,13 @@ impl World {
 
     fn transmit(&mut self, at: usize, to: To, message: &Message) {
         let from = self.nodes[at].seat;
-        let durable: Vec<Record> = if matches!(message, Message::Vote(_) | Message::Timeout(_)) {
-            let node = &self.nodes[at];
-            node.records[..node.durable].iter().map(|(_, record)| record.clone()).collect()
-        } else {
-            Vec::new()
-        };
+        let durable: Vec<Record> =
+            if matches!(message, Message::Vote(_) | Message::Votes(_) | Message::Timeout(_)) {
+                let node = &self.nodes[at];
+                node.records[..node.durable].iter().map(|(_, record)| record.clone()).collect()
+            } else {
+                Vec::new()
+            };
         let logged = self.nodes[at].log_durable as u64;
         self.monitor.leaves(from, message, (&durable, logged), &self.chain_id);
         let bytes = message.encode();
@@ -373,6 +402,7 @@ impl World {
                     payload: Payload::new(codec::encode(&free)),
                     app: AppRef::default(),
                     time: TimeMs(self.now),
+                    next: None,
                 });
                 let input = Input::Payload { term: want.term, height: want.height, draft };
                 let delay = self.dice.below(2);
@@ -405,6 +435,8 @@ impl World {
                 self.at(delay, Event::Timer { node: at, life, at: when.0 });
             }
             Output::EnterTerm { .. } => {}
+            Output::ServeSnapshot { .. } | Output::ServeChunk { .. } | Output::StoreChunk(_) => {}
+            Output::InstallSnapshot(_) | Output::EnterEpoch { .. } => {}
             Output::Evidence(evidence) => {
                 let guilty = evidence.verify(&self.set, &self.chain_id).unwrap();
                 assert!(self.monitor.liars.contains(&guilty), "the honest {guilty} is accused");
@@ -431,8 +463,7 @@ impl World {
         let delay = self.dice.below(self.weather.disk_max + 1);
         self.at(delay, Event::Logged { node: at, life, height });
         self.at(0, Event::Answer { node: at, life, input: Input::Tick });
-        let pending = (self.nodes[at].seen.len() as u64) < self.submitted;
-        self.at(0, Event::Answer { node: at, life, input: Input::Work { pending } });
+        self.at(0, Event::Work { node: at, life });
     }
 }
 

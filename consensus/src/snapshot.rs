@@ -1,0 +1,93 @@
+//! Snapshots: how a node that is far behind, or new, gets the state without the log.
+//!
+//! The application makes a snapshot of its state at certain heights, the same ones on every node, and cuts it into pieces
+//! in a way that depends on the state alone. So honest nodes offer equal pieces, and f + 1 equal offers hold the word of
+//! an honest one. The state itself is certified: a committed header names its hash.
+
+use gongsuan_types::{Hash, Height, merkle};
+use serde::{Deserialize, Serialize};
+
+use crate::certificate::CertifiedHeader;
+use crate::message::Blocks;
+
+/// Bytes of one piece, at most.
+pub const CHUNK_BYTES_MAX: usize = 1 << 20;
+
+/// Pieces of one snapshot, at most: with pieces of 1 MiB, 64 GiB.
+pub const CHUNKS_MAX: u32 = 1 << 16;
+
+/// A snapshot as a peer offers it, with the proof that its state is the chain's.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SnapshotOffer {
+    /// The height whose state it is: that of the first block in `proof`.
+    pub height: Height,
+    /// The state's hash, as the last header in `proof` names it.
+    pub app: Hash,
+    /// The Merkle root over the pieces ([`merkle::leaf`] of each).
+    pub root: Hash,
+    /// How many pieces there are.
+    pub chunks: u32,
+    /// The last blocks of all epochs before that of `proof`, by rising epoch: each proves who votes in the next.
+    pub path: Vec<CertifiedHeader>,
+    /// The blocks from `height` up to one whose header names this state. All are of one epoch.
+    pub proof: Blocks,
+}
+
+/// Asks for a piece.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct FetchChunk {
+    /// [`SnapshotOffer::root`].
+    pub root: Hash,
+    /// Which piece, from 0.
+    pub index: u32,
+}
+
+/// A piece, with its path to the root.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Chunk {
+    /// [`SnapshotOffer::root`].
+    pub root: Hash,
+    /// The path: it holds the piece's index and the number of pieces.
+    pub proof: merkle::Proof,
+    /// The piece.
+    #[serde(with = "serde_bytes_vec")]
+    pub bytes: Vec<u8>,
+}
+
+/// Byte strings as byte strings, not as lists of numbers.
+mod serde_bytes_vec {
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
+        use serde::Deserialize as _;
+        let payload = crate::block::Payload::deserialize(deserializer)?;
+        Ok(payload.bytes().to_vec())
+    }
+}
+
+/// Cuts a state into pieces and says their root: what every honest node does in the same way.
+#[must_use]
+pub fn cut(state: &[u8], chunk_bytes: usize) -> (Hash, Vec<Vec<u8>>) {
+    let size = chunk_bytes.clamp(1, CHUNK_BYTES_MAX);
+    let mut chunks: Vec<Vec<u8>> = state.chunks(size).map(<[u8]>::to_vec).collect();
+    if chunks.is_empty() {
+        chunks.push(Vec::new());
+    }
+    let leaves: Vec<Hash> = chunks.iter().map(|chunk| merkle::leaf(chunk)).collect();
+    (merkle::root(&leaves), chunks)
+}
+
+/// One piece with its path; `None` if there is no such piece.
+#[must_use]
+pub fn piece(chunks: &[Vec<u8>], index: u32) -> Option<Chunk> {
+    let leaves: Vec<Hash> = chunks.iter().map(|chunk| merkle::leaf(chunk)).collect();
+    let at = usize::try_from(index).ok()?;
+    let proof = merkle::Proof::new(&leaves, at)?;
+    Some(Chunk { root: merkle::root(&leaves), proof, bytes: chunks.get(at)?.clone() })
+}
