@@ -3,6 +3,8 @@
 //! A script of steps runs on a disk that stops at its n-th call. What is then on the disk, torn in many ways, is opened again. Everything that was
 //! acknowledged must be there, in order and unchanged, and nothing that was never appended.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use gongsuan_journal::{Fault, Journal, JournalError, MemoryDisk, Options, Tear};
 
 const OPTIONS: Options = Options { segment_bytes: 900, ..Options::new(*b"crash\0\0\0") };

@@ -1,5 +1,7 @@
 //! Files that were cut, bent, lost or put there by somebody else.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use gongsuan_journal::{Journal, JournalError, MemoryDisk, Options};
 use proptest::prelude::*;
 

@@ -1,5 +1,7 @@
 //! Random calls against a plain list.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use gongsuan_journal::{Journal, MemoryDisk, Options, Tear};
 use proptest::prelude::*;
 
