@@ -12,37 +12,61 @@
 //! # The rules
 //! A *rank* is (term, height). A *certificate* is a quorum of equal votes. *Held* means: with its block and all ancestors.
 //!
-//! 1. **Upon the first step** of a new validator, enter term 1. One that comes back resumes its term; if it led it, or had
-//!    left it, it signs a timeout.
+//! 1. **Upon the first step** of a new validator, enter the epoch's first term. One that comes back resumes its term; if it
+//!    led it, or had left it, it signs a timeout.
 //! 2. **Propose.** Upon work, the leader of a term it entered in this life extends its own last block, up to a window
 //!    beyond the last commit, waiting for no certificate. Its first block carries the proof that the term before is over
-//!    and stands on the highest certificate in it. A leader that restarted does not propose.
+//!    and stands on the highest certificate in it. A leader that restarted does not propose. If the term stands on the last
+//!    block of the epoch, the leader says so (*Reopen*) and proposes nothing.
 //! 3. **Upon a block** whose parent is known to be good, have it checked. Twins are evidence.
 //! 4. **PREPARE** a checked block of my term t at height h if I have not left t, h is above every height I prepared in t
-//!    (and above my lease, if I restarted in t), h is in the window, and (a) I prepared its parent in t in this life, or
-//!    (b) its parent has a certificate of t, which the block shows if I leave a branch for it, or (c) it is a first block
-//!    and I prepared nothing in t, in no life. A durable *lease* covers many heights with one write.
+//!    (and above my lease, if I restarted in t), h is in the window and in the leader's reign, and
+//!    (a) I prepared its parent in t in this life, or
+//!    (b) its parent has a certificate of t and it descends from whatever I prepared in t, or
+//!    (c) it is a first block and I prepared nothing in t, in no life, or
+//!    (d) it *shows* a certificate of t for one of its ancestors, no lower than anything I may have prepared in t, or
+//!    (e) the leader reopened the last block of the epoch, this is it, and I prepared nothing in t, in no life.
+//!    A durable *lease* covers many heights with one write.
 //! 5. **Upon a certificate** of a later term, enter that term. Keep it until its block is held; fetch what is missing.
 //! 6. **Lock and COMMIT.** Upon the highest held certificate of my term, not below my lock, unless I have left the term:
-//!    body, ancestors not yet in the log, and lock become durable, then COMMIT leaves. Lower ones may be skipped.
+//!    body, ancestors not yet in the log, and lock become durable, then COMMIT leaves. Lower ones may be skipped. A PREPARE
+//!    that comes up while the lock is on its way to the disk waits for it: one signature serves both votes.
 //! 7. **Commit.** Upon a COMMIT certificate that is held: the block and its ancestors are final, oldest first, each once.
 //! 8. **Suspect** upon a timer that runs while there is work and no commit of my term, upon a silent leader, a block that
-//!    does not pass, or a leader that gave up. Repeated while it holds; a commit takes it back.
+//!    does not pass, a leader that gave up, or something that starves. Repeated while it holds; a commit takes it back,
+//!    unless something starves.
 //! 9. **Timeout** upon f + 1 suspicions, mine among them, or f + 1 timeouts of my term or later. Irrevocable: no vote in
 //!    the term follows it.
 //! 10. **Upon a quorum of timeouts** of a term, it is over; the proof is sent to all.
 //! 11. **Enter** a later term durably, before anything of it leaves. Patience doubles with each term that commits
-//!     nothing, up to a cap.
-//! 12. **Repeat** what may have been lost, until superseded. A leader gives up its term after a restart, and (at most once
-//!     a minute) when a validator is stuck outside it.
+//!    nothing, up to a cap.
+//! 12. **Repeat** what may have been lost, until superseded. A leader gives up its term after a restart, once all is final
+//!    after it was asked to hand over or its reign is over, and (at most once a minute) when a validator is stuck outside it.
 //! 13. **Upon word from a peer that is behind,** send it the certificate it lacks.
 //! 14. **Fetch** a block that a certificate, a vote or a child speaks of.
 //! 15. **Fetch** ranges of final blocks when far behind. This runs beside voting; there is no mode to switch.
+//! 16. **Epochs.** A block may name the validators of the next epoch: it is the last of its own, and nothing follows it
+//!    there. Once it is final *and in the log*, enter the next epoch, durably before anything of it leaves or commits. The
+//!    first term of an epoch is that of the block plus one, for everybody, whatever term certified it.
+//! 17. **Snapshots.** Who asks for blocks that are gone is offered a snapshot. Upon f + 1 equal offers whose proof leads from
+//!    my epoch to the state's hash, fetch the pieces from those who offered, each checked by itself, and have them
+//!    installed. Nothing commits meanwhile. Term, timeouts, lease and lock are not touched.
+//!
+//! # Why it is safe, in short
+//! Two certificates of one rank share an honest validator, which prepares once a rank: one block a rank. Within a term, a
+//! voter that leaves a branch for another shows a certificate at least as high as all it prepared, so certified blocks of a
+//! term form one chain. A COMMIT is preceded by a durable lock and never follows the timeout of its term, so among any
+//! quorum of timeouts of that term or a later one is one that knows the certificate: every later term builds on it.
+//!
+//! # Who is to blame
+//! Every rule above leaves signatures that contradict each other when it is broken: see [`Evidence`]. An honest validator
+//! is never named, whatever it forgets in a crash that its durable records allow.
 //!
 //! # How to drive it
 //! **Threads.** One thread owns the [`Core`]. Decoding ([`Message::decode`]) and [`verify()`] are pure and run wherever
 //! the driver likes; [`Core::wants`], on the core's thread and before `verify`, tells what is not worth verifying.
-//! `from` is the peer that the *channel* authenticated: suspicions and heartbeats carry no signature.
+//! `from` is the peer that the *channel* authenticated: suspicions and heartbeats carry no signature. Messages are verified
+//! against [`Core::epoch`]; what was verified against an older one is ignored.
 //!
 //! **Start.** Feed every record of the write-ahead log to [`Recovered::apply`], give the newest entry of the block log to
 //! [`Recovered::set_committed`], call [`Core::new`], then `step(now, Input::Tick, ..)`. If `new` refuses, do not vote with
@@ -58,6 +82,9 @@
 //! | [`Output::Check`] | step [`Input::Checked`], now or when it can be told; [`Core::chain_to`] the parent gives the uncommitted ancestors |
 //! | [`Output::Commit`] | append blocks and certificates to the block log, make it durable, execute, step [`Input::Applied`] |
 //! | [`Output::ServeBlocks`] | read the log, send [`Message::Blocks`] made by [`Blocks::from_log`] |
+//! | [`Output::ServeSnapshot`], [`Output::ServeChunk`] | send a [`SnapshotOffer`] or a [`Chunk`], if there is one; never needed by a driver that keeps its whole log |
+//! | [`Output::StoreChunk`], [`Output::InstallSnapshot`] | keep the piece; rebuild the state aside, replace it durably, step [`Input::Installed`] |
+//! | [`Output::EnterEpoch`] | from now on verify against this epoch, and address its seats |
 //! | [`Output::TimerAt`] | step [`Input::Tick`] then; a later one replaces it |
 //!
 //! **Work.** Every validator says [`Input::Work`] whenever it has something to order and whenever it no longer has: the
@@ -72,9 +99,12 @@
 //!
 //! **Failure.** A write or sync that fails must end the process. The core panics rather than take back what is final.
 //!
+//! **Learners.** A node whose key has no seat runs the same core: it follows and serves, and votes when an epoch seats it.
+//! Its peers hear it under a seat at or above the number of validators, one for each connection, of the driver's choice.
+//!
 //! # What it does not do
-//! It does not look into payloads, execute, keep a log, or choose transactions. Snapshots, membership changes, joined
-//! votes and evidence of forgotten locks are not here.
+//! It does not look into payloads, execute, keep a log, choose transactions, or decide who votes: a [`Draft`] says so, and
+//! every replica's check of the block agrees or not.
 //!
 //! # Example
 //! One validator alone is a quorum of one. `examples/four_nodes_in_memory.rs` shows four.
@@ -137,7 +167,7 @@ pub use core::{Core, Progress};
 pub use epoch::Epoch;
 pub use evidence::Evidence;
 pub use input::{Draft, Input, Millis};
-pub use message::{Blocks, Message, PAYLOAD_BYTES_MAX};
+pub use message::{Blocks, FetchBlock, FetchRange, Message, PAYLOAD_BYTES_MAX, Status};
 pub use output::{Output, Outputs, To, WantPayload};
 pub use record::{Record, Recovered, Seq};
 pub use snapshot::{Chunk, FetchChunk, SnapshotOffer};

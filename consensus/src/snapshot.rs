@@ -7,7 +7,7 @@
 use gongsuan_types::{Hash, Height, merkle};
 use serde::{Deserialize, Serialize};
 
-use crate::certificate::CertifiedHeader;
+use crate::certificate::{CertifiedHeader, CommittedBlock};
 use crate::message::Blocks;
 
 /// Bytes of one piece, at most.
@@ -21,7 +21,7 @@ pub const CHUNKS_MAX: u32 = 1 << 16;
 pub struct SnapshotOffer {
     /// The height whose state it is: that of the first block in `proof`.
     pub height: Height,
-    /// The state's hash, as the last header in `proof` names it.
+    /// The state's hash, as a header in `proof` names it.
     pub app: Hash,
     /// The Merkle root over the pieces ([`merkle::leaf`] of each).
     pub root: Hash,
@@ -29,8 +29,18 @@ pub struct SnapshotOffer {
     pub chunks: u32,
     /// The last blocks of all epochs before that of `proof`, by rising epoch: each proves who votes in the next.
     pub path: Vec<CertifiedHeader>,
-    /// The blocks from `height` up to one whose header names this state. All are of one epoch.
+    /// The blocks from `height` to one that is certified; one of them names this state. All are of one epoch.
     pub proof: Blocks,
+}
+
+impl SnapshotOffer {
+    /// The block whose state it is, as the newest one of a log: what a restart begins with
+    /// ([`Recovered::set_committed`](crate::Recovered::set_committed)) until further blocks are there.
+    #[must_use]
+    pub fn committed(&self) -> Option<CommittedBlock> {
+        let proposal = self.proof.proposals.first()?.clone();
+        Some(CommittedBlock { proposal, certificate: self.proof.certificate.clone() })
+    }
 }
 
 /// Asks for a piece.

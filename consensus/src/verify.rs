@@ -378,14 +378,12 @@ impl Checker<'_> {
         let epoch = self.walk(offer)?;
         Checker { epoch: &epoch, ..*self }.blocks(&offer.proof)?;
         let first = &offer.proof.proposals[0].block.header;
-        let last = &offer.proof.certificate.rank;
         if first.height != offer.height {
             return Err(unfit("height"));
         }
         let names = |p: &Proposal| {
             let app = p.block.header.app;
-            p.block.header.height == last.height
-                && (app.height, app.hash) == (offer.height, offer.app)
+            (app.height, app.hash) == (offer.height, offer.app)
         };
         if !offer.proof.proposals.iter().any(names) {
             return Err(unfit("app"));

@@ -5,3 +5,4 @@
 
 pub mod arbitrary;
 pub mod conformance;
+pub mod sim;

@@ -219,7 +219,9 @@ impl Core {
             self.range = None;
             return;
         }
-        if !far && proved <= tip {
+        // A learner says nothing, so nobody sends it what it lacks: it asks, even for one block.
+        let behind = proved.max(claimed) > tip;
+        if !far && !behind {
             self.range = None;
             return;
         }

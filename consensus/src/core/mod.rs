@@ -483,6 +483,7 @@ impl Core {
         let wants_vote = |kind, rank: Rank, block: &Hash, seat| {
             self.is_near(rank.term)
                 && rank.height > self.tip.height
+                && (rank.height <= self.horizon() || planted!(self, UnboundedBuffers))
                 && self.tallies.needs((rank, kind), block, seat, self.set().quorum())
         };
         match message {
@@ -535,6 +536,19 @@ impl Core {
     pub fn chain_to(&self, block: &Hash) -> Option<Vec<&Proposal>> {
         let chain = self.tree.chain(block)?;
         Some(chain.iter().filter_map(|hash| Some(&self.tree.get(hash)?.proposal)).collect())
+    }
+
+    /// Blocks, votes, certificates and wishes held in memory: a bounded number, whatever others send.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.tree.len()
+            + self.tallies.len()
+            + self.pending.len()
+            + self.commits.len()
+            + self.wants.len()
+            + self.bodies.len()
+            + self.timeouts.len()
+            + self.reign.suspects.len()
     }
 
     /// The fewest records that say all that is to be durable now, including what was asked for and not yet

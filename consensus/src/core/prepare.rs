@@ -131,13 +131,15 @@ impl Core {
         if self.seat.is_none() {
             return false;
         }
-        let floor = reign.floor.filter(|_| !planted!(self, IgnoreLease));
         let opens = self.epoch.opens_term(header);
+        let forgets =
+            planted!(self, IgnoreLease) || planted!(self, IgnoreLeaseForFirstBlock) && opens;
+        let floor = reign.floor.filter(|_| !forgets);
         // One block a height, heights rising; after a restart only above what may have been voted for before.
         let last = reign.voted.map(|voted| voted.height);
         let bar = last.max(floor);
-        let again =
-            planted!(self, PrepareTwice) && reign.prepared.get(&header.height) != Some(hash);
+        let again = planted!(self, PrepareTwice)
+            && reign.prepared.get(&header.height).is_some_and(|other| other < hash);
         let rises = bar.is_none_or(|bar| header.height > bar) || again;
         // The window. A first block may stand one above: its proof bounds it, and nothing else could end the wait.
         let in_window = header.height.0 <= self.tip.height.0.saturating_add(self.config.window)
@@ -154,7 +156,7 @@ impl Core {
         }
         // (c) A first block, and I prepared nothing in this term, in no life.
         if opens {
-            return last.is_none() && (floor.is_none() || planted!(self, IgnoreLeaseForFirstBlock));
+            return last.is_none() && floor.is_none();
         }
         // (a) I prepared its parent in this term and life.
         let below = Height(header.height.0 - 1);
@@ -238,7 +240,8 @@ impl Core {
     /// fetched.
     pub(super) fn on_vote(&mut self, vote: &Vote, out: &mut Outputs) {
         let rank = vote.rank;
-        let in_range = rank.height > self.tip.height && rank.height <= self.horizon();
+        let in_range = rank.height > self.tip.height
+            && (rank.height <= self.horizon() || planted!(self, UnboundedBuffers));
         if !self.is_near(rank.term) || !in_range {
             return;
         }

@@ -90,6 +90,10 @@ impl Tallies {
             .collect()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.values().map(BTreeMap::len).sum()
+    }
+
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }

@@ -55,6 +55,10 @@ impl Tree {
         self.entries.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     pub(super) fn get(&self, hash: &Hash) -> Option<&Entry> {
         self.entries.get(hash)
     }

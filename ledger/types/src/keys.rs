@@ -4,14 +4,19 @@
 //! [`struct@Hash`]. Signing is deterministic (no auxiliary randomness), so equal inputs give equal transactions.
 
 use k256::schnorr::{Signature as RawSignature, SigningKey, VerifyingKey};
-use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::bytes::{byte_string, hex_text};
 use crate::{Address, Hash};
 
-/// A secp256k1 secret key. Wiped when dropped; never printed.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct SecretKey([u8; 32]);
+/// A secp256k1 secret key with its public key, which is computed once. Wiped when dropped; never printed.
+#[derive(Clone)]
+pub struct SecretKey(SigningKey);
+
+/// The secret is wiped by the key inside.
+const _: () = {
+    const fn wiped<T: zeroize::ZeroizeOnDrop>() {}
+    wiped::<SigningKey>();
+};
 
 /// An x-only public key. Any 32 bytes decode; [`PublicKey::verify`] refuses those off the curve.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,8 +55,7 @@ impl SecretKey {
     /// # Errors
     /// [`KeyError::SecretOutOfRange`] for zero or a number not below the group order.
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, KeyError> {
-        SigningKey::from_slice(&bytes).map_err(|_| KeyError::SecretOutOfRange)?;
-        Ok(Self(bytes))
+        SigningKey::from_slice(&bytes).map(Self).map_err(|_| KeyError::SecretOutOfRange)
     }
 
     /// A key derived from a seed, for development networks and tests. Anybody who knows the seed owns the key.
@@ -72,13 +76,13 @@ impl SecretKey {
     /// The 32 bytes of the key. The caller keeps them secret.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; 32] {
-        self.0
+        self.0.to_bytes().into()
     }
 
     /// The public key.
     #[must_use]
     pub fn public_key(&self) -> PublicKey {
-        PublicKey(self.inner().verifying_key().to_bytes().into())
+        PublicKey(self.0.verifying_key().to_bytes().into())
     }
 
     /// The address of the account that this key controls.
@@ -93,13 +97,8 @@ impl SecretKey {
     /// If BIP340's nonce is zero, which no input is known to cause.
     #[must_use]
     pub fn sign(&self, digest: &Hash) -> Signature {
-        let signature =
-            self.inner().sign_raw(&digest.0, &[0; 32]).expect("a BIP340 nonce is not zero");
+        let signature = self.0.sign_raw(&digest.0, &[0; 32]).expect("a BIP340 nonce is not zero");
         Signature(signature.to_bytes())
-    }
-
-    fn inner(&self) -> SigningKey {
-        SigningKey::from_slice(&self.0).expect("checked when the key was made")
     }
 }
 

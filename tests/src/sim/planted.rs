@@ -1,0 +1,124 @@
+//! Planted faults: each breaks one rule of the core, and each must be caught by an invariant named for it.
+
+use std::ops::Range;
+
+use gongsuan_consensus::faults::Fault;
+
+use super::{
+    AGREEMENT, ASSERTION, BOUNDED, CERT, DURABILITY, EVIDENCE_COMPLETE, EVIDENCE_SOUND,
+    EXACTLY_ONCE, Invariant, LIVENESS, NO_EQUIVOCATION, Profile, Run, VALIDITY, Violation,
+    WELL_FORMED, run,
+};
+
+/// A fault, the invariants that may catch it, and the profiles in which it shows.
+#[derive(Debug, Clone, Copy)]
+pub struct Planted {
+    /// The fault.
+    pub fault: Fault,
+    /// The invariants named for it.
+    pub caught_by: &'static [Invariant],
+    /// Where to look.
+    pub profiles: &'static [Profile],
+}
+
+/// How a fault was caught.
+#[derive(Debug, Clone)]
+pub struct Caught {
+    /// The seed.
+    pub seed: u64,
+    /// The profile.
+    pub profile: Profile,
+    /// Worlds simulated until then.
+    pub worlds: u64,
+    /// What was broken.
+    pub violation: Violation,
+}
+
+/// Simulates worlds with the fault in them until one of its invariants breaks.
+#[must_use]
+pub fn hunt(planted: &Planted, seeds: Range<u64>) -> Option<Caught> {
+    let mut worlds = 0;
+    for seed in seeds {
+        for profile in planted.profiles {
+            worlds += 1;
+            let wanted =
+                Run { profile: Some(*profile), fault: Some(planted.fault), ..Run::of(seed) };
+            if let Some(violation) = run(wanted).violation
+                && planted.caught_by.contains(&violation.invariant)
+            {
+                return Some(Caught { seed, profile: *profile, worlds, violation });
+            }
+        }
+    }
+    None
+}
+
+const fn planted(
+    fault: Fault,
+    caught_by: &'static [Invariant],
+    profiles: &'static [Profile],
+) -> Planted {
+    Planted { fault, caught_by, profiles }
+}
+
+/// All planted faults.
+pub const PLANTED: &[Planted] = &[
+    planted(Fault::ProposeAfterRestart, &[NO_EQUIVOCATION], &[Profile::Crashes]),
+    planted(
+        Fault::PrepareTwice,
+        &[NO_EQUIVOCATION, AGREEMENT],
+        &[Profile::Equivocator, Profile::Twins],
+    ),
+    planted(
+        Fault::PrepareAnyBranch,
+        &[AGREEMENT, EVIDENCE_SOUND],
+        &[Profile::Twins, Profile::Equivocator],
+    ),
+    planted(Fault::IgnoreLease, &[NO_EQUIVOCATION], &[Profile::Equivocator]),
+    planted(Fault::IgnoreLeaseForFirstBlock, &[NO_EQUIVOCATION], &[Profile::Equivocator]),
+    planted(Fault::PrepareBeforeLease, &[DURABILITY], &[Profile::Crashes]),
+    planted(
+        Fault::PrepareUnchecked,
+        &[VALIDITY, EXACTLY_ONCE],
+        &[Profile::Twins, Profile::Equivocator],
+    ),
+    planted(Fault::PrepareAfterTimeout, &[NO_EQUIVOCATION], &[Profile::Chaos]),
+    planted(Fault::PrepareBeyondWindow, &[BOUNDED], &[Profile::Flood]),
+    planted(Fault::DropUnknownCertificate, &[LIVENESS], &[Profile::Loss, Profile::Chaos]),
+    planted(Fault::CommitAfterTimeout, &[NO_EQUIVOCATION, EVIDENCE_SOUND], &[Profile::Chaos]),
+    planted(Fault::CommitBeforeLock, &[DURABILITY], &[Profile::Crashes]),
+    planted(Fault::LockWithoutBody, &[DURABILITY], &[Profile::Crashes]),
+    planted(
+        Fault::ForgetLock,
+        &[DURABILITY, AGREEMENT, EVIDENCE_SOUND],
+        &[Profile::Crashes, Profile::PowerCuts],
+    ),
+    planted(Fault::SmallQuorum, &[CERT, AGREEMENT], &[Profile::Calm, Profile::Partitions]),
+    planted(Fault::CommitOnPrepare, &[CERT, AGREEMENT], &[Profile::Calm]),
+    planted(Fault::CommitOutOfOrder, &[EXACTLY_ONCE], &[Profile::Loss]),
+    planted(Fault::CommitTwice, &[EXACTLY_ONCE], &[Profile::Loss]),
+    planted(Fault::NeverSuspect, &[LIVENESS], &[Profile::Crashes, Profile::Censor]),
+    planted(Fault::TimeoutBeforeDurable, &[DURABILITY], &[Profile::Chaos]),
+    planted(Fault::HealAfterTimeout, &[NO_EQUIVOCATION], &[Profile::Delay, Profile::Chaos]),
+    planted(Fault::LowTimeoutCertificate, &[WELL_FORMED], &[Profile::Chaos]),
+    planted(Fault::TimeoutBelowLock, &[DURABILITY, EVIDENCE_SOUND], &[Profile::Chaos]),
+    planted(Fault::ForgetTerm, &[DURABILITY], &[Profile::Chaos]),
+    planted(Fault::NeverRepeat, &[LIVENESS], &[Profile::Loss, Profile::Partitions, Profile::Chaos]),
+    planted(Fault::NeverCatchUp, &[LIVENESS], &[Profile::Snapshots, Profile::Partitions]),
+    planted(Fault::UnboundedBuffers, &[BOUNDED], &[Profile::Flood]),
+    planted(Fault::BelieveFirstOffer, &[VALIDITY], &[Profile::LyingSync]),
+    planted(
+        Fault::InstallForgetsVotes,
+        &[NO_EQUIVOCATION, DURABILITY, EVIDENCE_SOUND, ASSERTION],
+        &[Profile::Snapshots],
+    ),
+    planted(
+        Fault::ProposeAfterFinal,
+        &[AGREEMENT, CERT, LIVENESS, ASSERTION],
+        &[Profile::Reconfig],
+    ),
+    planted(Fault::EnterEpochEarly, &[DURABILITY], &[Profile::Reconfig]),
+    planted(Fault::AccuseAnyBranch, &[EVIDENCE_SOUND], &[Profile::Twins, Profile::Equivocator]),
+    planted(Fault::NeverAccuse, &[EVIDENCE_COMPLETE], &[Profile::DoubleVoter]),
+    planted(Fault::VoteForBothKinds, &[DURABILITY], &[Profile::Calm]),
+];
