@@ -1,0 +1,113 @@
+//! What a replica orders, and how it answers the core.
+
+use std::time::Instant;
+
+use gongsuan_consensus::{CommittedBlock, Core, Draft, Evidence, Proposal, Seat, WantPayload};
+use gongsuan_types::{Hash, Height, Term};
+
+use super::Peers;
+
+/// What a replica orders. All of it runs on the replica thread and should not wait for anything.
+pub trait Application: Send + 'static {
+    /// What reaches the application beside consensus: clients' wishes, peers' bytes, news of its own threads.
+    type Event: Send + 'static;
+
+    /// Something happened.
+    fn on_event(&mut self, event: Self::Event, cx: &mut Context<'_>);
+
+    /// What to propose. If `want.required`, an empty payload is better than none.
+    fn draft(&mut self, want: &WantPayload, cx: &mut Context<'_>) -> Answer;
+
+    /// Whether a block may be voted for. Asked again after each commit and from time to time if [`Verdict::Later`].
+    fn check(&mut self, block: &Hash, proposal: &Proposal, cx: &mut Context<'_>) -> Verdict;
+
+    /// Blocks are final. They are to be appended to the application's log, made durable and executed, here or on another
+    /// thread; [`Context::applied`] says when they are durable, now or later. Clients hear only then.
+    fn commit(&mut self, blocks: Vec<CommittedBlock>, cx: &mut Context<'_>);
+
+    /// A peer wants blocks of the log (see [`gongsuan_consensus::Blocks::from_log`]); fewer will do.
+    fn serve(&mut self, to: Seat, from: Height, up_to: Height, cx: &mut Context<'_>);
+
+    /// Whether there is something to order. Asked after everything that happens, so it should cost little.
+    fn work(&mut self, cx: &mut Context<'_>) -> Work;
+
+    /// A term has begun.
+    fn on_term(&mut self, _term: Term, _leader: Seat, _cx: &mut Context<'_>) {}
+
+    /// A validator signed two things that exclude each other.
+    fn on_evidence(&mut self, evidence: &Evidence) {
+        tracing::error!(?evidence, "a validator signed two things that exclude each other");
+    }
+}
+
+/// An answer to the wish for a payload.
+#[derive(Debug)]
+pub enum Answer {
+    /// Propose this.
+    Propose(Draft),
+    /// Nothing now. The core asks again once [`Application::work`] says [`Work::Now`].
+    Nothing,
+}
+
+/// What is to be said about a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may be voted for.
+    Good,
+    /// It must not be voted for; its leader is suspected.
+    Bad,
+    /// That cannot be told yet.
+    Later,
+}
+
+/// Whether there is something to order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// Nothing.
+    None,
+    /// Something, but a leader would not propose it yet ([`Context::wake_at`] says when it would).
+    Later,
+    /// Something, to be proposed now.
+    Now,
+}
+
+/// Makes events of what a peer's application said, on the link's thread: decode and check here. `None`: of no use.
+pub type Gate<E> = std::sync::Arc<dyn Fn(Seat, &[u8]) -> Option<E> + Send + Sync>;
+
+/// What an application may see and do while it is asked something.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The core: where it stands, and the blocks in flight.
+    pub core: &'a Core,
+    /// The links.
+    pub peers: &'a Peers,
+    /// Now, on the clock of [`Context::wake_at`].
+    pub now: Instant,
+    pub(super) wishes: &'a mut Wishes,
+}
+
+/// What an application asked for.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    pub(super) applied: Option<Height>,
+    pub(super) wake: Option<Instant>,
+}
+
+impl Context<'_> {
+    /// All committed blocks up to this height are durable in the application's log.
+    pub fn applied(&mut self, height: Height) {
+        self.wishes.applied = self.wishes.applied.max(Some(height));
+    }
+
+    /// Asks [`Application::work`] at this time at the latest, even if nothing happens.
+    pub fn wake_at(&mut self, at: Instant) {
+        self.wishes.wake = Some(self.wishes.wake.map_or(at, |before| before.min(at)));
+    }
+
+    /// Whether this replica leads the term.
+    #[must_use]
+    pub fn leads(&self, seat: Seat) -> bool {
+        let progress = self.core.progress();
+        progress.leader == seat && !progress.timed_out
+    }
+}

@@ -1,0 +1,117 @@
+//! A thread for the block log, for applications that can go on while their log is written.
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use gongsuan_consensus::{Blocks, CommittedBlock, Message, Seat, To};
+use gongsuan_types::Height;
+
+use super::{Front, Peers, die};
+
+/// Commits that may wait to be written. Beyond them the replica thread waits: a disk that slow must slow the replica.
+const COMMITS_MAX: usize = 256;
+/// Bytes of one answer to a peer that catches up, and blocks in it.
+const SERVE: (usize, u64) = (2 << 20, 128);
+
+/// Why an archive failed.
+#[derive(Debug, thiserror::Error)]
+#[error("the block log failed: {0}")]
+pub struct ArchiveError(pub Box<dyn std::error::Error + Send + Sync>);
+
+/// Where committed blocks are kept.
+pub trait Store: Send + 'static {
+    /// Appends blocks, which follow those before, and makes them durable with one sync.
+    ///
+    /// # Errors
+    /// The process must end.
+    fn append(&mut self, blocks: &[CommittedBlock]) -> Result<(), ArchiveError>;
+
+    /// A block that was appended; nothing, if it is not there.
+    fn read(&self, height: Height) -> Option<CommittedBlock>;
+}
+
+enum Job {
+    Append(Vec<CommittedBlock>),
+    Serve { to: Seat, from: Height, up_to: Height },
+}
+
+/// The replica thread's side. Ends its thread when dropped.
+#[derive(Debug)]
+pub struct Archive {
+    jobs: Sender<Job>,
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Append(blocks) => write!(f, "Append({} blocks)", blocks.len()),
+            Self::Serve { to, from, up_to } => write!(f, "Serve({to}, {from}..={up_to})"),
+        }
+    }
+}
+
+impl Archive {
+    /// Starts the thread. `written` is called on it with the blocks that have become durable, and makes of them what the
+    /// application is to be told: the event should lead to [`Context::applied`](super::Context::applied).
+    ///
+    /// # Errors
+    /// If the system has no thread left.
+    pub fn start<S: Store, E: Send + 'static>(
+        store: S,
+        peers: Peers,
+        front: Front<E>,
+        written: impl FnMut(&[CommittedBlock]) -> E + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (jobs, waiting) = bounded(COMMITS_MAX);
+        std::thread::Builder::new()
+            .name("blocks".into())
+            .spawn(move || work(store, &waiting, &peers, &front, written))?;
+        Ok(Self { jobs })
+    }
+
+    /// Hands blocks over to be written.
+    pub fn append(&self, blocks: Vec<CommittedBlock>) {
+        // The thread ends the process before it ends itself.
+        drop(self.jobs.send(Job::Append(blocks)));
+    }
+
+    /// Answers a peer that wants blocks, as many as fit. With too much to do already, it does not: the peer asks again.
+    pub fn serve(&self, to: Seat, from: Height, up_to: Height) {
+        drop(self.jobs.try_send(Job::Serve { to, from, up_to }));
+    }
+}
+
+fn work<S: Store, E: Send + 'static>(
+    mut store: S,
+    jobs: &Receiver<Job>,
+    peers: &Peers,
+    front: &Front<E>,
+    mut written: impl FnMut(&[CommittedBlock]) -> E,
+) {
+    let mut next = None;
+    loop {
+        let Some(job) = next.take().or_else(|| jobs.recv().ok()) else { return };
+        match job {
+            Job::Serve { to, from, up_to } => {
+                let last = up_to.0.min(from.0.saturating_add(SERVE.1));
+                let range = (from.0..=last).map_while(|height| store.read(Height(height)));
+                if let Some(blocks) = Blocks::from_log(range, SERVE.0) {
+                    peers.send(To::One(to), &Message::Blocks(Box::new(blocks)));
+                }
+            }
+            Job::Append(mut blocks) => {
+                for job in jobs.try_iter() {
+                    match job {
+                        Job::Append(more) => blocks.extend(more),
+                        Job::Serve { .. } => {
+                            next = Some(job);
+                            break;
+                        }
+                    }
+                }
+                store.append(&blocks).unwrap_or_else(|error| die(&error));
+                if !front.push(written(&blocks)) {
+                    return;
+                }
+            }
+        }
+    }
+}
