@@ -126,21 +126,20 @@ fn serve(mut stream: TcpStream, clients: &Clients, front: &Front<Event>) -> std:
     let name = std::thread::Builder::new().name("answer".into());
     name.spawn(move || drop(answer(writer, &waiting)))?;
     clients.answers.lock().unwrap_or_else(PoisonError::into_inner).insert(client, answers.clone());
-    let mut bytes = Vec::new();
+    let (mut buffer, mut end) = (vec![0; READ], 0);
     loop {
-        let end = bytes.len();
-        bytes.resize(end + READ, 0);
-        let got = stream.read(&mut bytes[end..])?;
-        bytes.truncate(end + got);
+        let got = stream.read(&mut buffer[end..])?;
         if got == 0 {
             return Ok(());
         }
-        let mut walk = tx::walk(&bytes);
+        end += got;
+        let mut walk = tx::walk(&buffer[..end]);
         let Some((first, _)) = walk.next() else { continue };
         let count = 1 + walk.by_ref().count() as u64;
-        let rest = bytes.split_off(walk.consumed());
-        let size = bytes.len();
-        let batch = Batch { bytes: Arc::new(std::mem::replace(&mut bytes, rest)) };
+        let size = walk.consumed();
+        let batch = Batch { bytes: Arc::new(buffer[..size].to_vec()) };
+        buffer.copy_within(size..end, 0);
+        end -= size;
         let is_taken = clients.has_room(size) && {
             let taken = front.try_push(Event::Submit(batch)).is_ok();
             if !taken {

@@ -46,12 +46,14 @@ pub struct Wal {
     end: u64,
 }
 
-fn frame(record: &Record) -> Vec<u8> {
-    let payload = record.encode();
-    let mut bytes = Vec::with_capacity(payload.len() + 8);
-    bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
-    bytes.extend_from_slice(&crc32c::crc32c(&payload).to_le_bytes());
-    bytes.extend_from_slice(&payload);
+fn frames(records: &[Record]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for payload in records.iter().map(Record::encode) {
+        bytes.reserve(payload.len() + 8);
+        bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
+        bytes.extend_from_slice(&crc32c::crc32c(&payload).to_le_bytes());
+        bytes.extend_from_slice(&payload);
+    }
     bytes
 }
 
@@ -105,7 +107,7 @@ impl Wal {
     /// # Errors
     /// [`WalError`]: the process must end, because nobody knows what the disk holds.
     pub fn append(&mut self, records: &[Record], sync: bool) -> Result<(), WalError> {
-        let bytes: Vec<u8> = records.iter().flat_map(frame).collect();
+        let bytes = frames(records);
         let written = self
             .file
             .seek(SeekFrom::Start(self.end))
@@ -131,7 +133,7 @@ impl Wal {
     }
 
     fn rewrite(&mut self, records: &[Record]) -> std::io::Result<()> {
-        let bytes: Vec<u8> = records.iter().flat_map(frame).collect();
+        let bytes = frames(records);
         let beside = self.path.with_extension("new");
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&beside)?;
