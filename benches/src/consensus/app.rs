@@ -24,7 +24,7 @@ const QUEUE_BYTES_MAX: usize = 64 << 20;
 /// How long a transaction may be on its way before the leader is told again.
 const TELL_AGAIN: Duration = Duration::from_millis(300);
 /// Commits that may wait for the disk before a leader stops proposing.
-const LAG_MAX: u64 = 32;
+const LAG_MAX: u64 = 128;
 
 /// What reaches the application.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ pub(super) struct Opaque {
     looked: bool,
     proposed: BTreeMap<Height, Instant>,
     durable: Height,
-    /// Transactions that were final when they were submitted again: answered once that height is durable.
+    /// Final transactions that are to be answered once that height is durable.
     late: Vec<(Height, Name)>,
     stats: Arc<Mutex<Stats>>,
 }
@@ -100,11 +100,8 @@ impl Opaque {
         (clients, stats): (Clients, Arc<Mutex<Stats>>),
         (front, peers): (Front<Event>, Peers),
     ) -> std::io::Result<Self> {
-        let told = clients.clone();
         let durable = log.head();
         let archive = Archive::start(log, peers, front, move |blocks: &[CommittedBlock]| {
-            let txs = blocks.iter().flat_map(|block| tx::walk(block.proposal.payload.bytes()));
-            told.tell_final(txs.map(|(name, _)| name));
             let last = blocks.last().map(|block| block.proposal.block.header.height);
             Event::Durable(last.unwrap_or_default())
         })?;
@@ -150,6 +147,7 @@ impl Opaque {
     fn submit(&mut self, batch: Batch, cx: &Context<'_>) {
         for (name, _) in tx::walk(&batch.bytes) {
             if self.fates.get(name) == Fate::Final {
+                // Whatever is final here by now is in the log by then.
                 self.late.push((cx.core.progress().committed, name));
             }
         }
@@ -287,11 +285,13 @@ impl Application for Opaque {
     }
 
     fn commit(&mut self, blocks: Vec<CommittedBlock>, cx: &mut Context<'_>) {
-        let (mut txs, mut doubles, mut latencies) = (0, 0, Vec::new());
+        let (mut txs, mut doubles) = (0, 0);
+        let (mut latencies, mut names) = (Vec::new(), Vec::new());
         for block in &blocks {
             for (name, _) in tx::walk(block.proposal.payload.bytes()) {
                 txs += 1;
                 doubles += u64::from(self.fates.set(name, Fate::Final) == Fate::Final);
+                names.push(name);
             }
             if let Some(since) = self.proposed.remove(&block.proposal.block.header.height) {
                 latencies.push(u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX));
@@ -306,7 +306,13 @@ impl Application for Opaque {
             stats.latency_us.extend(latencies);
             stats.height = progress.committed.0;
         });
-        self.archive.append(blocks);
+        let is_saved = cx.is_saved(&blocks);
+        if is_saved {
+            self.clients.tell_final(names.into_iter());
+        } else {
+            self.late.extend(names.into_iter().map(|name| (progress.committed, name)));
+        }
+        self.archive.append(blocks, !is_saved);
     }
 
     fn serve(&mut self, to: Seat, from: Height, up_to: Height, _cx: &mut Context<'_>) {

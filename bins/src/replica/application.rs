@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use gongsuan_consensus::{CommittedBlock, Core, Draft, Evidence, Proposal, Seat, WantPayload};
+use gongsuan_consensus::{
+    CommittedBlock, Core, Draft, Evidence, Proposal, Rank, Seat, WantPayload,
+};
 use gongsuan_types::{Hash, Height, Term};
 
 use super::Peers;
@@ -22,7 +24,8 @@ pub trait Application: Send + 'static {
     fn check(&mut self, block: &Hash, proposal: &Proposal, cx: &mut Context<'_>) -> Verdict;
 
     /// Blocks are final. They are to be appended to the application's log, made durable and executed, here or on another
-    /// thread; [`Context::applied`] says when they are durable, now or later. Clients hear only then.
+    /// thread; [`Context::applied`] says when they are durable there, now or later. Clients hear only then, or now if
+    /// [`Context::is_saved`] says that they are durable already.
     fn commit(&mut self, blocks: Vec<CommittedBlock>, cx: &mut Context<'_>);
 
     /// A peer wants blocks of the log (see [`gongsuan_consensus::Blocks::from_log`]); fewer will do.
@@ -83,6 +86,7 @@ pub struct Context<'a> {
     pub peers: &'a Peers,
     /// Now, on the clock of [`Context::wake_at`].
     pub now: Instant,
+    pub(super) saved: Rank,
     pub(super) wishes: &'a mut Wishes,
 }
 
@@ -97,6 +101,18 @@ impl Context<'_> {
     /// All committed blocks up to this height are durable in the application's log.
     pub fn applied(&mut self, height: Height) {
         self.wishes.applied = self.wishes.applied.max(Some(height));
+    }
+
+    /// Whether these blocks, which are final, are durable at this replica even before they are in its log. They are if it
+    /// sent its COMMIT for the last one or a later one of the same term: that waits until the vote log holds the bodies
+    /// of the block and of all ancestors that are not in the log. A quorum has done the same, so that the blocks come back
+    /// as final after any crash.
+    #[must_use]
+    pub fn is_saved(&self, blocks: &[CommittedBlock]) -> bool {
+        blocks.last().is_none_or(|last| {
+            let rank = last.proposal.block.header.rank();
+            self.saved.term == rank.term && self.saved.height >= rank.height
+        })
     }
 
     /// Asks [`Application::work`] at this time at the latest, even if nothing happens.

@@ -1,5 +1,7 @@
 //! A thread for the block log, for applications that can go on while their log is written.
 
+use std::time::{Duration, Instant};
+
 use crossbeam_channel::{Receiver, Sender, bounded};
 use gongsuan_consensus::{Blocks, CommittedBlock, Message, Seat, To};
 use gongsuan_types::Height;
@@ -8,6 +10,8 @@ use super::{Front, Peers, die};
 
 /// Commits that may wait to be written. Beyond them the replica thread waits: a disk that slow must slow the replica.
 const COMMITS_MAX: usize = 256;
+/// How long blocks that are durable elsewhere may wait for others to be written with them, and how many bytes of them.
+const LINGER: (Duration, usize) = (Duration::from_millis(25), 4 << 20);
 /// Bytes of one answer to a peer that catches up, and blocks in it.
 const SERVE: (usize, u64) = (2 << 20, 128);
 
@@ -29,7 +33,7 @@ pub trait Store: Send + 'static {
 }
 
 enum Job {
-    Append(Vec<CommittedBlock>),
+    Append { blocks: Vec<CommittedBlock>, is_urgent: bool },
     Serve { to: Seat, from: Height, up_to: Height },
 }
 
@@ -42,7 +46,7 @@ pub struct Archive {
 impl std::fmt::Debug for Job {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Append(blocks) => write!(f, "Append({} blocks)", blocks.len()),
+            Self::Append { blocks, .. } => write!(f, "Append({} blocks)", blocks.len()),
             Self::Serve { to, from, up_to } => write!(f, "Serve({to}, {from}..={up_to})"),
         }
     }
@@ -67,10 +71,10 @@ impl Archive {
         Ok(Self { jobs })
     }
 
-    /// Hands blocks over to be written.
-    pub fn append(&self, blocks: Vec<CommittedBlock>) {
+    /// Hands blocks over to be written: at once if somebody waits for that, or within 25 ms together with those that follow.
+    pub fn append(&self, blocks: Vec<CommittedBlock>, is_urgent: bool) {
         // The thread ends the process before it ends itself.
-        drop(self.jobs.send(Job::Append(blocks)));
+        drop(self.jobs.send(Job::Append { blocks, is_urgent }));
     }
 
     /// Answers a peer that wants blocks, as many as fit. With too much to do already, it does not: the peer asks again.
@@ -97,14 +101,22 @@ fn work<S: Store, E: Send + 'static>(
                     peers.send(To::One(to), &Message::Blocks(Box::new(blocks)));
                 }
             }
-            Job::Append(mut blocks) => {
-                for job in jobs.try_iter() {
-                    match job {
-                        Job::Append(more) => blocks.extend(more),
-                        Job::Serve { .. } => {
-                            next = Some(job);
+            Job::Append { mut blocks, mut is_urgent } => {
+                let until = Instant::now() + LINGER.0;
+                let mut bytes = size(&blocks);
+                while !is_urgent && bytes < LINGER.1 {
+                    match jobs.recv_deadline(until) {
+                        Ok(Job::Append { blocks: more, is_urgent: urgent }) => {
+                            bytes += size(&more);
+                            blocks.extend(more);
+                            is_urgent = urgent;
+                        }
+                        Ok(serve @ Job::Serve { .. }) => {
+                            next = Some(serve);
                             break;
                         }
+                        // Time is up, or the replica has stopped.
+                        Err(_) => break,
                     }
                 }
                 store.append(&blocks).unwrap_or_else(|error| die(&error));
@@ -114,4 +126,8 @@ fn work<S: Store, E: Send + 'static>(
             }
         }
     }
+}
+
+fn size(blocks: &[CommittedBlock]) -> usize {
+    blocks.iter().map(|block| block.proposal.payload.bytes().len()).sum()
 }

@@ -12,11 +12,12 @@
 //! - The replica thread owns the core and the application, and never waits for a disk or a socket.
 //! - A message that depends on a record is held until the record is durable.
 //! - Every queue is bounded. Votes go first; what is bulk is dropped when there is no room, and counted.
-//! - Votes are verified on the replica thread once the core wants them, so that those beyond a quorum cost nothing.
+//! - Votes are verified on the replica thread once they can complete a quorum that the core wants: the others cost nothing.
 //! - Nothing polls: an idle replica wakes for its timers.
 
 mod application;
 mod archive;
+mod ballots;
 mod clock;
 mod counters;
 mod disk;

@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{at, never, select_biased};
 use gongsuan_consensus::{
-    Core, Input, Message, Output, Outputs, Proposal, Seat, Seq, To, VerifiedMessage, WantPayload,
+    Core, Input, Message, Output, Outputs, Proposal, Rank, Seat, Seq, To, Vote, VoteKind,
+    WantPayload,
 };
 use gongsuan_types::Hash;
 
 use super::Clock;
 use super::application::{Answer, Application, Context, Gate, Verdict, Wishes, Work};
+use super::ballots::Ballots;
 use super::counters::{Counters, count};
 use super::disk::Disk;
 use super::inbox::{Checked, Entrance, Front, FrontEvent, Inbox, Raw, queues};
@@ -84,6 +86,9 @@ impl<E: Send + 'static> Replica<E> {
             clock: Clock::start(),
             checker: checker.clone(),
             counters: counters.clone(),
+            seat: Seat(setup.identity.index),
+            ballots: Ballots::new(setup.identity.known.validators.quorum()),
+            saved: Rank::default(),
             handed: Seq(0),
             persisted: Seq(0),
             held: Vec::new(),
@@ -157,6 +162,11 @@ struct Runtime<A: Application> {
     clock: Clock,
     checker: Checker,
     counters: Arc<Counters>,
+    seat: Seat,
+    /// Votes that wait to be verified.
+    ballots: Ballots,
+    /// What this replica's last COMMIT was for: that block and its ancestors are durable in the vote log.
+    saved: Rank,
     /// The last record handed to the disk, and the last one it reported.
     handed: Seq,
     persisted: Seq,
@@ -174,8 +184,8 @@ struct Runtime<A: Application> {
 
 enum Next<E> {
     News,
-    Vote(Raw),
-    Message(Checked),
+    Small(Raw),
+    Heavy(Checked),
     Front(FrontEvent<E>),
     Time,
 }
@@ -211,9 +221,9 @@ impl<A: Application> Runtime<A> {
         // A queue's other end closes only when the replica stops.
         select_biased! {
             recv(inbox.news) -> _ => Next::News,
-            recv(inbox.votes) -> vote => vote.map_or(Next::Time, Next::Vote),
-            recv(inbox.blocks) -> block => block.map_or(Next::Time, Next::Message),
-            recv(inbox.bulk) -> range => range.map_or(Next::Time, Next::Message),
+            recv(inbox.votes) -> vote => vote.map_or(Next::Time, Next::Small),
+            recv(inbox.blocks) -> block => block.map_or(Next::Time, Next::Heavy),
+            recv(inbox.bulk) -> range => range.map_or(Next::Time, Next::Heavy),
             recv(inbox.front) -> event => event.map_or(Next::Time, Next::Front),
             recv(time) -> _ => Next::Time,
         }
@@ -223,17 +233,23 @@ impl<A: Application> Runtime<A> {
     fn handle(&mut self, next: Next<A::Event>) -> bool {
         match next {
             Next::News => self.on_news(),
-            Next::Vote((from, message)) => self.on_vote(from, message),
-            Next::Message((from, message)) => self.on_message(from, *message),
+            Next::Small((from, message)) => self.on_small(from, message),
+            Next::Heavy((from, message)) => {
+                self.drive(Input::Message { from, message: *message });
+            }
             Next::Front(FrontEvent::App(event)) => {
                 self.ask(|app, cx| app.on_event(event, cx));
             }
             Next::Front(FrontEvent::Stop) => return false,
             Next::Time => {}
         }
+        self.tally();
         self.tell_applied();
         if self.timer.is_some_and(|at| at <= Instant::now()) {
             self.timer = None;
+            for vote in self.ballots.drain() {
+                self.verify(vote.seat, Message::Vote(vote));
+            }
             self.drive(Input::Tick);
         }
         true
@@ -252,14 +268,42 @@ impl<A: Application> Runtime<A> {
         }
     }
 
-    fn on_vote(&mut self, from: Seat, message: Message) {
+    /// Votes wait until they can complete a quorum; everything else is verified at once.
+    fn on_small(&mut self, from: Seat, message: Message) {
+        if !self.core.wants(from, &message) {
+            count(&self.counters.votes_spared);
+            return;
+        }
+        let now = match message {
+            Message::Vote(vote) if vote.seat == from => self.ballots.add(vote).map(Message::Vote),
+            message => Some(message),
+        };
+        if let Some(message) = now {
+            self.verify(from, message);
+        }
+    }
+
+    /// Verifies the votes that can complete a quorum.
+    fn tally(&mut self) {
+        while let Some(vote) = self.ballots.pop() {
+            self.verify(vote.seat, Message::Vote(vote));
+        }
+    }
+
+    /// Verifies a message, if the core still wants it, and feeds it.
+    fn verify(&mut self, from: Seat, message: Message) {
         if !self.core.wants(from, &message) {
             count(&self.counters.votes_spared);
             return;
         }
         count(&self.counters.votes_verified);
         match self.checker.check(message) {
-            Ok(message) => self.on_message(from, message),
+            Ok(message) => {
+                if let Message::Vote(vote) = message.message() {
+                    self.ballots.count(vote);
+                }
+                self.drive(Input::Message { from, message });
+            }
             Err(error) => {
                 count(&self.counters.refused);
                 tracing::warn!(peer = %from, %error, "a message is refused");
@@ -267,15 +311,29 @@ impl<A: Application> Runtime<A> {
         }
     }
 
-    fn on_message(&mut self, from: Seat, message: VerifiedMessage) {
-        self.drive(Input::Message { from, message });
+    /// Sends what may leave now. Our own votes count from here on.
+    fn send(&mut self, to: To, message: &Message) {
+        if let Message::Vote(vote) = message
+            && vote.seat == self.seat
+        {
+            self.ballots.count(vote);
+            self.note_saved(vote);
+        }
+        self.peers.send(to, message);
+    }
+
+    /// The block of a COMMIT that leaves is durable here, and so is what it stands on.
+    fn note_saved(&mut self, vote: &Vote) {
+        if vote.kind == VoteKind::Commit {
+            self.saved = self.saved.max(vote.rank);
+        }
     }
 
     /// Asks the application something, with what it may see and do.
     fn ask<T>(&mut self, question: impl FnOnce(&mut A, &mut Context<'_>) -> T) -> T {
         let now = Instant::now();
         let (core, peers, wishes) = (&self.core, &self.peers, &mut self.wishes);
-        question(&mut self.app, &mut Context { core, peers, now, wishes })
+        question(&mut self.app, &mut Context { core, peers, now, saved: self.saved, wishes })
     }
 
     /// What follows from anything that happened: checks that can be told now, and whether there is work.
@@ -360,13 +418,15 @@ impl<A: Application> Runtime<A> {
             Output::Send { to, message, after } => {
                 match after.filter(|seq| *seq > self.persisted) {
                     Some(seq) => self.held.push((seq, to, message)),
-                    None => self.peers.send(to, &message),
+                    None => self.send(to, &message),
                 }
                 None
             }
             Output::Check { block, proposal } => self.verdict(block, proposal),
             Output::WantPayload(want) => Some(self.payload(&want)),
             Output::Commit { blocks } => {
+                let progress = self.core.progress();
+                self.ballots.prune(progress.term, progress.committed);
                 self.ask(|app, cx| app.commit(blocks, cx));
                 None
             }
@@ -381,6 +441,7 @@ impl<A: Application> Runtime<A> {
             Output::EnterTerm { term, leader } => {
                 tracing::info!(%term, %leader, "new term");
                 self.asking = self.pending;
+                self.ballots.prune(term, self.core.progress().committed);
                 self.ask(|app, cx| app.on_term(term, leader, cx));
                 None
             }
@@ -406,8 +467,9 @@ impl<A: Application> Runtime<A> {
     /// Sends what waited for records that are durable now.
     fn release(&mut self) {
         let persisted = self.persisted;
-        for (_, to, message) in self.held.extract_if(.., |(seq, ..)| *seq <= persisted) {
-            self.peers.send(to, &message);
+        let ready: Vec<_> = self.held.extract_if(.., |(seq, ..)| *seq <= persisted).collect();
+        for (_, to, message) in ready {
+            self.send(to, &message);
         }
     }
 }
@@ -415,8 +477,8 @@ impl<A: Application> Runtime<A> {
 /// The next message of the consensus queues, if there is one.
 fn poll<E>(inbox: &Inbox<E>) -> Option<Next<E>> {
     let news = inbox.news.try_recv().map(|()| Next::News);
-    news.or_else(|_| inbox.votes.try_recv().map(Next::Vote))
-        .or_else(|_| inbox.blocks.try_recv().map(Next::Message))
-        .or_else(|_| inbox.bulk.try_recv().map(Next::Message))
+    news.or_else(|_| inbox.votes.try_recv().map(Next::Small))
+        .or_else(|_| inbox.blocks.try_recv().map(Next::Heavy))
+        .or_else(|_| inbox.bulk.try_recv().map(Next::Heavy))
         .ok()
 }
