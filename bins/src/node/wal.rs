@@ -46,14 +46,12 @@ pub struct Wal {
     end: u64,
 }
 
-fn frames(records: &[Record]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for payload in records.iter().map(Record::encode) {
-        bytes.reserve(payload.len() + 8);
-        bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
-        bytes.extend_from_slice(&crc32c::crc32c(&payload).to_le_bytes());
-        bytes.extend_from_slice(&payload);
-    }
+fn frame(record: &Record) -> Vec<u8> {
+    let payload = record.encode();
+    let mut bytes = Vec::with_capacity(payload.len() + 8);
+    bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
+    bytes.extend_from_slice(&crc32c::crc32c(&payload).to_le_bytes());
+    bytes.extend_from_slice(&payload);
     bytes
 }
 
@@ -107,7 +105,7 @@ impl Wal {
     /// # Errors
     /// [`WalError`]: the process must end, because nobody knows what the disk holds.
     pub fn append(&mut self, records: &[Record], sync: bool) -> Result<(), WalError> {
-        let bytes = frames(records);
+        let bytes: Vec<u8> = records.iter().flat_map(frame).collect();
         let written = self
             .file
             .seek(SeekFrom::Start(self.end))
@@ -133,7 +131,7 @@ impl Wal {
     }
 
     fn rewrite(&mut self, records: &[Record]) -> std::io::Result<()> {
-        let bytes = frames(records);
+        let bytes: Vec<u8> = records.iter().flat_map(frame).collect();
         let beside = self.path.with_extension("new");
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&beside)?;
