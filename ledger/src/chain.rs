@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use gongsuan_journal::{Cut, Disk};
 use gongsuan_types::{Address, Hash, Height, codec};
 use serde::{Deserialize, Serialize};
 
@@ -111,9 +112,25 @@ impl Chain {
     /// [`ChainError`].
     pub fn open(dir: &Path, genesis: &Genesis) -> Result<Self, ChainError> {
         let log = BlockLog::open(&dir.join("blocks"))?;
+        Self::open_with(log, Some(&dir.join("store")), genesis)
+    }
+
+    /// Opens or creates a chain whose block log is on a disk, without a store: everything is executed again, and nothing is written anywhere
+    /// else. For simulators.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub fn open_over(disk: Box<dyn Disk>, genesis: &Genesis) -> Result<Self, ChainError> {
+        Self::open_with(BlockLog::open_over(disk)?, None, genesis)
+    }
+
+    fn open_with(
+        log: BlockLog,
+        path: Option<&Path>,
+        genesis: &Genesis,
+    ) -> Result<Self, ChainError> {
         let mut rebuilt = None;
-        let path = dir.join("store");
-        let mut store = open_store(&path, &mut rebuilt);
+        let mut store = path.and_then(|path| open_store(path, &mut rebuilt));
         let mut state = State::new(genesis)?;
         if let Some(open) = &store {
             match read_checkpoint(open, &log, genesis) {
@@ -122,7 +139,7 @@ impl Chain {
                 Err(reason) => {
                     drop(store.take());
                     rebuilt = Some(reason);
-                    store = reset_store(&path);
+                    store = path.and_then(reset_store);
                 }
             }
         }
@@ -151,6 +168,12 @@ impl Chain {
     #[must_use]
     pub fn rebuilt(&self) -> Option<&str> {
         self.rebuilt.as_deref()
+    }
+
+    /// The torn end of the block log that was cut upon opening, if there was one. No block in it was acknowledged.
+    #[must_use]
+    pub fn cut(&self) -> Option<&Cut> {
+        self.log.cut()
     }
 
     /// The state after the last block.

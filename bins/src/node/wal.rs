@@ -1,103 +1,89 @@
 //! The vote log: what consensus must remember to stay honest after a crash.
 //!
-//! Records as in the block log (`length | crc32c | payload`), one `fdatasync` per batch. A file that has grown is replaced by the few records
-//! that the core says are enough.
+//! A [`Journal`] of consensus records, one `fdatasync` per batch that needs one. A log that has grown is replaced by the few records that the
+//! core says are enough. A torn end is cut, because no vote left this node before its record was durable; damage halts.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use gongsuan_consensus::{Record, Recovered};
-use gongsuan_ledger::log::sync_dir;
+use gongsuan_journal::{Disk, Folder, Journal, JournalError, Options};
 
-/// Bytes after which the file is rewritten.
+/// Bytes after which the log is rewritten.
 const REWRITE_AT: u64 = 32 << 20;
+const OPTIONS: Options = Options::new(*b"votes\0\0\0");
 
 /// Why the vote log cannot be used. A validator without its vote state must not vote.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WalError {
-    /// The disk said no.
-    #[error("{path}: {source}")]
-    Io {
-        /// Which file.
-        path: PathBuf,
-        /// What it said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A record before the last is damaged.
+    /// Votes that were acknowledged cannot be read any more.
     #[error(
-        "{path} is damaged at byte {offset}; a validator that forgot its votes must not vote: remove the node's data and rejoin under a new key"
+        "{0}; a validator that forgot its votes must not vote: remove the node's data and rejoin under a new key"
     )]
-    Damaged {
-        /// Which file.
-        path: PathBuf,
-        /// Where.
-        offset: usize,
+    Damaged(#[source] JournalError),
+    /// The disk said no, or the files are not this program's.
+    #[error(transparent)]
+    Journal(JournalError),
+    /// A record is whole and is not one of this program's.
+    #[error(
+        "record {number} of the vote log does not decode: {reason}; was it written by a newer program?"
+    )]
+    Malformed {
+        /// Its number in the journal.
+        number: u64,
+        /// What is wrong with it.
+        reason: String,
     },
+}
+
+impl From<JournalError> for WalError {
+    fn from(error: JournalError) -> Self {
+        if matches!(error, JournalError::Damaged { .. }) {
+            Self::Damaged(error)
+        } else {
+            Self::Journal(error)
+        }
+    }
 }
 
 /// An open vote log.
 #[derive(Debug)]
 pub struct Wal {
-    path: PathBuf,
-    file: File,
-    end: u64,
+    journal: Journal,
 }
 
-fn frame(record: &Record) -> Vec<u8> {
-    let payload = record.encode();
-    let mut bytes = Vec::with_capacity(payload.len() + 8);
-    bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
-    bytes.extend_from_slice(&crc32c::crc32c(&payload).to_le_bytes());
-    bytes.extend_from_slice(&payload);
-    bytes
+fn encode(records: &[Record]) -> Vec<Vec<u8>> {
+    records.iter().map(Record::encode).collect()
 }
 
 impl Wal {
-    /// Opens or creates the log, and says what it remembers and whether it was there. A torn last record is cut.
+    /// Opens or creates the log in a folder, and says what it remembers and whether it was there. A torn end is cut.
     ///
     /// # Errors
     /// [`WalError`].
     pub fn open(path: &Path) -> Result<(Self, Recovered, bool), WalError> {
-        let io = |source| WalError::Io { path: path.to_owned(), source };
-        let bytes = match std::fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(io(error)),
-        };
-        let mut sum = Recovered::default();
-        let mut offset = 0;
-        while offset < bytes.len() {
-            let rest = &bytes[offset..];
-            let number = |at: usize| {
-                rest.get(at..at + 4)
-                    .and_then(|bytes| <[u8; 4]>::try_from(bytes).ok())
-                    .map(u32::from_le_bytes)
-            };
-            let (Some(length), Some(crc)) = (number(0), number(4)) else { break };
-            let Some(payload) = rest.get(8..8 + length as usize) else { break };
-            let record = Record::decode(payload);
-            let end = offset + 8 + payload.len();
-            match record {
-                Ok(record) if crc32c::crc32c(payload) == crc => sum.apply(record),
-                _ if bytes[end..].iter().all(|byte| *byte == 0) => break,
-                _ => return Err(WalError::Damaged { path: path.to_owned(), offset }),
-            }
-            offset = end;
+        Self::open_over(Box::new(Folder::open(path)?))
+    }
+
+    /// As [`Wal::open`], on a disk.
+    ///
+    /// # Errors
+    /// [`WalError`].
+    pub fn open_over(disk: Box<dyn Disk>) -> Result<(Self, Recovered, bool), WalError> {
+        let (journal, cut) = Journal::open(disk, OPTIONS)?;
+        if let Some(cut) = cut {
+            let file = cut.path.display();
+            tracing::warn!(%file, cut.offset, cut.bytes, cut.what, "a torn end of the vote log was cut");
         }
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(io)?;
-        file.set_len(offset as u64).and_then(|()| file.sync_all()).map_err(io)?;
-        sync_dir(path.parent().unwrap_or(Path::new("."))).map_err(io)?;
-        let wal = Self { path: path.to_owned(), file, end: offset as u64 };
-        Ok((wal, sum, offset > 0))
+        let mut sum = Recovered::default();
+        for record in journal.iter_from(journal.first()) {
+            let (number, payload) = record?;
+            let record = Record::decode(&payload)
+                .map_err(|error| WalError::Malformed { number, reason: error.to_string() })?;
+            sum.apply(record);
+        }
+        let was_there = !journal.is_empty();
+        Ok((Self { journal }, sum, was_there))
     }
 
     /// Appends records, and makes them durable if `sync`.
@@ -105,96 +91,111 @@ impl Wal {
     /// # Errors
     /// [`WalError`]: the process must end, because nobody knows what the disk holds.
     pub fn append(&mut self, records: &[Record], sync: bool) -> Result<(), WalError> {
-        let bytes: Vec<u8> = records.iter().flat_map(frame).collect();
-        let written = self
-            .file
-            .seek(SeekFrom::Start(self.end))
-            .and_then(|_| self.file.write_all(&bytes))
-            .and_then(|()| if sync { self.file.sync_data() } else { Ok(()) });
-        written.map_err(|source| WalError::Io { path: self.path.clone(), source })?;
-        self.end += bytes.len() as u64;
+        self.journal.append(&encode(records))?;
+        if sync {
+            self.journal.sync()?;
+        }
         Ok(())
     }
 
     /// Whether it is time to call [`Wal::replace`].
     #[must_use]
     pub fn is_large(&self) -> bool {
-        self.end > REWRITE_AT
+        self.journal.size_bytes() > REWRITE_AT
     }
 
-    /// Replaces everything by these records: written beside, synced, renamed, and the folder synced.
+    /// Replaces everything by these records, durably. After a crash the old ones are there or exactly these.
     ///
     /// # Errors
     /// [`WalError`]: the process must end.
     pub fn replace(&mut self, records: &[Record]) -> Result<(), WalError> {
-        self.rewrite(records).map_err(|source| WalError::Io { path: self.path.clone(), source })
-    }
-
-    fn rewrite(&mut self, records: &[Record]) -> std::io::Result<()> {
-        let bytes: Vec<u8> = records.iter().flat_map(frame).collect();
-        let beside = self.path.with_extension("new");
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&beside)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&beside, &self.path)?;
-        sync_dir(self.path.parent().unwrap_or(Path::new(".")))?;
-        self.file = file;
-        self.end = bytes.len() as u64;
+        self.journal.replace_all(&encode(records))?;
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use gongsuan_journal::{Fault, MemoryDisk, Tear};
     use gongsuan_types::Term;
 
     use super::*;
 
-    fn filled(path: &Path) -> Wal {
-        let (mut wal, _, was_there) = Wal::open(path).unwrap();
+    fn open(disk: &MemoryDisk) -> Result<(Wal, Recovered, bool), WalError> {
+        Wal::open_over(Box::new(disk.clone()))
+    }
+
+    fn filled() -> (MemoryDisk, Wal) {
+        let disk = MemoryDisk::new();
+        let (mut wal, _, was_there) = open(&disk).unwrap();
         assert!(!was_there);
         for term in 2..=5 {
             wal.append(&[Record::Term(Term(term))], true).unwrap();
         }
-        wal
+        (disk, wal)
     }
 
     #[test]
-    fn a_vote_log_cut_at_any_byte_keeps_every_whole_record() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("votes.wal");
-        filled(&path);
-        let whole = std::fs::read(&path).unwrap();
-        let record = whole.len() / 4;
-        for cut in record..=whole.len() {
-            std::fs::write(&path, &whole[..cut]).unwrap();
-            let (_, sum, was_there) = Wal::open(&path).unwrap();
+    fn a_power_cut_loses_no_vote_that_was_durable() {
+        let (disk, mut wal) = filled();
+        wal.append(&[Record::Term(Term(6))], false).unwrap();
+        for tear in (0..50).map(Tear::Scatter).chain([Tear::Nothing, Tear::Everything]) {
+            let (_, sum, was_there) = open(&disk.crash(tear)).unwrap();
             assert!(was_there);
-            assert_eq!(sum.term().0, (cut / record + 1) as u64, "cut at {cut}");
+            assert!(sum.term() == Term(5) || sum.term() == Term(6), "{tear:?}");
         }
     }
 
     #[test]
-    fn damage_before_the_last_record_halts() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("votes.wal");
-        filled(&path);
-        let mut bytes = std::fs::read(&path).unwrap();
-        bytes[9] ^= 1;
-        std::fs::write(&path, bytes).unwrap();
-        assert!(matches!(Wal::open(&path), Err(WalError::Damaged { offset: 0, .. })));
+    fn a_failed_sync_is_an_error_and_nothing_can_be_added_after_it() {
+        let (disk, mut wal) = filled();
+        disk.inject(disk.calls() + 2, Fault::SyncLost);
+        wal.append(&[Record::Term(Term(6))], true).unwrap_err();
+        let error = wal.append(&[Record::Term(Term(7))], true).unwrap_err();
+        assert!(matches!(error, WalError::Journal(JournalError::Poisoned)));
+        assert_eq!(open(&disk.crash(Tear::Everything)).unwrap().1.term(), Term(5));
+    }
+
+    #[test]
+    fn a_bent_byte_of_any_durable_record_halts() {
+        let (disk, _) = filled();
+        let name = &disk.names()[0];
+        let content = disk.content(name);
+        // The last mark is no record.
+        for at in 0..content.len() - 32 {
+            let mut bent = content.clone();
+            bent[at] ^= 1;
+            disk.set_content(name, &bent);
+            assert!(open(&disk).is_err(), "byte {at}");
+        }
+        let mut bent = content;
+        bent[60] ^= 1;
+        disk.set_content(name, &bent);
+        let error = open(&disk).unwrap_err();
+        assert!(error.to_string().contains("a validator that forgot its votes must not vote"));
+    }
+
+    #[test]
+    fn a_record_of_an_unknown_kind_halts() {
+        let disk = MemoryDisk::new();
+        let (mut journal, _) = Journal::open(Box::new(disk.clone()), OPTIONS).unwrap();
+        journal.append_and_sync(&[[0xff; 9]]).unwrap();
+        assert!(matches!(open(&disk), Err(WalError::Malformed { number: 1, .. })));
     }
 
     #[test]
     fn a_replaced_log_holds_what_it_was_replaced_by_and_what_came_after() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("votes.wal");
-        let mut wal = filled(&path);
+        let (mut wal, ..) = Wal::open(&path).unwrap();
+        wal.append(&[Record::Term(Term(2)), Record::Term(Term(3))], true).unwrap();
+        let before = wal.journal.size_bytes();
         wal.replace(&[Record::Term(Term(7))]).unwrap();
+        assert!(wal.journal.size_bytes() < before);
         wal.append(&[Record::Term(Term(8))], true).unwrap();
+        assert!(Wal::open(&path).is_err(), "only one process may vote");
+        drop(wal);
         let (_, sum, _) = Wal::open(&path).unwrap();
         assert_eq!(sum.term(), Term(8));
-        assert!(std::fs::metadata(&path).unwrap().len() < 32);
     }
 }
