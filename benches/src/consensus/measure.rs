@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Instant;
+
+use gongsuan_types::{Hash, SecretKey};
 
 /// Percentiles 50, 99 and 99.9 of sorted numbers; zeros if there are none.
 pub(super) fn percentiles(sorted: &[u64]) -> [u64; 3] {
@@ -36,4 +39,16 @@ fn cpu_of(task: &Path) -> Option<(String, u64)> {
 pub(super) fn machine_load() -> f64 {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(0.0)
+}
+
+/// How many signatures one thread verifies per second at this moment: on a machine that others use too, figures mean
+/// little without it.
+pub(super) fn verifications_per_second() -> u64 {
+    const COUNT: u128 = 1_000;
+    let (key, digest) = (SecretKey::from_seed(b"speed"), Hash::of_content(b"speed"));
+    let (public, signature) = (key.public_key(), key.sign(&digest));
+    let started = Instant::now();
+    let good = (0..COUNT).filter(|_| public.verify(&digest, &signature).is_ok()).count();
+    let nanos = started.elapsed().as_nanos().max(1);
+    u64::try_from(good as u128 * 1_000_000_000 / nanos).unwrap_or(0)
 }

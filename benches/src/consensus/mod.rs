@@ -64,7 +64,7 @@ struct Args {
     #[arg(long, default_value_t = 250)]
     timeout_ms: u64,
     /// Between two small blocks, in microseconds.
-    #[arg(long, default_value_t = 8_000)]
+    #[arg(long, default_value_t = 10_000)]
     gap_us: u64,
     /// Bytes that are worth a block at any time.
     #[arg(long, default_value_t = 16 << 10)]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::check::{Found, check};
 use super::cluster::Cluster;
 use super::load::{Client, Schedule, Seen, lock};
-use super::measure::{machine_load, percentiles};
+use super::measure::{machine_load, percentiles, verifications_per_second};
 use super::node::{Report, Start};
 
 /// What goes wrong in a row, on purpose.
@@ -59,6 +59,8 @@ pub(super) struct Row {
     pub(super) gap_ms: f64,
     pub(super) found: Found,
     pub(super) load_before: f64,
+    /// Signatures that one thread verified per second just before: how fast this machine was at that moment.
+    pub(super) speed: u64,
     pub(super) cpu_by_thread: BTreeMap<String, f64>,
     pub(super) reports: Vec<Report>,
 }
@@ -83,7 +85,7 @@ impl Plan {
     /// # Errors
     /// A replica that failed, or a log that is wrong.
     pub(super) fn run(&self) -> anyhow::Result<Row> {
-        let load_before = machine_load();
+        let (load_before, speed) = (machine_load(), verifications_per_second());
         let home = tempfile::tempdir_in(&self.dir)?;
         let mut cluster = Cluster::start(&self.starts(home.path()))?;
         let leader = settle(&mut cluster)?;
@@ -122,7 +124,9 @@ impl Plan {
             *after.entry(name).or_insert(0) += nanos;
         }
         let outcomes: Vec<_> = running.into_iter().map(Client::finish).collect();
-        quiesce(&mut cluster)?;
+        if !self.empty {
+            quiesce(&mut cluster)?;
+        }
         let homes: Vec<PathBuf> = cluster.alive().map(|node| node.home.clone()).collect();
         let dead = cluster.nodes.iter().filter(|node| !node.is_alive).map(|node| node.home.clone());
         let homes: Vec<PathBuf> = homes.into_iter().chain(dead).collect();
@@ -159,6 +163,7 @@ impl Plan {
             gap_ms: longest_gap(arrivals, warm_up, length),
             found,
             load_before,
+            speed,
             cpu_by_thread: spent.into_iter().map(|(n, t)| (n, t as f64 / 1e9 / seconds)).collect(),
             reports,
         })
@@ -234,7 +239,7 @@ impl Row {
             "consensus_p50_ms": c50, "consensus_p99_ms": c99, "consensus_p999_ms": c999,
             "cpu_cores": round(self.cpu_cores), "cpu_us_per_tx": round(self.cpu_us_per_tx),
             "gap_ms": round(self.gap_ms), "nodes": self.plan.nodes, "size": self.plan.size,
-            "seconds": self.plan.seconds, "machine_load_before": self.load_before,
+            "seconds": self.plan.seconds, "machine_load_before": self.load_before, "machine_verifications_per_second": self.speed,
             "checked": { "logs": self.found.logs, "heights": self.found.heights, "acknowledged": self.found.acknowledged },
             "cpu_by_thread": self.cpu_by_thread.iter().map(|(n, t)| (n.clone(), round(*t))).collect::<BTreeMap<_, _>>(),
             "replicas": self.reports,
@@ -242,7 +247,7 @@ impl Row {
     }
 
     /// The heading of [`Row::to_line`].
-    pub(super) const HEADING: &'static str = "row              | offered/s | committed/s | refused/s | blocks/s | e2e p50/p99/p999 ms    | consensus p50/p99/p999 | cores | us/tx | gap ms | load | checked";
+    pub(super) const HEADING: &'static str = "row              | offered/s | committed/s | refused/s | blocks/s | e2e p50/p99/p999 ms    | consensus p50/p99/p999 | cores | us/tx | gap ms | load | verify/s | checked";
 
     /// One line for people.
     pub(super) fn to_line(&self) -> String {
@@ -251,7 +256,7 @@ impl Row {
             format!("{a:.1} / {b:.1} / {c:.1}")
         };
         format!(
-            "{:<16} | {:>9} | {:>11.0} | {:>9.0} | {:>8.0} | {:<22} | {:<22} | {:>5.2} | {:>5.1} | {:>6.0} | {:>4.1} | {} logs, {} blocks, {} acknowledged",
+            "{:<16} | {:>9} | {:>11.0} | {:>9.0} | {:>8.0} | {:<22} | {:<22} | {:>5.2} | {:>5.1} | {:>6.0} | {:>4.1} | {:>8} | {} logs, {} blocks, {} acknowledged",
             self.plan.name,
             self.plan.rate,
             self.committed_per_second,
@@ -263,6 +268,7 @@ impl Row {
             self.cpu_us_per_tx,
             self.gap_ms,
             self.load_before,
+            self.speed,
             self.found.logs,
             self.found.heights,
             self.found.acknowledged

@@ -1,12 +1,16 @@
 //! Votes that wait unverified until, together with those counted, they can be a quorum. What never can costs nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use gongsuan_consensus::{Rank, Seat, Vote, VoteKind};
 use gongsuan_types::{Hash, Height, Term};
 
 /// Votes of one seat that may wait. A seat that sends more is honest about none of them: the rest is verified at once.
 const WAITING_MAX: usize = 128;
+
+/// How long a quorum of others waits for our own vote, which costs nothing and is most often on its way.
+const GRACE: Duration = Duration::from_millis(1);
 
 /// Everything by which votes must be equal to make a certificate.
 type Key = (Rank, VoteKind, Hash);
@@ -15,16 +19,23 @@ type Key = (Rank, VoteKind, Hash);
 struct Ballot {
     counted: BTreeSet<Seat>,
     waiting: BTreeMap<Seat, Vote>,
+    /// When these votes, without ours, may be verified.
+    due: Option<Instant>,
+}
+
+impl Ballot {
+    fn is_enough(&self, quorum: usize) -> bool {
+        !self.waiting.is_empty() && self.counted.len() + self.waiting.len() >= quorum
+    }
 }
 
 /// The votes of blocks that are not final.
 #[derive(Debug)]
 pub(super) struct Ballots {
+    own: Seat,
     quorum: usize,
     ballots: BTreeMap<Key, Ballot>,
     waiting: BTreeMap<Seat, usize>,
-    /// Whether something has changed since [`Ballots::pop`] found nothing.
-    is_changed: bool,
 }
 
 fn key(vote: &Vote) -> Key {
@@ -32,14 +43,13 @@ fn key(vote: &Vote) -> Key {
 }
 
 impl Ballots {
-    pub(super) fn new(quorum: usize) -> Self {
-        Self { quorum, ballots: BTreeMap::new(), waiting: BTreeMap::new(), is_changed: false }
+    pub(super) fn new(own: Seat, quorum: usize) -> Self {
+        Self { own, quorum, ballots: BTreeMap::new(), waiting: BTreeMap::new() }
     }
 
     /// A vote that counts: ours, or one that was verified.
     pub(super) fn count(&mut self, vote: &Vote) {
         self.ballots.entry(key(vote)).or_default().counted.insert(vote.seat);
-        self.is_changed = true;
     }
 
     /// Lets a vote wait. It comes back if there is no room.
@@ -52,24 +62,27 @@ impl Ballots {
         if !ballot.counted.contains(&vote.seat) && ballot.waiting.insert(vote.seat, vote).is_none()
         {
             *waiting += 1;
-            self.is_changed = true;
         }
         None
     }
 
     /// A vote that could complete a quorum: it is time to verify it.
-    pub(super) fn pop(&mut self) -> Option<Vote> {
-        if !self.is_changed {
-            return None;
-        }
-        let quorum = self.quorum;
-        let ready = self.ballots.values_mut().find(|ballot| {
-            !ballot.waiting.is_empty() && ballot.counted.len() + ballot.waiting.len() >= quorum
+    pub(super) fn pop(&mut self, now: Instant) -> Option<Vote> {
+        let (own, quorum) = (self.own, self.quorum);
+        let mut enough = self.ballots.values_mut().filter(|ballot| ballot.is_enough(quorum));
+        let ready = enough.find_map(|ballot| {
+            let due = *ballot.due.get_or_insert(now + GRACE);
+            (ballot.counted.contains(&own) || due <= now).then_some(ballot)
         });
-        self.is_changed = ready.is_some();
         let (_, vote) = ready?.waiting.pop_first()?;
         self.left(vote.seat);
         Some(vote)
+    }
+
+    /// When [`Ballots::pop`] is to be asked again, even if no vote comes.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let enough = self.ballots.values().filter(|ballot| ballot.is_enough(self.quorum));
+        enough.filter_map(|ballot| ballot.due).min()
     }
 
     /// All that wait: time has passed, and what they say may matter even if it makes no quorum.
@@ -113,29 +126,33 @@ mod tests {
 
     #[test]
     fn votes_wait_until_they_could_be_a_quorum() {
-        let mut ballots = Ballots::new(3);
+        let mut ballots = Ballots::new(Seat(0), 3);
+        let now = Instant::now();
         assert_eq!(ballots.add(vote(1, 5)), None);
         assert_eq!(ballots.add(vote(2, 5)), None);
-        assert_eq!(ballots.pop(), None);
+        assert_eq!(ballots.pop(now), None);
         ballots.count(&vote(0, 5));
-        assert_eq!(ballots.pop(), Some(vote(1, 5)));
+        assert_eq!(ballots.pop(now), Some(vote(1, 5)));
         ballots.count(&vote(1, 5));
-        assert_eq!(ballots.pop(), Some(vote(2, 5)));
-        assert_eq!(ballots.pop(), None);
+        assert_eq!(ballots.pop(now), Some(vote(2, 5)));
+        assert_eq!(ballots.pop(now), None);
     }
 
     #[test]
-    fn three_others_are_a_quorum_without_ours() {
-        let mut ballots = Ballots::new(3);
+    fn three_others_are_a_quorum_without_ours_but_wait_for_it_a_little() {
+        let mut ballots = Ballots::new(Seat(0), 3);
+        let now = Instant::now();
         for seat in 1..=3 {
             assert_eq!(ballots.add(vote(seat, 5)), None);
         }
-        assert_eq!(ballots.pop(), Some(vote(1, 5)));
+        assert_eq!(ballots.pop(now), None);
+        assert_eq!(ballots.due(), Some(now + GRACE));
+        assert_eq!(ballots.pop(now + GRACE), Some(vote(1, 5)));
     }
 
     #[test]
     fn a_seat_has_no_more_than_its_places_and_gets_them_back() {
-        let mut ballots = Ballots::new(3);
+        let mut ballots = Ballots::new(Seat(0), 3);
         let max = WAITING_MAX as u64;
         for height in 1..=max {
             assert_eq!(ballots.add(vote(1, height)), None);

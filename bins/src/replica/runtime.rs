@@ -87,7 +87,10 @@ impl<E: Send + 'static> Replica<E> {
             checker: checker.clone(),
             counters: counters.clone(),
             seat: Seat(setup.identity.index),
-            ballots: Ballots::new(setup.identity.known.validators.quorum()),
+            ballots: Ballots::new(
+                Seat(setup.identity.index),
+                setup.identity.known.validators.quorum(),
+            ),
             saved: Rank::default(),
             handed: Seq(0),
             persisted: Seq(0),
@@ -199,7 +202,8 @@ impl<A: Application> Runtime<A> {
             if !self.handle(next) {
                 return;
             }
-            // What else is there, votes first; then the front door's share.
+            // What else is there: verified blocks first, since our vote comes before others' are worth verifying; then votes;
+            // then the front door's share.
             for _ in 0..BATCH {
                 let Some(next) = poll(inbox) else { break };
                 if !self.handle(next) {
@@ -216,13 +220,13 @@ impl<A: Application> Runtime<A> {
 
     /// Sleeps until something arrives or the next timer.
     fn wait(&self, inbox: &Inbox<A::Event>) -> Next<A::Event> {
-        let due = [self.timer, self.wishes.wake].into_iter().flatten().min();
+        let due = [self.timer, self.wishes.wake, self.ballots.due()].into_iter().flatten().min();
         let time = due.map_or_else(never, at);
         // A queue's other end closes only when the replica stops.
         select_biased! {
             recv(inbox.news) -> _ => Next::News,
-            recv(inbox.votes) -> vote => vote.map_or(Next::Time, Next::Small),
             recv(inbox.blocks) -> block => block.map_or(Next::Time, Next::Heavy),
+            recv(inbox.votes) -> vote => vote.map_or(Next::Time, Next::Small),
             recv(inbox.bulk) -> range => range.map_or(Next::Time, Next::Heavy),
             recv(inbox.front) -> event => event.map_or(Next::Time, Next::Front),
             recv(time) -> _ => Next::Time,
@@ -285,7 +289,7 @@ impl<A: Application> Runtime<A> {
 
     /// Verifies the votes that can complete a quorum.
     fn tally(&mut self) {
-        while let Some(vote) = self.ballots.pop() {
+        while let Some(vote) = self.ballots.pop(Instant::now()) {
             self.verify(vote.seat, Message::Vote(vote));
         }
     }
@@ -477,8 +481,8 @@ impl<A: Application> Runtime<A> {
 /// The next message of the consensus queues, if there is one.
 fn poll<E>(inbox: &Inbox<E>) -> Option<Next<E>> {
     let news = inbox.news.try_recv().map(|()| Next::News);
-    news.or_else(|_| inbox.votes.try_recv().map(Next::Small))
-        .or_else(|_| inbox.blocks.try_recv().map(Next::Heavy))
+    news.or_else(|_| inbox.blocks.try_recv().map(Next::Heavy))
+        .or_else(|_| inbox.votes.try_recv().map(Next::Small))
         .or_else(|_| inbox.bulk.try_recv().map(Next::Heavy))
         .ok()
 }
