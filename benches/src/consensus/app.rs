@@ -33,8 +33,6 @@ pub(super) enum Event {
     Submit(Batch),
     /// Transactions that came in at another door.
     Forwarded(Batch),
-    /// The log is durable up to a height.
-    Durable(Height),
 }
 
 /// What a replica measures.
@@ -101,10 +99,7 @@ impl Opaque {
         (front, peers): (Front<Event>, Peers),
     ) -> std::io::Result<Self> {
         let durable = log.head();
-        let archive = Archive::start(log, peers, front, move |blocks: &[CommittedBlock]| {
-            let last = blocks.last().map(|block| block.proposal.block.header.height);
-            Event::Durable(last.unwrap_or_default())
-        })?;
+        let archive = Archive::start(log, peers, front)?;
         Ok(Self {
             seat,
             options,
@@ -249,10 +244,14 @@ impl Application for Opaque {
         match event {
             Event::Submit(batch) => self.submit(batch, cx),
             Event::Forwarded(batch) => self.enqueue(batch),
-            Event::Durable(height) => {
-                self.on_durable(height);
-                cx.applied(height);
-            }
+        }
+    }
+
+    fn on_nudge(&mut self, cx: &mut Context<'_>) {
+        let height = self.archive.durable();
+        if height > self.durable {
+            self.on_durable(height);
+            cx.applied(height);
         }
     }
 

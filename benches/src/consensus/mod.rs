@@ -6,6 +6,7 @@
 #![expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     reason = "statistics for people; nothing here is agreed upon"
 )]
 
@@ -29,10 +30,11 @@ use serde_json::json;
 
 use self::row::{Fault, Plan, Row};
 
-/// How much more is offered at each step towards the peak.
-const STEP: f64 = 1.15;
+/// What is offered first on the way to the peak, and how much more at each step, in percent.
+const CLIMB: (u64, u64) = (120_000, 115);
 
 /// Order opaque transactions at replicas on this machine, and measure it.
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[derive(Debug, Clone, Parser)]
 #[command(name = "gongsuan-bench consensus")]
 struct Args {
@@ -70,7 +72,7 @@ struct Args {
     #[arg(long, default_value_t = 16 << 10)]
     worth_bytes: usize,
     /// Bytes of clients' transactions that a door lets in before it is busy.
-    #[arg(long, default_value_t = 1 << 20)]
+    #[arg(long, default_value_t = 512 << 10)]
     door_bytes: usize,
     /// Where the replicas' folders go for the time of the run: on a disk, not in memory.
     #[arg(long, default_value = ".")]
@@ -168,20 +170,18 @@ fn table(args: &Args, rows: &mut Vec<Row>) -> anyhow::Result<()> {
 
 /// Offers more and more until not all of it is committed any more. The most that was committed.
 fn peak(args: &Args, rows: &mut Vec<Row>) -> anyhow::Result<u64> {
-    let mut rate = 120_000.0;
-    let mut best = rows.last().map_or(0.0, |row| row.committed_per_second);
-    for _ in 0..8 {
-        let row = one(args, &args.plan("peak", rate as u64))?;
-        let committed = row.committed_per_second;
-        let is_over = committed < 0.97 * rate;
+    let mut rate = CLIMB.0;
+    let mut best = rows.last().map_or(0, |row| row.committed_per_second as u64);
+    loop {
+        let row = one(args, &args.plan("peak", rate))?;
+        let committed = row.committed_per_second as u64;
         rows.push(row);
-        if is_over {
-            return Ok(best.max(committed) as u64);
-        }
         best = best.max(committed);
-        rate *= STEP;
+        if committed < rate / 100 * 97 {
+            return Ok(best);
+        }
+        rate = rate * CLIMB.1 / 100;
     }
-    Ok(best as u64)
 }
 
 impl Args {

@@ -17,6 +17,9 @@ pub trait Application: Send + 'static {
     /// Something happened.
     fn on_event(&mut self, event: Self::Event, cx: &mut Context<'_>);
 
+    /// One of the application's own threads has [nudged](super::Front::nudge), or a disk has something to say.
+    fn on_nudge(&mut self, _cx: &mut Context<'_>) {}
+
     /// What to propose. If `want.required`, an empty payload is better than none.
     fn draft(&mut self, want: &WantPayload, cx: &mut Context<'_>) -> Answer;
 

@@ -1,5 +1,8 @@
 //! A thread for the block log, for applications that can go on while their log is written.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -37,10 +40,12 @@ enum Job {
     Serve { to: Seat, from: Height, up_to: Height },
 }
 
-/// The replica thread's side. Ends its thread when dropped.
+/// The replica thread's side. When it is dropped, what was handed over is written and the thread ends.
 #[derive(Debug)]
 pub struct Archive {
-    jobs: Sender<Job>,
+    jobs: Option<Sender<Job>>,
+    durable: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl std::fmt::Debug for Job {
@@ -53,8 +58,9 @@ impl std::fmt::Debug for Job {
 }
 
 impl Archive {
-    /// Starts the thread. `written` is called on it with the blocks that have become durable, and makes of them what the
-    /// application is to be told: the event should lead to [`Context::applied`](super::Context::applied).
+    /// Starts the thread. Whenever more is durable it nudges the replica thread, and never waits for it:
+    /// [`Application::on_nudge`](super::Application::on_nudge) should lead from [`Archive::durable`] to
+    /// [`Context::applied`](super::Context::applied).
     ///
     /// # Errors
     /// If the system has no thread left.
@@ -62,33 +68,53 @@ impl Archive {
         store: S,
         peers: Peers,
         front: Front<E>,
-        written: impl FnMut(&[CommittedBlock]) -> E + Send + 'static,
     ) -> std::io::Result<Self> {
         let (jobs, waiting) = bounded(COMMITS_MAX);
-        std::thread::Builder::new()
+        let durable = Arc::new(AtomicU64::new(0));
+        let shared = durable.clone();
+        let thread = std::thread::Builder::new()
             .name("blocks".into())
-            .spawn(move || work(store, &waiting, &peers, &front, written))?;
-        Ok(Self { jobs })
+            .spawn(move || work(store, &waiting, &peers, &front, &shared))?;
+        Ok(Self { jobs: Some(jobs), durable, thread: Some(thread) })
+    }
+
+    /// The last height that was made durable since the start; 0 if none was.
+    #[must_use]
+    pub fn durable(&self) -> Height {
+        Height(self.durable.load(Ordering::Acquire))
     }
 
     /// Hands blocks over to be written: at once if somebody waits for that, or within 25 ms together with those that follow.
     pub fn append(&self, blocks: Vec<CommittedBlock>, is_urgent: bool) {
-        // The thread ends the process before it ends itself.
-        drop(self.jobs.send(Job::Append { blocks, is_urgent }));
+        if let Some(jobs) = &self.jobs {
+            // The thread ends the process before it ends itself.
+            drop(jobs.send(Job::Append { blocks, is_urgent }));
+        }
     }
 
     /// Answers a peer that wants blocks, as many as fit. With too much to do already, it does not: the peer asks again.
     pub fn serve(&self, to: Seat, from: Height, up_to: Height) {
-        drop(self.jobs.try_send(Job::Serve { to, from, up_to }));
+        if let Some(jobs) = &self.jobs {
+            drop(jobs.try_send(Job::Serve { to, from, up_to }));
+        }
     }
 }
 
-fn work<S: Store, E: Send + 'static>(
+impl Drop for Archive {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+fn work<S: Store, E>(
     mut store: S,
     jobs: &Receiver<Job>,
     peers: &Peers,
     front: &Front<E>,
-    mut written: impl FnMut(&[CommittedBlock]) -> E,
+    durable: &AtomicU64,
 ) {
     let mut next = None;
     loop {
@@ -120,8 +146,9 @@ fn work<S: Store, E: Send + 'static>(
                     }
                 }
                 store.append(&blocks).unwrap_or_else(|error| die(&error));
-                if !front.push(written(&blocks)) {
-                    return;
+                if let Some(last) = blocks.last() {
+                    durable.store(last.proposal.block.header.height.0, Ordering::Release);
+                    front.nudge();
                 }
             }
         }

@@ -42,6 +42,7 @@ pub(super) enum FrontEvent<E> {
 /// The application's own queue to the replica thread.
 pub struct Front<E> {
     queue: Sender<FrontEvent<E>>,
+    news: Sender<()>,
 }
 
 impl<E> std::fmt::Debug for Front<E> {
@@ -52,7 +53,7 @@ impl<E> std::fmt::Debug for Front<E> {
 
 impl<E> Clone for Front<E> {
     fn clone(&self) -> Self {
-        Self { queue: self.queue.clone() }
+        Self { queue: self.queue.clone(), news: self.news.clone() }
     }
 }
 
@@ -80,9 +81,11 @@ impl<E> Front<E> {
         })
     }
 
-    /// Hands an event in, waiting for room; `false` if the replica has stopped. Not for the replica thread itself.
-    pub fn push(&self, event: E) -> bool {
-        self.queue.send(FrontEvent::App(event)).is_ok()
+    /// Makes the replica thread call [`Application::on_nudge`](super::Application::on_nudge); never waits. Several nudges
+    /// may become one.
+    pub fn nudge(&self) {
+        // A full channel means that the replica thread is about to look anyway.
+        let _ = self.news.try_send(());
     }
 
     pub(super) fn stop(&self) {
@@ -101,20 +104,27 @@ pub(super) struct Entrance<E> {
     pub(super) counters: Arc<Counters>,
 }
 
-/// All queues: the disk's news, the link threads' side (without checker and gate), the replica thread's side.
-pub(super) fn queues<E>()
--> (Sender<()>, (Sender<Raw>, Sender<Checked>, Sender<Checked>), Front<E>, Inbox<E>) {
+/// All queues: the disk thread's end for news, the link threads' side, the replica thread's side.
+pub(super) fn queues<E>(
+    checker: Checker,
+    gate: Gate<E>,
+    counters: Arc<Counters>,
+) -> (Sender<()>, Entrance<E>, Inbox<E>) {
     let (news_in, news) = bounded(1);
     let (votes_in, votes) = bounded(VOTES_MAX);
     let (blocks_in, blocks) = bounded(BLOCKS_MAX);
     let (bulk_in, bulk) = bounded(BULK_MAX);
     let (queue, front) = bounded(FRONT_MAX);
-    (
-        news_in,
-        (votes_in, blocks_in, bulk_in),
-        Front { queue },
-        Inbox { news, votes, blocks, bulk, front },
-    )
+    let entrance = Entrance {
+        votes: votes_in,
+        blocks: blocks_in,
+        bulk: bulk_in,
+        front: Front { queue, news: news_in.clone() },
+        checker,
+        gate,
+        counters,
+    };
+    (news_in, entrance, Inbox { news, votes, blocks, bulk, front })
 }
 
 impl<E> Clone for Entrance<E> {

@@ -19,7 +19,7 @@ use super::application::{Answer, Application, Context, Gate, Verdict, Wishes, Wo
 use super::ballots::Ballots;
 use super::counters::{Counters, count};
 use super::disk::Disk;
-use super::inbox::{Checked, Entrance, Front, FrontEvent, Inbox, Raw, queues};
+use super::inbox::{Checked, Front, FrontEvent, Inbox, Raw, queues};
 use super::peers::Peers;
 use super::verify::Checker;
 use crate::net::{self, Identity};
@@ -74,9 +74,10 @@ impl<E: Send + 'static> Replica<E> {
         let counters = Arc::new(Counters::default());
         let p2p = setup.socket.local_addr()?;
         let peers = Peers::connect(&setup.addresses, &setup.identity, counters.clone());
-        let (news, (votes, blocks, bulk), front, inbox) = queues();
-        let app = make(front.clone(), peers.clone())?;
         let checker = Checker::new(setup.identity.known.clone());
+        let (news, entrance, inbox) = queues(checker.clone(), gate, counters.clone());
+        let front = entrance.front.clone();
+        let app = make(front.clone(), peers.clone())?;
         let disk = Disk::start(setup.wal, news, counters.clone())?;
         let runtime = Runtime {
             core: setup.core,
@@ -84,7 +85,7 @@ impl<E: Send + 'static> Replica<E> {
             peers,
             disk,
             clock: Clock::start(),
-            checker: checker.clone(),
+            checker,
             counters: counters.clone(),
             seat: Seat(setup.identity.index),
             ballots: Ballots::new(
@@ -105,15 +106,6 @@ impl<E: Send + 'static> Replica<E> {
             .name("replica".into())
             .spawn(move || runtime.run(&inbox))?;
         let stop = Arc::new(AtomicBool::new(false));
-        let entrance = Entrance {
-            votes,
-            blocks,
-            bulk,
-            front: front.clone(),
-            checker,
-            gate,
-            counters: counters.clone(),
-        };
         net::listen(setup.socket, setup.identity, stop.clone(), move || {
             let entrance = entrance.clone();
             move |incoming: net::Incoming<'_>| entrance.take(&incoming)
@@ -270,6 +262,7 @@ impl<A: Application> Runtime<A> {
         if self.disk.is_large() {
             self.disk.replace(self.core.durable_records(), self.handed);
         }
+        self.ask(|app, cx| app.on_nudge(cx));
     }
 
     /// Votes wait until they can complete a quorum; everything else is verified at once.
