@@ -56,6 +56,8 @@ pub(super) enum Order {
 pub(super) struct Report {
     /// Percentiles 50, 99 and 99.9 of proposal to commit, in microseconds.
     pub(super) latency_us: [u64; 3],
+    /// How many of its own blocks it saw committed.
+    pub(super) proposals: usize,
     pub(super) blocks: u64,
     pub(super) txs: u64,
     pub(super) doubles: u64,
@@ -123,6 +125,7 @@ fn report(stats: &mut Stats, totals: Totals) -> Report {
     stats.latency_us.sort_unstable();
     Report {
         latency_us: super::measure::percentiles(&stats.latency_us),
+        proposals: stats.latency_us.len(),
         blocks: stats.blocks,
         txs: stats.txs,
         doubles: stats.doubles,

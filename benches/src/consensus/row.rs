@@ -146,7 +146,7 @@ impl Plan {
         let spent = difference(&after, &before);
         let cores = spent.values().sum::<u64>() as f64 / 1e9 / seconds;
         let blocks = reports.iter().map(|report| report.blocks).max().unwrap_or(0);
-        let proposer = reports.iter().max_by_key(|report| report.latency_us[0]);
+        let proposer = reports.iter().max_by_key(|report| report.proposals);
         Ok(Row {
             plan: self.clone(),
             committed_per_second: committed as f64 / seconds,
