@@ -1,5 +1,8 @@
 //! `gongsuan-bench`: how fast the parts are on this machine. Prints JSON with `--json`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark shows its figures")]
+#![expect(clippy::float_arithmetic, reason = "statistics for people; nothing here is agreed upon")]
+
+mod consensus;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -8,13 +11,20 @@ use gongsuan_types::{Hash, SecretKey};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let json = args.iter().any(|arg| arg == "--json");
-    if args.first().map(String::as_str) != Some("verify") {
-        eprintln!(
-            "usage: gongsuan-bench verify [--json]   (the other benchmarks come with the parts that they measure)"
-        );
-        return ExitCode::from(2);
+    let rest = args.get(1..).unwrap_or_default();
+    match args.first().map(String::as_str) {
+        Some("verify") => verify(rest.iter().any(|arg| arg == "--json")),
+        Some("consensus") => consensus::main(rest),
+        // What `consensus` starts for each replica.
+        Some("consensus-replica") => consensus::replica(rest.first().map_or("", String::as_str)),
+        _ => {
+            eprintln!("usage: gongsuan-bench verify|consensus [--json] [--help]");
+            ExitCode::from(2)
+        }
     }
+}
+
+fn verify(json: bool) -> ExitCode {
     let count: u32 = 2_000;
     let key = SecretKey::from_seed(b"bench");
     let digests: Vec<Hash> = (0..count).map(|n| Hash::of_content(&n.to_le_bytes())).collect();

@@ -17,3 +17,4 @@ pub mod net;
 pub mod node;
 pub mod provider;
 pub mod renter;
+pub mod replica;

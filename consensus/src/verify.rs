@@ -135,9 +135,7 @@ impl VoteCache {
         if self.capacity == 0 {
             return key.verify(digest, signature).is_ok();
         }
-        let mut hasher = Hasher::new("gongsuan/consensus/seen/v1");
-        hasher.update(&key.0).update(&digest.0).update(&signature.0);
-        let id = hasher.finish();
+        let id = Self::id(key, digest, signature);
         {
             let seen = self.generations();
             if seen.young.contains(&id) || seen.old.contains(&id) {
@@ -148,12 +146,29 @@ impl VoteCache {
         if key.verify(digest, signature).is_err() {
             return false;
         }
+        self.insert(id);
+        true
+    }
+
+    fn id(key: &PublicKey, digest: &Hash, signature: &Signature) -> Hash {
+        let mut hasher = Hasher::new("gongsuan/consensus/seen/v1");
+        hasher.update(&key.0).update(&digest.0).update(&signature.0);
+        hasher.finish()
+    }
+
+    fn insert(&self, id: Hash) {
         let mut seen = self.generations();
         if seen.young.len() >= self.capacity {
             seen.old = std::mem::take(&mut seen.young);
         }
         seen.young.insert(id);
-        true
+    }
+
+    /// Remembers a vote as good without looking: for votes that this very node has signed, and no others.
+    pub fn remember(&self, own: &Vote, set: &ValidatorSet, chain_id: &Hash) {
+        if let Some(key) = set.key(own.seat).filter(|_| self.capacity > 0) {
+            self.insert(Self::id(key, &own.digest(chain_id), &own.signature));
+        }
     }
 }
 
@@ -297,6 +312,7 @@ impl Checker<'_> {
     fn proposal(&self, p: &Proposal) -> Result<(), VerifyError> {
         let header = &p.block.header;
         let unfit = |field| VerifyError::Field { what: "block", field };
+        self.same_epoch("block", header.epoch)?;
         let base = self.epoch.base_height();
         if header.height <= base || header.justify.rank.height >= header.height {
             return Err(unfit("height"));

@@ -1,4 +1,4 @@
-//! The HTTP API: a thin translation between JSON and questions to the driver. tokio lives here and nowhere else.
+//! The HTTP API: a thin translation between JSON and questions to the node. tokio lives here and nowhere else.
 
 mod routes;
 pub mod wire;
@@ -12,7 +12,7 @@ use crate::node::{Feed, Handle};
 /// What the API serves.
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// The driver.
+    /// The front door.
     pub node: Handle,
     /// The blobs.
     pub blobs: Arc<Blobs>,

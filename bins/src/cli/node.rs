@@ -43,7 +43,7 @@ pub(super) fn run(command: Command, _context: &Context) -> anyhow::Result<u8> {
         match stopped.recv_timeout(Duration::from_secs(1)) {
             Err(std::sync::mpsc::RecvTimeoutError::Timeout) if node.is_alive() => {}
             Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
-                anyhow::bail!("the driver has ended")
+                anyhow::bail!("the replica has ended")
             }
             _ => break,
         }

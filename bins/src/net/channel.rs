@@ -11,7 +11,13 @@ use super::{FRAME_BYTES_MAX, Known};
 
 const PATTERN: &str = "Noise_XX_25519_ChaChaPoly_SHA256";
 const NOISE_MAX: usize = 65_535;
-const CHUNK: usize = NOISE_MAX - 16;
+/// Bytes that authentication adds to a message.
+const TAG: usize = 16;
+const CHUNK: usize = NOISE_MAX - TAG;
+/// Frames up to this size are gathered into one encrypted message; larger ones are not copied.
+const COPY_MAX: usize = 8 << 10;
+/// Bytes asked of the socket at once.
+const READ: usize = 128 << 10;
 /// A peer that does not finish the handshake in this time is dropped.
 const HANDSHAKE: Duration = Duration::from_secs(3);
 
@@ -56,12 +62,50 @@ struct Proof {
     signature: Signature,
 }
 
-/// A channel after its handshake.
+/// A channel after its handshake. The plaintext inside the encrypted messages is a stream of frames, each behind its
+/// length: small frames share a message, large ones span several.
 pub struct Channel {
     stream: TcpStream,
     noise: snow::TransportState,
     /// The validator at the other end.
     pub peer: u16,
+    /// Small frames and lengths on their way into one encrypted message.
+    staged: Vec<u8>,
+    /// Encrypted messages on their way out.
+    wire: Filling,
+    /// Encrypted bytes that arrived.
+    cipher: Filling,
+    /// Decrypted bytes.
+    plain: Filling,
+}
+
+/// A buffer of which `bytes[start..end]` is in use. The rest stays allocated and is written over.
+#[derive(Default)]
+struct Filling {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Filling {
+    fn used(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// Room for `extra` bytes behind what is in use; what was consumed makes way first.
+    fn room(&mut self, extra: usize) -> &mut [u8] {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+        if self.end + extra > self.bytes.len() && self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        if self.end + extra > self.bytes.len() {
+            self.bytes.resize((self.end + extra).next_power_of_two(), 0);
+        }
+        &mut self.bytes[self.end..]
+    }
 }
 
 impl std::fmt::Debug for Channel {
@@ -161,59 +205,116 @@ impl Channel {
 
     fn ready(stream: TcpStream, noise: snow::HandshakeState, peer: u16) -> Result<Self, NetError> {
         stream.set_read_timeout(None)?;
-        Ok(Self { stream, noise: noise.into_transport_mode()?, peer })
+        Ok(Self {
+            stream,
+            noise: noise.into_transport_mode()?,
+            peer,
+            staged: Vec::new(),
+            wire: Filling::default(),
+            cipher: Filling::default(),
+            plain: Filling::default(),
+        })
     }
 
-    /// Sends one frame.
+    /// Sends frames, in order, with one system call if the socket has room.
     ///
     /// # Errors
     /// [`NetError`]; the link is over.
-    pub fn send(&mut self, frame: &[u8]) -> Result<(), NetError> {
-        let length =
-            u32::try_from(frame.len()).map_err(|_| NetError::TooLong { got: frame.len() })?;
-        let mut plain = Vec::with_capacity(4 + frame.len());
-        plain.extend_from_slice(&length.to_be_bytes());
-        plain.extend_from_slice(frame);
-        let (mut wire, mut buffer) = (Vec::with_capacity(plain.len() + 64), vec![0; NOISE_MAX]);
-        for chunk in plain.chunks(CHUNK) {
-            let length = self.noise.write_message(chunk, &mut buffer)?;
-            let framed = u16::try_from(length).map_err(|_| NetError::TooLong { got: length })?;
-            wire.extend_from_slice(&framed.to_be_bytes());
-            wire.extend_from_slice(&buffer[..length]);
+    pub fn send<'a>(&mut self, frames: impl IntoIterator<Item = &'a [u8]>) -> Result<(), NetError> {
+        for frame in frames {
+            let length =
+                u32::try_from(frame.len()).map_err(|_| NetError::TooLong { got: frame.len() })?;
+            if self.staged.len() + 4 + frame.len().min(COPY_MAX) > CHUNK {
+                self.seal_staged()?;
+            }
+            self.staged.extend_from_slice(&length.to_be_bytes());
+            if frame.len() <= COPY_MAX {
+                self.staged.extend_from_slice(frame);
+                continue;
+            }
+            // A large frame is encrypted from where it is.
+            self.seal_staged()?;
+            for chunk in frame.chunks(CHUNK) {
+                seal(&mut self.noise, &mut self.wire, chunk)?;
+            }
         }
-        Ok(self.stream.write_all(&wire)?)
+        self.seal_staged()?;
+        self.stream.write_all(self.wire.used())?;
+        (self.wire.start, self.wire.end) = (0, 0);
+        Ok(())
     }
 
-    /// Receives one frame. The length is checked before anything is allocated for it.
+    fn seal_staged(&mut self) -> Result<(), NetError> {
+        if !self.staged.is_empty() {
+            seal(&mut self.noise, &mut self.wire, &self.staged)?;
+            self.staged.clear();
+        }
+        Ok(())
+    }
+
+    /// Receives one frame. The length is checked before anything is allocated for it. The bytes stay in the channel's
+    /// buffer until the next call.
     ///
     /// # Errors
     /// [`NetError`]; the link is over.
-    pub fn receive(&mut self) -> Result<Vec<u8>, NetError> {
-        let mut frame = self.chunk()?;
-        let Some(head) = frame.first_chunk::<4>() else {
-            return Err(NetError::TooLong { got: 0 });
+    pub fn receive(&mut self) -> Result<&[u8], NetError> {
+        let mut wanted = 4;
+        loop {
+            if let Some(head) = self.plain.used().first_chunk::<4>() {
+                let length = u32::from_be_bytes(*head) as usize;
+                if length > FRAME_BYTES_MAX {
+                    return Err(NetError::TooLong { got: length });
+                }
+                wanted = 4 + length;
+            }
+            if self.plain.used().len() >= wanted {
+                break;
+            }
+            self.open_message(wanted)?;
+        }
+        let start = self.plain.start + 4;
+        self.plain.start += wanted;
+        Ok(&self.plain.bytes[start..self.plain.start])
+    }
+
+    /// Decrypts one message behind the plaintext, reading from the socket as much as there is. `wanted` is how long the
+    /// plaintext is about to become.
+    fn open_message(&mut self, wanted: usize) -> Result<(), NetError> {
+        let length = loop {
+            let used = self.cipher.used();
+            if let Some(head) = used.first_chunk::<2>() {
+                let length = usize::from(u16::from_be_bytes(*head));
+                if used.len() >= 2 + length {
+                    break length;
+                }
+            }
+            let room = self.cipher.room(READ);
+            let got = self.stream.read(room)?;
+            if got == 0 {
+                return Err(NetError::Io(std::io::ErrorKind::UnexpectedEof.into()));
+            }
+            self.cipher.end += got;
         };
-        let length = u32::from_be_bytes(*head) as usize;
-        if length > FRAME_BYTES_MAX {
-            return Err(NetError::TooLong { got: length });
-        }
-        frame.drain(..4);
-        while frame.len() < length {
-            frame.extend(self.chunk()?);
-        }
-        if frame.len() > length {
-            return Err(NetError::TooLong { got: frame.len() });
-        }
-        Ok(frame)
+        let missing = wanted.saturating_sub(self.plain.used().len());
+        let room = self.plain.room(missing.max(NOISE_MAX));
+        let message = &self.cipher.bytes[self.cipher.start + 2..][..length];
+        self.plain.end += self.noise.read_message(message, room)?;
+        self.cipher.start += 2 + length;
+        Ok(())
     }
+}
 
-    fn chunk(&mut self) -> Result<Vec<u8>, NetError> {
-        let cipher = read_message(&mut self.stream)?;
-        let mut plain = vec![0; cipher.len()];
-        let length = self.noise.read_message(&cipher, &mut plain)?;
-        plain.truncate(length);
-        Ok(plain)
-    }
+fn seal(
+    noise: &mut snow::TransportState,
+    wire: &mut Filling,
+    plain: &[u8],
+) -> Result<(), NetError> {
+    let room = wire.room(2 + plain.len() + TAG);
+    let length = noise.write_message(plain, &mut room[2..])?;
+    let framed = u16::try_from(length).map_err(|_| NetError::TooLong { got: length })?;
+    room[..2].copy_from_slice(&framed.to_be_bytes());
+    wire.end += 2 + length;
+    Ok(())
 }
 
 fn prepare(stream: &TcpStream) -> Result<(), NetError> {
@@ -262,12 +363,20 @@ mod tests {
         for size in [0, 1, CHUNK - 4, CHUNK - 3, 200_000] {
             let frame = vec![7; size];
             let received = std::thread::scope(|scope| {
-                let reader = scope.spawn(|| accepted.receive().unwrap());
-                dialled.send(&frame).unwrap();
+                let reader = scope.spawn(|| accepted.receive().unwrap().to_vec());
+                dialled.send([frame.as_slice()]).unwrap();
                 reader.join().unwrap()
             });
             assert_eq!(received, frame);
         }
+        let sizes = [3, 0, 9_000, 1, COPY_MAX, COPY_MAX + 1, CHUNK - 4, 70_000, 12];
+        let frames: Vec<Vec<u8>> = (0u8..).zip(sizes).map(|(n, size)| vec![n; size]).collect();
+        std::thread::scope(|scope| {
+            scope.spawn(|| dialled.send(frames.iter().map(Vec::as_slice)).unwrap());
+            for frame in &frames {
+                assert_eq!(accepted.receive().unwrap(), frame.as_slice());
+            }
+        });
     }
 
     #[test]

@@ -5,29 +5,66 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select_biased};
+use crossbeam_channel::{
+    Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError, bounded, select_biased,
+};
 
 use super::{Channel, Identity, NetError};
 
-/// Urgent packets waiting for one peer, at most. A vote is 200 bytes.
-const URGENT_MAX: usize = 4_096;
-/// Bulk packets waiting for one peer, at most.
-const BULK_MAX: usize = 256;
-const BACKOFF_MAX: Duration = Duration::from_millis(500);
+/// Votes waiting for one peer, at most. A vote is 200 bytes.
+const VOTES_MAX: usize = 4_096;
+/// Blocks waiting for one peer, at most: several windows of them.
+const BLOCKS_MAX: usize = 64;
+/// Bulk frames waiting for one peer, at most.
+const BULK_MAX: usize = 1_024;
+/// Votes kept for a peer that cannot be reached: the newest ones may still matter, and what matters is repeated.
+const KEPT: usize = 64;
+/// Bytes after which no further frame is gathered into a write, so that a vote never waits behind more than that.
+const GATHER: usize = 256 << 10;
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 const CONNECT: Duration = Duration::from_secs(2);
 
-/// The sending side of one peer's link. When a queue is full, packets are dropped: what matters is repeated or fetched.
+/// Bytes for one or several peers, encoded once.
+pub type Frame = Arc<Vec<u8>>;
+
+/// Which queue a frame waits in. Each is emptied before the next is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Votes and everything else that is small and urgent.
+    Vote,
+    /// Blocks to be voted on.
+    Block,
+    /// Ranges of old blocks, and what the application says.
+    Bulk,
+}
+
+/// The sending side of one peer's link. When a queue is full, frames are dropped: what matters is repeated or fetched.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
-    urgent: Sender<Arc<Vec<u8>>>,
-    bulk: Sender<Arc<Vec<u8>>>,
+    votes: Sender<Frame>,
+    blocks: Sender<Frame>,
+    bulk: Sender<Frame>,
     connected: Arc<AtomicBool>,
+    /// Never sent on; its end tells a thread that waits for its peer to stop.
+    _open: Sender<()>,
+}
+
+struct Lanes {
+    votes: Receiver<Frame>,
+    blocks: Receiver<Frame>,
+    bulk: Receiver<Frame>,
+    open: Receiver<()>,
 }
 
 impl Outgoing {
     /// Queues a frame; says whether there was room.
-    pub fn send(&self, urgent: bool, frame: Arc<Vec<u8>>) -> bool {
-        let queue = if urgent { &self.urgent } else { &self.bulk };
+    #[must_use]
+    pub fn send(&self, lane: Lane, frame: Frame) -> bool {
+        let queue = match lane {
+            Lane::Vote => &self.votes,
+            Lane::Block => &self.blocks,
+            Lane::Bulk => &self.bulk,
+        };
         match queue.try_send(frame) {
             Ok(()) => true,
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
@@ -42,111 +79,186 @@ impl Outgoing {
 }
 
 /// Keeps a link to a peer: connects, sends, connects again. Ends when every [`Outgoing`] is dropped.
+///
+/// # Panics
+/// If the system has no thread left.
 #[must_use]
 pub fn spawn_sender(address: SocketAddr, peer: u16, identity: Identity) -> Outgoing {
-    let (urgent, urgent_out) = bounded(URGENT_MAX);
+    let (votes, votes_out) = bounded(VOTES_MAX);
+    let (blocks, blocks_out) = bounded(BLOCKS_MAX);
     let (bulk, bulk_out) = bounded(BULK_MAX);
+    let (open, open_out) = bounded(0);
     let connected = Arc::new(AtomicBool::new(false));
     let flag = connected.clone();
-    std::thread::spawn(move || {
-        let mut backoff = Duration::from_millis(10);
-        loop {
-            let opened = TcpStream::connect_timeout(&address, CONNECT)
-                .map_err(NetError::from)
-                .and_then(|stream| Channel::dial(stream, &identity));
-            match opened {
-                Ok(mut channel) if channel.peer == peer => {
-                    tracing::info!(peer, %address, "link up");
-                    backoff = Duration::from_millis(10);
-                    flag.store(true, Ordering::Relaxed);
-                    let ended = pump(&mut channel, &urgent_out, &bulk_out);
-                    flag.store(false, Ordering::Relaxed);
-                    match ended {
-                        None => return,
-                        Some(error) => tracing::info!(peer, %error, "link down"),
-                    }
-                }
-                Ok(channel) => {
-                    tracing::warn!(peer, got = channel.peer, %address, "another validator answers");
-                }
-                Err(error) => tracing::debug!(peer, %error, "cannot connect"),
-            }
-            // Waits for the time to pass or for the queues to be closed.
-            if closed(&urgent_out) {
-                return;
-            }
-            std::thread::sleep(backoff);
-            backoff = (backoff * 2).min(BACKOFF_MAX);
-        }
-    });
-    Outgoing { urgent, bulk, connected }
+    let lanes = Lanes { votes: votes_out, blocks: blocks_out, bulk: bulk_out, open: open_out };
+    std::thread::Builder::new()
+        .name(format!("send-{peer}"))
+        .spawn(move || keep_up(address, peer, &identity, &lanes, &flag))
+        .expect("a thread for a link");
+    Outgoing { votes, blocks, bulk, connected, _open: open }
 }
 
-/// Empties the urgent queue of what is too old to matter while the link is down, and says whether it is closed.
-fn closed(urgent: &Receiver<Arc<Vec<u8>>>) -> bool {
-    while urgent.len() > URGENT_MAX / 2 {
-        if urgent.try_recv().is_err() {
-            break;
+fn keep_up(
+    address: SocketAddr,
+    peer: u16,
+    identity: &Identity,
+    lanes: &Lanes,
+    connected: &AtomicBool,
+) {
+    let mut backoff = BACKOFF.0;
+    loop {
+        let opened = TcpStream::connect_timeout(&address, CONNECT)
+            .map_err(NetError::from)
+            .and_then(|stream| Channel::dial(stream, identity));
+        match opened {
+            Ok(mut channel) if channel.peer == peer => {
+                tracing::info!(peer, %address, "link up");
+                backoff = BACKOFF.0;
+                connected.store(true, Ordering::Relaxed);
+                let ended = pump(&mut channel, lanes);
+                connected.store(false, Ordering::Relaxed);
+                match ended {
+                    None => return,
+                    Some(error) => tracing::info!(peer, %error, "link down"),
+                }
+            }
+            Ok(channel) => {
+                tracing::warn!(peer, got = channel.peer, %address, "another validator answers");
+            }
+            Err(error) => tracing::debug!(peer, %error, "cannot connect"),
+        }
+        lanes.forget();
+        // Nothing is ever sent here: it waits for the time to pass or for the link to be given up, and takes no frame.
+        if lanes.open.recv_timeout(backoff) == Err(RecvTimeoutError::Disconnected) {
+            return;
+        }
+        backoff = (backoff * 2).min(BACKOFF.1);
+    }
+}
+
+impl Lanes {
+    /// Drops what is too old to matter once the peer can be reached again.
+    fn forget(&self) {
+        while self.votes.len() > KEPT && self.votes.try_recv().is_ok() {}
+        while self.blocks.try_recv().is_ok() || self.bulk.try_recv().is_ok() {}
+    }
+
+    /// The next frame, of the first lane that has one.
+    fn next(&self) -> Option<Frame> {
+        select_biased! {
+            recv(self.votes) -> frame => frame.ok(),
+            recv(self.blocks) -> frame => frame.ok(),
+            recv(self.bulk) -> frame => frame.ok(),
         }
     }
-    matches!(urgent.try_recv(), Err(crossbeam_channel::TryRecvError::Disconnected))
+
+    fn try_next(&self) -> Result<Frame, TryRecvError> {
+        self.votes.try_recv().or_else(|_| self.blocks.try_recv()).or_else(|_| self.bulk.try_recv())
+    }
 }
 
-fn pump(
-    channel: &mut Channel,
-    urgent: &Receiver<Arc<Vec<u8>>>,
-    bulk: &Receiver<Arc<Vec<u8>>>,
-) -> Option<NetError> {
+/// Sends until the link breaks or is given up. All that waits goes out with one write.
+fn pump(channel: &mut Channel, lanes: &Lanes) -> Option<NetError> {
+    let mut batch = Vec::new();
     loop {
-        let frame = select_biased! {
-            recv(urgent) -> frame => frame,
-            recv(bulk) -> frame => frame,
-        };
-        let Ok(frame) = frame else { return None };
-        if let Err(error) = channel.send(&frame) {
+        let mut bytes = 0;
+        let mut frame = lanes.next()?;
+        loop {
+            bytes += frame.len();
+            batch.push(frame);
+            if bytes >= GATHER {
+                break;
+            }
+            let Ok(next) = lanes.try_next() else { break };
+            frame = next;
+        }
+        if let Err(error) = channel.send(batch.iter().map(|frame| frame.as_slice())) {
             return Some(error);
         }
+        batch.clear();
     }
 }
 
 /// What arrives on a link.
 #[derive(Debug)]
-pub struct Incoming {
+pub struct Incoming<'a> {
     /// From which validator.
     pub peer: u16,
     /// The frame.
-    pub frame: Vec<u8>,
+    pub frame: &'a [u8],
 }
 
 /// Accepts links on a socket; every frame goes to what `make` made for the link, on the link's own thread, until that says `false`.
+///
+/// # Panics
+/// If the system has no thread left.
 pub fn listen<F, T>(socket: TcpListener, identity: Identity, stop: Arc<AtomicBool>, make: F)
 where
     F: Fn() -> T + Send + 'static,
-    T: FnMut(Incoming) -> bool + Send + 'static,
+    T: FnMut(Incoming<'_>) -> bool + Send + 'static,
 {
-    std::thread::spawn(move || {
+    let accept = move || {
         for stream in socket.incoming() {
             if stop.load(Ordering::Relaxed) {
                 return;
             }
             let Ok(stream) = stream else { continue };
-            let (identity, mut take) = (identity.clone(), make());
-            std::thread::spawn(move || match Channel::accept(stream, &identity) {
-                Ok(mut channel) => loop {
-                    match channel.receive() {
-                        Ok(frame) => {
-                            if !take(Incoming { peer: channel.peer, frame }) {
-                                return;
-                            }
-                        }
-                        Err(error) => {
-                            tracing::debug!(peer = channel.peer, %error, "link closed");
-                            return;
-                        }
-                    }
-                },
-                Err(error) => tracing::warn!(%error, "handshake refused"),
-            });
+            let (identity, take) = (identity.clone(), make());
+            let thread = std::thread::Builder::new().name("receive".into());
+            if let Err(error) = thread.spawn(move || take_in(stream, &identity, take)) {
+                tracing::error!(%error, "no thread for a link");
+            }
         }
-    });
+    };
+    std::thread::Builder::new().name("accept".into()).spawn(accept).expect("a thread that accepts");
+}
+
+fn take_in(stream: TcpStream, identity: &Identity, mut take: impl FnMut(Incoming<'_>) -> bool) {
+    let mut channel = match Channel::accept(stream, identity) {
+        Ok(channel) => channel,
+        Err(error) => {
+            tracing::warn!(%error, "handshake refused");
+            return;
+        }
+    };
+    let peer = channel.peer;
+    loop {
+        match channel.receive() {
+            Ok(frame) => {
+                if !take(Incoming { peer, frame }) {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::debug!(peer, %error, "link closed");
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_waits_for_its_peer_keeps_the_newest_votes_and_takes_none_by_asking() {
+        let (votes, votes_out) = bounded(VOTES_MAX);
+        let (blocks, blocks_out) = bounded(BLOCKS_MAX);
+        let (_bulk, bulk_out) = bounded(BULK_MAX);
+        let (open, open_out) = bounded(0);
+        let lanes = Lanes { votes: votes_out, blocks: blocks_out, bulk: bulk_out, open: open_out };
+        for n in 0..100u8 {
+            votes.try_send(Arc::new(vec![n])).unwrap();
+        }
+        blocks.try_send(Arc::new(vec![0])).unwrap();
+        lanes.forget();
+        lanes.forget();
+        assert_eq!((lanes.votes.len(), lanes.blocks.len()), (KEPT, 0));
+        assert_eq!(lanes.try_next().unwrap()[0], 36);
+        drop(open);
+        let waited = lanes.open.recv_timeout(Duration::from_secs(60));
+        assert_eq!(waited, Err(RecvTimeoutError::Disconnected));
+        assert_eq!(lanes.votes.len(), KEPT - 1);
+    }
 }

@@ -2,29 +2,19 @@
 //!
 //! Noise XX over TCP. Each side proves with its validator key, inside the handshake, that the channel's static key is its own, bound to
 //! the chain; so a link's other end is a known validator or nobody. Each node dials every other for sending and accepts for receiving: two
-//! one-way links per pair, and no tie to break.
+//! one-way links per pair, and no tie to break. A link carries frames and does not look inside.
 
 mod channel;
 mod links;
 
 pub use channel::{Channel, Identity, NetError};
-pub use links::{Incoming, Outgoing, listen, spawn_sender};
+pub use links::{Frame, Incoming, Lane, Outgoing, listen, spawn_sender};
 
-use gongsuan_consensus::{Message, ValidatorSet};
+use gongsuan_consensus::ValidatorSet;
 use gongsuan_types::Hash;
-use serde::{Deserialize, Serialize};
 
 /// Bytes of one frame, at most.
 pub const FRAME_BYTES_MAX: usize = (4 << 20) + 1024;
-
-/// What travels on a link.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Packet {
-    /// Consensus.
-    Consensus(Message),
-    /// A transaction, in its canonical bytes.
-    Transaction(Vec<u8>),
-}
 
 /// The validators that may be at the other end, and the chain.
 #[derive(Debug)]

@@ -1,35 +1,32 @@
-//! A validator: the driver thread, its queues, and what surrounds it.
+//! A validator: the ledger on a replica, and what surrounds it.
 
+mod application;
 pub mod blobs;
 pub mod config;
-mod driver;
 mod event;
 pub mod wal;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
-use crossbeam_channel::bounded;
-use gongsuan_consensus::ValidatorSet;
+use gongsuan_consensus::{Seat, ValidatorSet};
 
 use crate::net::{self, Identity};
+pub use application::{Feed, Happened, View};
 use blobs::Blobs;
 use config::{HomeLock, NodeConfig};
-pub use driver::{Feed, Happened, View};
 pub use event::{Handle, TxAnswer};
+
+use crate::replica::{Replica, Setup};
 
 /// A running node.
 #[derive(Debug)]
 pub struct Node {
     /// Where its API is.
     pub api: SocketAddr,
-    handle: Handle,
-    stop: Arc<AtomicBool>,
-    p2p: SocketAddr,
-    driver: Option<std::thread::JoinHandle<()>>,
+    replica: Replica<event::Event>,
     _lock: HomeLock,
 }
 
@@ -58,51 +55,46 @@ impl Node {
             .with_context(|| format!("cannot listen for validators on {}", config.file.p2p))?;
         let p2p = socket.local_addr()?;
         let blobs = Arc::new(Blobs::open(home.join("blobs")).context("cannot open the blobs")?);
-        let (urgent, urgent_out) = bounded(4_096);
-        let (bulk, bulk_out) = bounded(256);
-        let (front, front_out) = bounded(4_096);
-        let handle = Handle::new(front.clone());
-        let queues = driver::Queues { urgent: urgent_out, bulk: bulk_out, front: front_out };
-        let outgoing = driver::connect(&config, &identity);
         let feed = Feed::default();
-        let driver = driver::Driver::open(&config, outgoing, feed.clone())?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let thread = std::thread::Builder::new()
-            .name("driver".into())
-            .spawn(move || driver.run(&queues))
-            .context("cannot start the driver")?;
-        let take = event::receiver(identity.known.clone(), (urgent, bulk, front));
-        net::listen(socket, identity, stop.clone(), take);
-        let server = crate::api::Server { node: handle.clone(), blobs, feed };
+        let (ledger, core, wal) = application::Ledger::open(&config, feed.clone())?;
+        let setup = Setup { core, wal, identity, socket, addresses: addresses(&config) };
+        let replica = Replica::start(setup, event::gate(), |_, _| Ok(ledger))
+            .context("cannot start the replica")?;
+        let handle = Handle::new(replica.front().clone());
+        let server = crate::api::Server { node: handle, blobs, feed };
         let api = server
             .start(config.file.api)
             .with_context(|| format!("cannot serve the API on {}", config.file.api))?;
         let ports = serde_json::json!({ "p2p": p2p, "api": api, "pid": std::process::id() });
         std::fs::write(home.join("ports.json"), ports.to_string()).context("ports.json")?;
         tracing::info!(name = config.file.name, %p2p, %api, "node started");
-        Ok(Self { api, handle, stop, p2p, driver: Some(thread), _lock: lock })
+        Ok(Self { api, replica, _lock: lock })
     }
 
-    /// Whether the driver still runs.
+    /// Whether the replica still runs.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        self.driver.as_ref().is_some_and(|thread| !thread.is_finished())
+        self.replica.is_alive()
     }
 
     /// Ends the node.
-    pub fn stop(mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.handle.stop();
-        // Wakes the listener so that it sees the flag.
-        drop(std::net::TcpStream::connect(self.p2p));
-        if let Some(thread) = self.driver.take() {
-            drop(thread.join());
-        }
+    pub fn stop(self) {
+        self.replica.stop();
     }
+}
+
+/// Where the other validators listen.
+fn addresses(config: &NodeConfig) -> Vec<(Seat, SocketAddr)> {
+    let names: Vec<&str> = config.genesis.validators.iter().map(|v| v.name.as_str()).collect();
+    let seat = |name: &str| {
+        let index = names.iter().position(|known| *known == name)?;
+        u16::try_from(index).ok().map(Seat)
+    };
+    config.file.peers.iter().filter_map(|peer| Some((seat(&peer.name)?, peer.p2p))).collect()
 }
 
 /// This machine's clock.
 #[must_use]
 pub fn clock() -> gongsuan_types::TimeMs {
-    driver::now()
+    crate::replica::wall()
 }

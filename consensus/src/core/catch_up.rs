@@ -45,9 +45,6 @@ impl Core {
     }
 
     pub(super) fn send_status(&self, out: &mut Outputs) {
-        if self.seat.is_none() {
-            return;
-        }
         self.send(To::All, self.status(), None, out);
     }
 
@@ -72,9 +69,22 @@ impl Core {
         }
     }
 
+    /// Rule 16: whoever is in a later epoch can serve the end of ours, even if none of those we know is there any more.
+    pub(super) fn on_strange_status(&mut self, from: Seat, status: Status, out: &mut Outputs) {
+        let ahead = status.epoch > self.epoch.number() && status.committed > self.tip.height;
+        let (now, pause) = (self.now, self.retry());
+        let rested = self.stranger_asked.is_none_or(|at| now.0 >= at.0.saturating_add(pause));
+        if ahead && rested && self.tip.next.is_none() {
+            self.stranger_asked = Some(now);
+            let from_height = self.tip.height.next();
+            let message = Message::FetchRange(FetchRange { from_height });
+            self.send(To::One(from), message, None, out);
+        }
+    }
+
     /// A peer in an earlier epoch cannot check anything of this one but blocks that it asks for.
     fn tell_where_we_are(&mut self, from: Seat, out: &mut Outputs) {
-        if self.seat.is_some() && self.may_help(from) {
+        if self.may_help(from) {
             self.send(To::One(from), self.status(), None, out);
         }
     }
@@ -219,7 +229,7 @@ impl Core {
             self.range = None;
             return;
         }
-        // A learner says nothing, so nobody sends it what it lacks: it asks, even for one block.
+        // Nobody sends a learner what it lacks: it asks, even for one block.
         let behind = proved.max(claimed) > tip;
         if !far && !behind {
             self.range = None;

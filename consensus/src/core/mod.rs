@@ -172,6 +172,8 @@ pub struct Core {
     reported: BTreeSet<(Seat, Rank)>,
     heartbeat_at: Millis,
     retry_at: Millis,
+    /// When somebody without a seat was last asked for blocks.
+    stranger_asked: Option<Millis>,
     timer: Option<Millis>,
 }
 
@@ -261,6 +263,7 @@ impl Core {
             reported: BTreeSet::new(),
             heartbeat_at: Millis(0),
             retry_at: Millis(0),
+            stranger_asked: None,
             timer: None,
             tip,
             config,
@@ -360,7 +363,8 @@ impl Core {
         }
     }
 
-    /// Learners are answered and never counted. Seats at or above the number of validators are theirs.
+    /// Learners are answered and never counted. Seats at or above the number of validators are theirs, and those of
+    /// validators of other epochs.
     fn on_learner(&mut self, from: Seat, message: &Message, out: &mut Outputs) {
         match message {
             Message::FetchBlock(fetch) => self.on_fetch_block(from, *fetch, out),
@@ -368,6 +372,10 @@ impl Core {
             Message::FetchChunk(fetch) => {
                 out.push(Output::ServeChunk { to: from, fetch: *fetch });
             }
+            // Validators of a later epoch need not be ours; they are the ones that can help.
+            Message::Status(status) => self.on_strange_status(from, *status, out),
+            // Final blocks prove themselves, whoever sends them.
+            Message::Blocks(blocks) => self.on_blocks((**blocks).clone(), out),
             _ => {}
         }
     }
@@ -478,7 +486,11 @@ impl Core {
             Message::FetchBlock(_) | Message::FetchRange(_) | Message::FetchChunk(_)
         );
         if asks || self.set().key(from).is_none() {
-            return asks;
+            let helps = match message {
+                Message::Blocks(blocks) => blocks.certificate.rank.height > self.tip.height,
+                _ => matches!(message, Message::Status(_)),
+            };
+            return asks || helps;
         }
         let wants_vote = |kind, rank: Rank, block: &Hash, seat| {
             self.is_near(rank.term)

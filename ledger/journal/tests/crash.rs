@@ -93,6 +93,7 @@ impl Promise {
 }
 
 /// Runs a step. The promise while it ran is left in `promise`, also if it fails.
+#[expect(clippy::panic_in_result_fn, reason = "an assertion that fails ends the test")]
 fn run(journal: &mut Journal, step: Step, promise: &mut Promise) -> Result<(), JournalError> {
     let next = journal.next();
     promise.appended = next;

@@ -131,6 +131,28 @@ fn a_lost_segment_is_noticed() {
 }
 
 #[test]
+fn a_segment_before_the_last_has_nothing_after_its_records() {
+    let whole = filled();
+    let disk = bent(&whole, &whole.names()[0], |content| content.push(0));
+    assert!(matches!(open(&disk), Err(JournalError::Damaged { .. })));
+}
+
+/// Each record is whole and has a right checksum; but they are not where they were written.
+#[test]
+fn records_that_changed_places_are_damage() {
+    let disk = MemoryDisk::new();
+    let mut journal = open(&disk).unwrap();
+    journal.append(&["one", "two"]).unwrap();
+    journal.sync().unwrap();
+    let frame = FRAME + 3;
+    let disk = bent(&disk, &disk.names()[0], |content| {
+        content[HEADER..HEADER + 2 * frame].rotate_left(frame);
+    });
+    let error = open(&disk).unwrap_err();
+    assert!(error.to_string().contains("the sequence number is not the next"), "{error}");
+}
+
+#[test]
 fn a_bent_length_with_records_after_it_is_damage_and_not_a_short_file() {
     let disk = MemoryDisk::new();
     let mut journal = open(&disk).unwrap();

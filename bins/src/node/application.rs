@@ -1,0 +1,414 @@
+//! The ledger as what a replica orders: the chain, the pool, and whoever waits for an answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use crossbeam_channel::Sender;
+use gongsuan_consensus::{
+    AppRef, Block, Blocks, CertifiedHeader, CommittedBlock, Config, Core, Draft, Message, Payload,
+    Proposal, Qc, Record, Seat, To, ValidatorSet, WantPayload,
+};
+use gongsuan_ledger::{
+    Body, Chain, Event as ChainEvent, Header, Location, Mempool, OrderedBlock, Transaction,
+    check_body, mempool,
+};
+use gongsuan_types::{DurationMs, Hash, Height, PublicKey, Refusal, Term, Verified, codec};
+
+use super::config::NodeConfig;
+use super::event::{Event, TxAnswer};
+use super::wal::Wal;
+use crate::replica::{Answer, Application, Context, Pace, Verdict, Work, die, wall};
+
+/// A block farther in the future than this is voted for later.
+const FUTURE_MS: u64 = 500;
+/// Bytes and transactions of one payload that this node proposes.
+const PAYLOAD_LIMIT: (usize, usize) = (4_096, gongsuan_consensus::PAYLOAD_BYTES_MAX - 1_024);
+/// Bytes of one answer to a peer that catches up, and blocks in it.
+const SERVE_BYTES: usize = 2 << 20;
+const SERVE_BLOCKS: u64 = 128;
+/// Events that a slow listener may lag behind.
+const FEED_MAX: usize = 4_096;
+
+/// Between two rounds of telling the others about transactions that still wait here.
+const TELL_AGAIN: Duration = Duration::from_millis(300);
+/// Transactions told again in one round.
+const TELL_MAX: (usize, usize) = (256, 256 << 10);
+
+/// Between two small blocks, and what is worth a block at any time.
+const PACE: (Duration, usize) = (Duration::from_millis(5), 8 << 10);
+/// A transaction's bytes, roughly: for the pace only.
+const TX_BYTES: usize = 256;
+
+/// Events for whoever listens.
+#[derive(Debug, Clone)]
+pub struct Feed(pub tokio::sync::broadcast::Sender<Arc<Happened>>);
+
+/// One block's events.
+#[derive(Debug)]
+pub struct Happened {
+    /// The block.
+    pub height: Height,
+    /// Its events, in order: those of transactions with their ids.
+    pub events: Vec<(Option<Hash>, ChainEvent)>,
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Self(tokio::sync::broadcast::channel(FEED_MAX).0)
+    }
+}
+
+/// What a question can read.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// The chain.
+    pub chain: &'a Chain,
+    /// What waits.
+    pub pool: &'a Mempool,
+    /// Term and leader.
+    pub core: &'a Core,
+    /// The newest header that is certified, with the certificate.
+    pub certified: Option<&'a (Header, CertifiedHeader)>,
+    /// Which links are up, by validator.
+    pub links: Vec<(u16, bool)>,
+    /// This validator.
+    pub index: u16,
+    /// Names and keys.
+    pub genesis: &'a gongsuan_ledger::Genesis,
+}
+
+pub(super) struct Ledger {
+    chain: Chain,
+    pool: Mempool,
+    validators: ValidatorSet,
+    genesis: gongsuan_ledger::Genesis,
+    index: u16,
+    feed: Feed,
+    pace: Pace,
+    /// The last height that this node proposed in this term.
+    proposed: Height,
+    /// When transactions that wait were last told to the others.
+    told: Instant,
+    /// Ids of transactions in blocks that are not final.
+    ordered: BTreeSet<Hash>,
+    /// Hashes of recent headers.
+    headers: BTreeMap<Height, Hash>,
+    /// The last block that must be certified: it changed something.
+    changed: Height,
+    certified: Option<(Header, CertifiedHeader)>,
+    waiting: BTreeMap<Hash, Vec<Sender<TxAnswer>>>,
+}
+
+impl Ledger {
+    /// Opens the chain and the vote log of a node's folder, and makes the core that continues from them.
+    pub(super) fn open(config: &NodeConfig, feed: Feed) -> anyhow::Result<(Self, Core, Wal)> {
+        let chain = Chain::open(&config.home, &config.genesis).context("cannot open the chain")?;
+        if let Some(reason) = chain.rebuilt() {
+            tracing::warn!(reason, "the store was rebuilt from the block log");
+        }
+        let validators = super::validator_set(&config.genesis);
+        let mut headers = BTreeMap::new();
+        let head = chain.state().height();
+        let mut certified = None;
+        for height in head.0.saturating_sub(256).max(1)..=head.0 {
+            let Some(stored) = chain.stored(Height(height))? else { continue };
+            headers.insert(Height(height), stored.header.hash());
+            certified = certificate_in(&chain, &stored.consensus)?.or(certified);
+        }
+        let path = config.home.join("votes.wal");
+        let (mut wal, mut recovered, was_there) = Wal::open(&path)?;
+        if !was_there && head.0 > 0 {
+            anyhow::bail!(
+                "{}: the vote log is gone, but blocks are there; a validator that forgot its votes must not vote: \
+                 remove the node's data and rejoin under a new key",
+                path.display()
+            );
+        }
+        if !was_there {
+            // From now on an empty log is a lost one.
+            wal.append(&[Record::Term(recovered.term())], true)?;
+        }
+        if let Some(newest) = committed_at(&chain, head) {
+            recovered.set_committed(newest);
+        }
+        let core = Core::new(
+            Config {
+                timeout: DurationMs(config.file.timeout_ms),
+                ..Config::new(config.genesis.chain_id(), validators.clone(), config.key.clone())
+            },
+            recovered,
+        )?;
+        let ledger = Self {
+            chain,
+            pool: Mempool::new(mempool::Limits::default()),
+            validators,
+            genesis: config.genesis.clone(),
+            index: config.index,
+            feed,
+            pace: Pace::new(PACE.0, PACE.1, PAYLOAD_LIMIT.1),
+            proposed: Height(0),
+            told: Instant::now(),
+            ordered: BTreeSet::new(),
+            headers,
+            changed: head,
+            certified,
+            waiting: BTreeMap::new(),
+        };
+        Ok((ledger, core, wal))
+    }
+
+    /// Tells the others again what waits here: a peer may have been away when it was first told.
+    fn tell_again(&mut self, cx: &mut Context<'_>) {
+        if self.pool.count() == 0 {
+            return;
+        }
+        if cx.now >= self.told + TELL_AGAIN {
+            self.told = cx.now;
+            for tx in self.pool.select(self.chain.state(), &self.ordered, TELL_MAX) {
+                cx.peers.tell(To::All, &[&codec::encode(&tx)]);
+            }
+        }
+        cx.wake_at(self.told + TELL_AGAIN);
+    }
+
+    /// When what waits should be proposed, on the replica's clock.
+    fn due(&self, cx: &Context<'_>) -> Instant {
+        let progress = cx.core.progress();
+        let in_flight = self.proposed.0.saturating_sub(progress.committed.0);
+        let waiting = self.pool.count().saturating_sub(self.ordered.len()) * TX_BYTES;
+        self.pace.due(waiting, in_flight, cx.now)
+    }
+
+    /// Whether a block may be voted for; nothing yet, if that needs more blocks or more time.
+    fn judge(&mut self, proposal: &Proposal) -> Verdict {
+        let (block, payload) = (&proposal.block.header, proposal.payload.bytes());
+        let state = self.chain.state();
+        if block.app.height > state.height() || block.time.0 > wall().0 + FUTURE_MS {
+            return Verdict::Later;
+        }
+        let expected = if block.app.height.0 == 0 {
+            Some(Hash::ZERO)
+        } else {
+            self.headers.get(&block.app.height).copied()
+        };
+        if expected != Some(block.app.hash) {
+            tracing::warn!(height = %block.height, app = %block.app.height, "a block names another state");
+            return Verdict::Bad;
+        }
+        match check_body(payload, state.chain_id(), &BTreeSet::new()) {
+            Ok(body) => {
+                self.ordered.extend(body.txs.iter().map(|tx| tx.body.id()));
+                Verdict::Good
+            }
+            Err(refusal) => {
+                tracing::warn!(height = %block.height, %refusal, "a block is refused");
+                Verdict::Bad
+            }
+        }
+    }
+
+    /// Whether a block without transactions would change something or certify what changed.
+    fn wants_empty_block(&self, core: &Core) -> bool {
+        let progress = core.progress();
+        if progress.high.height > progress.committed || self.proposed > progress.committed {
+            return false;
+        }
+        let market = self.chain.state().market();
+        let certified = self.certified.as_ref().map_or(Height(0), |(header, _)| header.height);
+        self.changed > certified
+            || market.wants_block()
+            || market.next_due().is_some_and(|due| due <= wall())
+    }
+
+    fn on_transaction(
+        &mut self,
+        tx: Verified<Transaction>,
+        answer: Option<(bool, Sender<TxAnswer>)>,
+        cx: &Context<'_>,
+    ) {
+        let id = tx.body().id();
+        let frame = answer.is_some().then(|| codec::encode(tx.as_signed()));
+        if let Some(location) = self.chain.location(&id) {
+            if let Some((_, answer)) = answer {
+                drop(answer.send(TxAnswer::Committed(location)));
+            }
+            return;
+        }
+        let taken =
+            if self.pool.contains(&id) { Ok(id) } else { self.pool.insert(tx, self.chain.state()) };
+        let refused: Option<Refusal> = taken.err();
+        if let Some((wait, answer)) = answer {
+            match &refused {
+                Some(refusal) => drop(answer.send(TxAnswer::Refused(refusal.clone()))),
+                None if wait => self.waiting.entry(id).or_default().push(answer),
+                None => drop(answer.send(TxAnswer::Pending(id))),
+            }
+        }
+        if let (Some(bytes), None) = (frame, refused) {
+            cx.peers.tell(To::All, &[&bytes]);
+        }
+    }
+
+    fn execute(&mut self, blocks: &[CommittedBlock]) {
+        let chain_id = self.chain.state().chain_id();
+        let ordered: Vec<_> = blocks
+            .iter()
+            .map(|committed| {
+                let block = &committed.proposal.block;
+                let header = &block.header;
+                let proposer = self.validators.key(header.proposer).copied();
+                let ordered = OrderedBlock {
+                    height: header.height,
+                    term: header.term,
+                    time: header.time,
+                    proposer: proposer.unwrap_or(PublicKey([0; 32])),
+                    block: block.hash(&chain_id),
+                    body: committed.proposal.payload.bytes(),
+                };
+                (ordered, codec::encode(&(block, &committed.certificate)))
+            })
+            .collect();
+        let all = self.chain.commit(&ordered).unwrap_or_else(|error| die(&error));
+        for applied in &all {
+            let header = &applied.header;
+            self.headers.insert(header.height, header.hash());
+            while self.headers.len() > 1_024 {
+                self.headers.pop_first();
+            }
+            if header.tx_count > 0 || !applied.events.is_empty() {
+                self.changed = header.height;
+            }
+            let mut events: Vec<(Option<Hash>, ChainEvent)> = Vec::new();
+            for (index, receipt) in (0u32..).zip(&applied.receipts) {
+                self.ordered.remove(&receipt.id);
+                let location = Location { height: header.height, index };
+                for waiter in self.waiting.remove(&receipt.id).unwrap_or_default() {
+                    drop(waiter.send(TxAnswer::Committed(location)));
+                }
+                events.extend(receipt.events.iter().map(|event| (Some(receipt.id), event.clone())));
+            }
+            events.extend(applied.events.iter().map(|event| (None, event.clone())));
+            drop(self.feed.0.send(Arc::new(Happened { height: header.height, events })));
+        }
+        let stored = ordered.last().map(|(_, bytes)| bytes.clone()).unwrap_or_default();
+        match certificate_in(&self.chain, &stored) {
+            Ok(Some(newer)) => self.certified = Some(newer),
+            Ok(None) => {}
+            Err(error) => die(&error),
+        }
+        self.pool.prune(self.chain.state());
+    }
+}
+
+impl Application for Ledger {
+    type Event = Event;
+
+    fn on_event(&mut self, event: Event, cx: &mut Context<'_>) {
+        match event {
+            Event::Transaction { tx, answer } => self.on_transaction(*tx, answer, cx),
+            Event::Read(question) => question(&View {
+                links: cx.peers.connected(),
+                chain: &self.chain,
+                pool: &self.pool,
+                core: cx.core,
+                certified: self.certified.as_ref(),
+                index: self.index,
+                genesis: &self.genesis,
+            }),
+        }
+    }
+
+    /// Transactions that are in no block on the way, or nothing.
+    fn draft(&mut self, want: &WantPayload, cx: &mut Context<'_>) -> Answer {
+        for ancestor in &want.ancestors {
+            let body = Body::decode(ancestor.payload.bytes()).unwrap_or_default();
+            self.ordered.extend(body.txs.iter().map(|tx| tx.body.id()));
+        }
+        if !want.required && self.due(cx) > cx.now {
+            return Answer::Nothing;
+        }
+        let txs = self.pool.select(self.chain.state(), &self.ordered, PAYLOAD_LIMIT);
+        if txs.is_empty() && !want.required && !self.wants_empty_block(cx.core) {
+            return Answer::Nothing;
+        }
+        self.proposed = want.height;
+        self.pace.proposed(cx.now);
+        self.ordered.extend(txs.iter().map(|tx| tx.body.id()));
+        let state = self.chain.state();
+        let app = AppRef { height: state.height(), hash: state.head() };
+        let payload = Payload::new(Body { txs }.encode());
+        let time = wall().max(want.parent_time.next());
+        Answer::Propose(Draft { payload, app, time, next: None })
+    }
+
+    fn check(&mut self, _block: &Hash, proposal: &Proposal, _cx: &mut Context<'_>) -> Verdict {
+        self.judge(proposal)
+    }
+
+    fn commit(&mut self, blocks: Vec<CommittedBlock>, cx: &mut Context<'_>) {
+        self.execute(&blocks);
+        if let Some(last) = blocks.last() {
+            cx.applied(last.proposal.block.header.height);
+        }
+    }
+
+    fn serve(&mut self, to: Seat, from: Height, up_to: Height, cx: &mut Context<'_>) {
+        let range = (from.0..=up_to.0.min(from.0.saturating_add(SERVE_BLOCKS)))
+            .map_while(|height| committed_at(&self.chain, Height(height)));
+        if let Some(blocks) = Blocks::from_log(range, SERVE_BYTES) {
+            cx.peers.send(To::One(to), &Message::Blocks(Box::new(blocks)));
+        }
+    }
+
+    fn work(&mut self, cx: &mut Context<'_>) -> Work {
+        self.tell_again(cx);
+        let one = (1, PAYLOAD_LIMIT.1);
+        let state = self.chain.state();
+        let work = !self.pool.select(state, &self.ordered, one).is_empty()
+            || self.pool.has_ready(state)
+            || self.wants_empty_block(cx.core);
+        if let Some(due) = state.market().next_due() {
+            let wait = due.since(wall()).max(DurationMs(1));
+            cx.wake_at(cx.now + Duration::from_millis(wait.0));
+        }
+        if !work {
+            return Work::None;
+        }
+        let due = self.due(cx);
+        if due <= cx.now {
+            return Work::Now;
+        }
+        cx.wake_at(due);
+        Work::Later
+    }
+
+    fn on_term(&mut self, _term: Term, _leader: Seat, _cx: &mut Context<'_>) {
+        self.ordered.clear();
+        self.proposed = Height(0);
+    }
+}
+
+/// A block of the log as consensus knew it.
+fn committed_at(chain: &Chain, height: Height) -> Option<CommittedBlock> {
+    let stored = chain.stored(height).ok()??;
+    let (block, certificate) =
+        codec::decode::<(Block, Qc)>("committed block", usize::MAX, &stored.consensus).ok()?;
+    let proposal = Proposal { block, payload: Payload::new(stored.body) };
+    Some(CommittedBlock { proposal, certificate })
+}
+
+/// The ledger header that a stored certified block certifies, if it has its own certificate and names a state.
+fn certificate_in(
+    chain: &Chain,
+    consensus: &[u8],
+) -> Result<Option<(Header, CertifiedHeader)>, gongsuan_ledger::ChainError> {
+    let decoded = codec::decode::<(Block, Qc)>("committed block", usize::MAX, consensus);
+    let Ok((block, certificate)) = decoded else { return Ok(None) };
+    if certificate.rank.height != block.header.height {
+        return Ok(None);
+    }
+    let stored = chain.stored(block.header.app.height)?;
+    Ok(stored.map(|stored| (stored.header, CertifiedHeader { block, certificate })))
+}

@@ -1,0 +1,154 @@
+//! Four replicas in one process, over real links and files, ordering words: an application that is not the ledger.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use gongsuan::net::{Identity, Members};
+use gongsuan::node::wal::Wal;
+use gongsuan::replica::{
+    Answer, Application, Archive, ArchiveError, Context, Gate, Replica, Setup, Store, Verdict,
+    Work, wall,
+};
+use gongsuan_consensus::{
+    AppRef, CommittedBlock, Config, Core, Draft, Payload, Proposal, Seat, To, ValidatorSet,
+    WantPayload,
+};
+use gongsuan_types::{Hash, Height, SecretKey};
+
+/// A word, from a client of this replica or from another replica.
+type Word = (bool, String);
+
+#[derive(Default)]
+struct Memory(Vec<CommittedBlock>);
+
+impl Store for Memory {
+    fn append(&mut self, blocks: &[CommittedBlock]) -> Result<(), ArchiveError> {
+        self.0.extend_from_slice(blocks);
+        Ok(())
+    }
+
+    fn read(&self, height: Height) -> Option<CommittedBlock> {
+        self.0.get(usize::try_from(height.0.checked_sub(1)?).ok()?).cloned()
+    }
+}
+
+struct Words {
+    waiting: Vec<String>,
+    archive: Archive,
+    told: Height,
+    ordered: Sender<String>,
+}
+
+impl Application for Words {
+    type Event = Word;
+
+    fn on_event(&mut self, (is_own, word): Word, cx: &mut Context<'_>) {
+        if is_own {
+            cx.peers.tell(To::All, &[word.as_bytes()]);
+        }
+        self.waiting.push(word);
+    }
+
+    fn on_nudge(&mut self, cx: &mut Context<'_>) {
+        let height = self.archive.durable();
+        if height > self.told {
+            self.told = height;
+            cx.applied(height);
+        }
+    }
+
+    fn draft(&mut self, want: &WantPayload, _cx: &mut Context<'_>) -> Answer {
+        let in_flight = |word: &&String| {
+            !want.ancestors.iter().any(|block| block.payload.bytes() == word.as_bytes())
+        };
+        let Some(word) = self.waiting.iter().find(in_flight) else { return Answer::Nothing };
+        let payload = Payload::new(word.clone().into_bytes());
+        Answer::Propose(Draft { payload, app: AppRef::default(), time: wall(), next: None })
+    }
+
+    fn check(&mut self, _: &Hash, proposal: &Proposal, _: &mut Context<'_>) -> Verdict {
+        match proposal.payload.bytes() {
+            [] => Verdict::Bad,
+            _ => Verdict::Good,
+        }
+    }
+
+    fn commit(&mut self, blocks: Vec<CommittedBlock>, cx: &mut Context<'_>) {
+        for block in &blocks {
+            let word = String::from_utf8_lossy(block.proposal.payload.bytes()).into_owned();
+            self.waiting.retain(|waiting| *waiting != word);
+            drop(self.ordered.send(word));
+        }
+        let is_urgent = !cx.is_saved(&blocks);
+        self.archive.append(blocks, is_urgent);
+    }
+
+    fn serve(&mut self, to: Seat, from: Height, up_to: Height, _: &mut Context<'_>) {
+        self.archive.serve(to, from, up_to);
+    }
+
+    fn work(&mut self, _: &mut Context<'_>) -> Work {
+        if self.waiting.is_empty() { Work::None } else { Work::Now }
+    }
+}
+
+fn key(seat: u16) -> SecretKey {
+    SecretKey::from_seed(&seat.to_le_bytes())
+}
+
+fn start(
+    seat: u16,
+    socket: TcpListener,
+    all: &[SocketAddr],
+    dir: &Path,
+) -> (Replica<Word>, Receiver<String>) {
+    let keys = (0..4).map(|seat| key(seat).public_key()).collect();
+    let (validators, chain_id) = (ValidatorSet::new(0, keys).unwrap(), Hash::of("words", b"test"));
+    let (wal, recovered, _) = Wal::open(&dir.join(format!("votes-{seat}"))).unwrap();
+    let config = Config::new(chain_id, validators.clone(), key(seat));
+    let setup = Setup {
+        core: Core::new(config, recovered).unwrap(),
+        wal,
+        identity: Identity {
+            index: seat,
+            key: key(seat),
+            known: Arc::new(Members { validators, chain_id }),
+        },
+        socket,
+        addresses: (0..4).map(Seat).zip(all.iter().copied()).filter(|(s, _)| s.0 != seat).collect(),
+    };
+    let (ordered, log) = unbounded();
+    let gate: Gate<Word> =
+        Arc::new(|_, bytes| Some((false, String::from_utf8(bytes.to_vec()).ok()?)));
+    let replica = Replica::start(setup, gate, |front, peers| {
+        let archive = Archive::start(Memory::default(), peers, front)?;
+        Ok(Words { waiting: Vec::new(), archive, told: Height(0), ordered })
+    });
+    (replica.unwrap(), log)
+}
+
+#[test]
+fn four_replicas_order_the_same_words_each_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let sockets: Vec<_> = (0..4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let all: Vec<_> = sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
+    let replicas: Vec<_> =
+        (0..).zip(sockets).map(|(seat, socket)| start(seat, socket, &all, dir.path())).collect();
+    let mut words: Vec<String> = (0..20).map(|n| format!("word {n}")).collect();
+    for (n, word) in words.iter().enumerate() {
+        // What peers are told may be lost while links come up, so every replica hears of each word from a client.
+        for k in 0..4 {
+            replicas[(n + k) % 4].0.front().try_push((false, word.clone())).unwrap();
+        }
+    }
+    let logs: Vec<Vec<String>> =
+        replicas.iter().map(|(_, log)| log.iter().take(words.len()).collect()).collect();
+    assert!(logs.iter().all(|log| *log == logs[0]));
+    let mut sorted = logs[0].clone();
+    sorted.sort();
+    words.sort();
+    assert_eq!(sorted, words);
+    replicas.into_iter().for_each(|(replica, _)| replica.stop());
+}
