@@ -1,5 +1,7 @@
 //! Four replicas in one process, over real links and files, ordering words: an application that is not the ledger.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
