@@ -1,35 +1,60 @@
-//! `gongsuan-bench`: how fast the parts are on this machine. Prints JSON with `--json`.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark shows its figures")]
+//! `gongsuan-bench`: how fast the parts are on this machine, beside their peers. Data to stdout, progress to stderr.
+
+mod compare;
+mod html;
+mod machine;
+mod matching;
+mod report;
+mod verify;
 
 use std::process::ExitCode;
-use std::time::Instant;
 
-use gongsuan_types::{Hash, SecretKey};
+use clap::{Parser, Subcommand};
+
+/// How fast the parts are on this machine, beside their peers.
+#[derive(Parser, Debug)]
+#[command(name = "gongsuan-bench", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Order books under a stream of orders.
+    Match(matching::Options),
+    /// Signatures.
+    Verify(verify::Options),
+    /// Two reports side by side.
+    Compare(compare::Options),
+}
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let json = args.iter().any(|arg| arg == "--json");
-    if args.first().map(String::as_str) != Some("verify") {
-        eprintln!(
-            "usage: gongsuan-bench verify [--json]   (the other benchmarks come with the parts that they measure)"
-        );
-        return ExitCode::from(2);
+    let done = match Cli::parse().command {
+        Command::Match(options) => matching::run(&options),
+        Command::Verify(options) => {
+            verify::run(&options);
+            Ok(())
+        }
+        Command::Compare(options) => compare::run(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            note(&format!("error: {error}"));
+            ExitCode::FAILURE
+        }
     }
-    let count: u32 = 2_000;
-    let key = SecretKey::from_seed(b"bench");
-    let digests: Vec<Hash> = (0..count).map(|n| Hash::of_content(&n.to_le_bytes())).collect();
-    let signatures: Vec<_> = digests.iter().map(|digest| key.sign(digest)).collect();
-    let public = key.public_key();
-    let started = Instant::now();
-    let good = digests.iter().zip(&signatures).filter(|(d, s)| public.verify(d, s).is_ok()).count();
-    let nanos = started.elapsed().as_nanos().max(1);
-    let per_second = u128::from(count) * 1_000_000_000 / nanos;
-    if json {
-        println!(
-            "{{\"schema\":\"gongsuan/bench/v1\",\"seed\":0,\"rows\":[{{\"name\":\"k256\",\"batch\":1,\"per_second\":{per_second},\"verified\":{good}}}]}}"
-        );
-    } else {
-        println!("k256 single verification: {per_second} per second ({good} of {count} good)");
-    }
-    ExitCode::SUCCESS
+}
+
+/// For people: to stderr.
+#[expect(clippy::print_stderr, reason = "a benchmark tells how far it is")]
+fn note(text: &str) {
+    eprintln!("{text}");
+}
+
+/// For programs: to stdout.
+#[expect(clippy::print_stdout, reason = "a benchmark shows its figures")]
+fn data(text: &str) {
+    println!("{text}");
 }

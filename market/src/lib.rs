@@ -25,6 +25,7 @@
 //! # Not here
 //! Balances, signatures, identity (an ask's `VETTED` bit comes in with the [`gongsuan_types::order::Party`]), and running jobs.
 
+pub mod attributes;
 pub mod book;
 mod command;
 mod deal;
