@@ -5,7 +5,7 @@ use gongsuan_types::{OrderId, TimeMs};
 
 use super::ladder::Ladder;
 use super::matching::Taker;
-use super::slab::{BID, NIL, POST, Slot, WHOLE};
+use super::slab::{BID, NIL, ONCE, POST, Slot, WHOLE};
 use super::snapshot::Waiting;
 use super::store::{Rare, Store, flags_of, policy_of, rare_of};
 use super::{Event, Kind, Lots, Mode, NewOrder, Owner, Refused, Sink, Tick, Why};
@@ -322,64 +322,72 @@ fn cross<const OWN: bool, const OTHER: bool, S: Sink>(
     let meets = others.best().is_some_and(|best| Ladder::<OTHER>::reaches(best, slot.price));
     let mut why = None;
     if meets {
-        if slot.flags & POST != 0 {
-            why = Some(Why::WouldTake);
+        // The slot itself is not lent out, so that it stays in registers on the way to its place.
+        let met = if slot.flags & POST != 0 {
+            Met { left: slot.quantity, others_left: u32::MAX, why: Some(Why::WouldTake) }
         } else {
-            why = meet(store, others, (&mut slot, &mut rare, rule), sink);
+            meet(store, others, (slot, rare, rule), sink)
+        };
+        slot.quantity = met.left;
+        why = met.why;
+        if let Some(left) = rare.as_mut().and_then(|rare| rare.counterparties_left.as_mut()) {
+            *left = met.others_left.min(*left);
         }
     }
     if slot.quantity == 0 {
         return;
     }
     let whole = rule == FillRule::FillOrKill;
-    let once = slot.flags & super::slab::ONCE != 0;
+    let once = slot.flags & ONCE != 0;
     let quantity = Lots(slot.quantity);
+    if why.is_none() && (whole || once) {
+        why = Some(if whole { Why::NotWhole } else { Why::Immediate });
+    }
     if let Some(why) = why {
         sink.event(Event::Cancelled { id, quantity, why });
-    } else if whole || once {
-        let why = if whole { Why::NotWhole } else { Why::Immediate };
-        sink.event(Event::Cancelled { id, quantity, why });
-    } else {
-        sink.event(Event::Rested { id, price: Tick(slot.price), quantity });
-        store.rest(own, slot, rare);
+        return;
     }
+    sink.event(Event::Rested { id, price: Tick(slot.price), quantity });
+    store.rest(own, slot, rare);
 }
 
-/// Takes what the order may take. Answers why the rest of it must not stay, if so.
-#[inline]
+/// What is left of an order that met the other side.
+struct Met {
+    left: u32,
+    others_left: u32,
+    /// Why the rest must not stay, if so.
+    why: Option<Why>,
+}
+
+/// Takes what the order may take.
 fn meet<const OTHER: bool, S: Sink>(
     store: &mut Store,
     others: &mut Ladder<OTHER>,
-    (slot, rare, rule): (&mut Slot, &mut Option<Rare>, FillRule),
+    (slot, rare, rule): (Slot, Option<Rare>, FillRule),
     sink: &mut S,
-) -> Option<Why> {
-    let limited = rare.as_ref().and_then(|rare| rare.counterparties_left);
+) -> Met {
+    let limited = rare.and_then(|rare| rare.counterparties_left);
     let mut taker = Taker {
         id: slot.id,
         owner: slot.owner,
         limit: slot.price,
         left: slot.quantity,
-        fill_min: rare.as_ref().map_or(0, |rare| rare.fill_min),
+        fill_min: rare.map_or(0, |rare| rare.fill_min),
         counterparties_left: limited.unwrap_or(u32::MAX),
         self_match: policy_of(slot.flags),
         stopped: false,
     };
     let all = matches!(rule, FillRule::FillOrKill | FillRule::AllOrNone);
     if all && !taker.is_covered(store, others) {
-        return None;
+        return Met { left: slot.quantity, others_left: u32::MAX, why: None };
     }
     taker.take(store, others, sink);
-    slot.quantity = taker.left;
-    if limited.is_some()
-        && let Some(rare) = rare
-    {
-        rare.counterparties_left = Some(taker.counterparties_left);
-    }
-    if taker.stopped {
+    let why = if taker.stopped {
         Some(Why::SelfMatch)
     } else if taker.counterparties_left == 0 {
         Some(Why::Counterparties)
     } else {
         None
-    }
+    };
+    Met { left: taker.left, others_left: taker.counterparties_left, why }
 }

@@ -62,6 +62,8 @@ impl Ids {
         self.set_new(id, place);
     }
 
+    #[cold]
+    #[inline(never)]
     fn set_new(&mut self, id: u64, place: u32) {
         if self.pages.is_empty() {
             self.base = id / PAGE;
@@ -95,6 +97,8 @@ impl Ids {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn drop_page(&mut self, index: usize) {
         // Every entry of the page is NIL again: it can be used as it is.
         self.spare = self.pages[index].take();

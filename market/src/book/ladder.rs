@@ -136,6 +136,9 @@ impl<const HIGH: bool> Ladder<HIGH> {
         level
     }
 
+    // Never inlined: a page is built on the stack first.
+    #[cold]
+    #[inline(never)]
     fn new_page(&mut self, price: u32) -> u32 {
         if self.shelves.is_empty() {
             self.shelves.resize_with(SHELF, || None);
@@ -168,6 +171,8 @@ impl<const HIGH: bool> Ladder<HIGH> {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn drop_page(&mut self, price: u32, place: u32) {
         self.free.push(place);
         self.hot = (NIL, 0);

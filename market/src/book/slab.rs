@@ -79,15 +79,25 @@ impl Slab {
         if at != NIL {
             let place = self.get_mut(at);
             let free = place.next;
-            *place = slot;
+            // Field by field: copying a slot that was just put together would wait for its parts.
+            place.id = slot.id;
+            place.quantity = slot.quantity;
+            place.owner = slot.owner;
+            place.prev = slot.prev;
+            place.next = slot.next;
+            place.price = slot.price;
+            place.flags = slot.flags;
             self.free = free;
             return at;
         }
         self.insert_new(slot)
     }
 
+    #[cold]
+    #[inline(never)]
     fn insert_new(&mut self, slot: Slot) -> u32 {
         let at = self.used;
+        assert!(at < super::engine::WAITING, "fewer than 2³¹ orders");
         if at as usize >> CHUNK_BITS == self.chunks.len() {
             let chunk = vec![EMPTY; CHUNK].into_boxed_slice();
             self.chunks.push(chunk.try_into().expect("a chunk has this length"));
