@@ -67,10 +67,10 @@ impl Market {
     pub fn book(&self, class: Class) -> BookView {
         let (mut asks, mut bids) = (BTreeMap::new(), BTreeMap::new());
         if let Some(shelf) = self.table.shelves.get(&class) {
-            for order in shelf.asks.values().filter_map(|id| self.table.orders.get(id)) {
+            for order in shelf.asks.iter().filter_map(|(_, id)| self.table.orders.get(&id)) {
                 add(&mut asks, order);
             }
-            for order in shelf.bids.iter().filter_map(|id| self.table.orders.get(id)) {
+            for order in shelf.bids.iter().filter_map(|id| self.table.orders.get(&id)) {
                 add(&mut bids, order);
             }
         }
@@ -89,7 +89,7 @@ impl Market {
             .table
             .shelves
             .get(&order.class())
-            .map(|shelf| shelf.asks.values().filter_map(|id| self.table.orders.get(id)).collect())
+            .map(|shelf| shelf.asks.iter().filter_map(|(_, id)| self.table.orders.get(&id)).collect())
             .unwrap_or_default();
         let mut misses: BTreeMap<&'static str, (u32, String)> = BTreeMap::new();
         let (mut suitable, mut price_that_matches) = (0, None);

@@ -47,4 +47,14 @@ impl AskKey {
         let rank = (self.0 >> AGE_BITS) & 1_023;
         1_000u16.saturating_sub(u16::try_from(rank).unwrap_or(u16::MAX))
     }
+
+    /// The key as two numbers.
+    pub(crate) fn halves(self) -> (u64, u64) {
+        let low = self.0 & u128::from(u64::MAX);
+        (self.price().0, u64::try_from(low).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn from_halves((high, low): (u64, u64)) -> Self {
+        Self(u128::from(high) << 64 | u128::from(low))
+    }
 }
