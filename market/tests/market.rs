@@ -444,7 +444,7 @@ fn command(bench: &Bench, action: &Action) -> Option<(u8, Command)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     /// The books fill exactly what scanning everything fills; money is conserved after every block (in `Bench::check`);
     /// a market that went through a snapshot has the same future; and when everybody falls silent, every deal ends.
