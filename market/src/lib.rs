@@ -46,7 +46,7 @@ pub use command::Command;
 pub use deal::{Deal, DealState, Failure, Sample, Terms};
 pub use error::MarketError;
 pub use event::{Event, Outcome};
-pub use explain::{BookView, Explanation, Level, Miss};
+pub use explain::{BookView, Explanation, Level, Miss, Nearest};
 pub use market::{Market, Moment};
 pub use order::{Order, OrderState, Terms as OrderTerms};
 pub use rules::Rules;

@@ -1,6 +1,6 @@
 //! Other people's books on the same stream. Results are compared, nothing is gated on them.
 
-use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 use super::stream::{Kind, Op};
 use super::{Engine, Tally};
@@ -124,5 +124,59 @@ impl Engine for Matchcore {
 
     fn tally(&self) -> Tally {
         self.tally
+    }
+}
+
+/// The crate `orderbook-rs`: concurrent maps, one shared pointer an order. Its trades come through its listener.
+pub(crate) struct OrderbookRs {
+    book: orderbook_rs::OrderBook<()>,
+    tally: Arc<Mutex<Tally>>,
+}
+
+impl OrderbookRs {
+    pub(crate) fn new() -> Self {
+        let tally = Arc::new(Mutex::new(Tally::default()));
+        let seen = Arc::clone(&tally);
+        let listener = move |result: &orderbook_rs::TradeResult| {
+            let mut tally = seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            for trade in result.match_result.trades().as_vec() {
+                let orderbook_rs::Id::Sequential(maker) = trade.maker_order_id() else { continue };
+                let price = u32::try_from(trade.price().as_u128()).unwrap_or(0);
+                let quantity = u32::try_from(trade.quantity().as_u64()).unwrap_or(0);
+                tally.fill(maker, price, quantity);
+            }
+        };
+        let book = orderbook_rs::OrderBook::with_trade_listener("X", Arc::new(listener));
+        Self { book, tally }
+    }
+}
+
+impl Engine for OrderbookRs {
+    fn apply(&mut self, op: &Op) {
+        let id = orderbook_rs::Id::sequential(op.id);
+        let side = if op.is_bid { orderbook_rs::Side::Buy } else { orderbook_rs::Side::Sell };
+        let quantity = u64::from(op.quantity);
+        // Refusals, such as a market order on an empty side, show in the comparison of results.
+        match op.kind {
+            Kind::Add => {
+                let price = u128::from(op.price);
+                let rule = orderbook_rs::TimeInForce::Gtc;
+                let _ = self.book.add_limit_order(id, price, quantity, side, rule, None);
+            }
+            Kind::Market => {
+                let _ = self.book.submit_market_order(id, quantity, side);
+            }
+            Kind::Cancel => {
+                let _ = self.book.cancel_order(id);
+            }
+        }
+    }
+
+    fn start(&mut self) {
+        *self.tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Tally::default();
+    }
+
+    fn tally(&self) -> Tally {
+        *self.tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
