@@ -151,10 +151,13 @@ impl Book {
         if at & WAITING != 0 {
             return self.withdraw(id, owner, at & !WAITING, sink);
         }
-        if self.store.slab.get(at).owner != owner.0 {
+        let slot = self.store.slab.get(at);
+        if slot.owner != owner.0 {
             return Err(Refused::NotYours(id));
         }
-        self.remove(at, Why::Owner, sink);
+        let quantity = Lots(slot.quantity);
+        self.take_out(at);
+        sink.event(Event::Cancelled { id, quantity, why: Why::Owner });
         Ok(())
     }
 
@@ -216,7 +219,8 @@ impl Book {
             return Ok(());
         }
         let rare = self.store.rare.get(&id.0).copied();
-        let slot = Slot { quantity: quantity.0, price: price.0, ..self.take_out(at) };
+        self.take_out(at);
+        let slot = Slot { quantity: quantity.0, price: price.0, ..slot };
         if self.mode == Mode::Continuous {
             let whole = slot.flags & WHOLE != 0;
             let rule = if whole { FillRule::AllOrNone } else { FillRule::Rest };
@@ -259,18 +263,20 @@ impl Book {
 
     #[inline]
     pub(super) fn remove<S: Sink>(&mut self, at: u32, why: Why, sink: &mut S) {
-        let slot = self.take_out(at);
+        let slot = self.store.slab.get(at);
         let (id, quantity) = (OrderId(slot.id), Lots(slot.quantity));
+        self.take_out(at);
         sink.event(Event::Cancelled { id, quantity, why });
     }
 
     #[inline]
-    pub(super) fn take_out(&mut self, at: u32) -> Slot {
-        let Slot { price, flags, .. } = *self.store.slab.get(at);
+    pub(super) fn take_out(&mut self, at: u32) {
+        let slot = self.store.slab.get(at);
+        let (price, flags) = (slot.price, slot.flags);
         if flags & BID != 0 {
-            take_out(&mut self.store, &mut self.bids, at, price)
+            take_out(&mut self.store, &mut self.bids, at, price);
         } else {
-            take_out(&mut self.store, &mut self.asks, at, price)
+            take_out(&mut self.store, &mut self.asks, at, price);
         }
     }
 }
@@ -281,13 +287,12 @@ fn take_out<const HIGH: bool>(
     ladder: &mut Ladder<HIGH>,
     at: u32,
     price: u32,
-) -> Slot {
+) {
     let level = ladder.level_mut(price);
-    let slot = store.unlink(level, at);
+    store.unlink(level, at);
     if level.head == NIL {
         ladder.close(price);
     }
-    slot
 }
 
 /// The end of the scale that every price of the other side reaches.

@@ -1,23 +1,21 @@
 //! From an order's number to its place: pages of 4,096 numbers, reached directly. No hashing, and pages without orders are dropped.
 
-use std::collections::VecDeque;
-
 use super::slab::NIL;
 
 const PAGE: u64 = 4096;
 
-#[derive(Debug)]
-struct Page {
-    live: u32,
-    places: [u32; PAGE as usize],
-}
+type Page = [u32; PAGE as usize];
 
 /// The places of all open orders.
 #[derive(Debug)]
 pub(super) struct Ids {
     /// The number of the first page in `pages`.
     base: u64,
-    pages: VecDeque<Option<Box<Page>>>,
+    pages: Vec<Option<Box<Page>>>,
+    /// How many orders each page has. Apart from the pages, so that they lie together.
+    live: Vec<u32>,
+    /// Pages at the front that are gone. Cut off together when they are half of all.
+    gone: usize,
     /// A page to use again.
     spare: Option<Box<Page>>,
 }
@@ -29,7 +27,7 @@ fn low(id: u64) -> usize {
 
 impl Ids {
     pub(super) fn new() -> Self {
-        Self { base: 0, pages: VecDeque::new(), spare: None }
+        Self { base: 0, pages: Vec::new(), live: Vec::new(), gone: 0, spare: None }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -45,7 +43,7 @@ impl Ids {
     #[inline]
     pub(super) fn get(&self, id: u64) -> u32 {
         match self.pages.get(self.index(id)) {
-            Some(Some(page)) => page.places[low(id) % page.places.len()],
+            Some(Some(page)) => page[low(id) % PAGE as usize],
             Some(None) | None => NIL,
         }
     }
@@ -54,8 +52,8 @@ impl Ids {
     pub(super) fn set(&mut self, id: u64, place: u32) {
         let index = self.index(id);
         if let Some(Some(page)) = self.pages.get_mut(index) {
-            let entry = &mut page.places[low(id) % PAGE as usize];
-            page.live += u32::from(*entry == NIL);
+            let entry = &mut page[low(id) % PAGE as usize];
+            self.live[index] += u32::from(*entry == NIL);
             *entry = place;
             return;
         }
@@ -65,23 +63,29 @@ impl Ids {
     #[cold]
     #[inline(never)]
     fn set_new(&mut self, id: u64, place: u32) {
+        let number = id / PAGE;
         if self.pages.is_empty() {
-            self.base = id / PAGE;
+            self.base = number;
         }
-        while id / PAGE < self.base {
-            self.pages.push_front(None);
-            self.base -= 1;
-        }
-        while self.index(id) >= self.pages.len() {
-            self.pages.push_back(None);
+        if number < self.base {
+            // Only while a snapshot is restored: later, numbers rise.
+            let missing = usize::try_from(self.base - number).expect("pages fit memory");
+            self.pages.splice(0..0, std::iter::repeat_with(|| None).take(missing));
+            self.live.splice(0..0, std::iter::repeat_n(0, missing));
+            self.base = number;
         }
         let index = self.index(id);
+        if index >= self.pages.len() {
+            self.pages.resize_with(index + 1, || None);
+            self.live.resize(index + 1, 0);
+        }
+        self.gone = self.gone.min(index);
         let mut page = self
             .spare
             .take()
-            .unwrap_or_else(|| Box::new(Page { live: 0, places: [NIL; PAGE as usize] }));
-        page.live = 1;
-        page.places[low(id)] = place;
+            .unwrap_or_else(|| Box::new([NIL; PAGE as usize]));
+        page[low(id)] = place;
+        self.live[index] = 1;
         self.pages[index] = Some(page);
     }
 
@@ -89,10 +93,11 @@ impl Ids {
     pub(super) fn remove(&mut self, id: u64) {
         let index = self.index(id);
         let Some(Some(page)) = self.pages.get_mut(index) else { return };
-        let entry = &mut page.places[low(id) % PAGE as usize];
-        page.live -= u32::from(*entry != NIL);
+        let entry = &mut page[low(id) % PAGE as usize];
+        let live = &mut self.live[index];
+        *live -= u32::from(*entry != NIL);
         *entry = NIL;
-        if page.live == 0 {
+        if *live == 0 {
             self.drop_page(index);
         }
     }
@@ -102,9 +107,14 @@ impl Ids {
     fn drop_page(&mut self, index: usize) {
         // Every entry of the page is NIL again: it can be used as it is.
         self.spare = self.pages[index].take();
-        while matches!(self.pages.front(), Some(None)) {
-            self.pages.pop_front();
-            self.base += 1;
+        while matches!(self.pages.get(self.gone), Some(None)) {
+            self.gone += 1;
+        }
+        if self.gone > self.pages.len() / 2 {
+            self.pages.drain(..self.gone);
+            self.live.drain(..self.gone);
+            self.base += self.gone as u64;
+            self.gone = 0;
         }
     }
 
@@ -112,7 +122,7 @@ impl Ids {
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
         (self.base..).zip(&self.pages).flat_map(|(number, page)| {
             page.iter().flat_map(move |page| {
-                (number * PAGE..).zip(page.places).filter(|(_, place)| *place != NIL)
+                (number * PAGE..).zip(page.iter().copied()).filter(|(_, place)| *place != NIL)
             })
         })
     }

@@ -36,9 +36,10 @@ impl Taker {
         self.left == 0 || self.stopped || self.counterparties_left == 0
     }
 
+    /// Nothing forbids the two to meet.
     #[inline]
     fn is_plain(&self, maker: &Slot) -> bool {
-        maker.owner != self.owner && maker.flags & SPECIAL == 0 && self.fill_min <= 1
+        (maker.owner != self.owner) & (maker.flags & SPECIAL == 0) & (self.fill_min <= 1)
     }
 
     /// Rules 2, 4 and 5. Reads only.
@@ -135,14 +136,15 @@ impl Taker {
     ) {
         let mut at = level.head;
         while at != NIL && !self.is_done() {
-            let maker = *store.slab.get(at);
-            match self.judge(store, &maker) {
-                Verdict::Fill(quantity) => self.fill(store, level, (at, &maker), quantity, sink),
+            let maker = store.slab.get(at);
+            let next = maker.next;
+            match self.judge(store, maker) {
+                Verdict::Fill(quantity) => self.fill(store, level, (at, price), quantity, sink),
                 Verdict::Pass => {}
                 Verdict::Drop(why) => store.drop_at(level, at, why, sink),
                 Verdict::Stop => self.stopped = true,
             }
-            at = maker.next;
+            at = next;
         }
         debug_assert!(level.head != NIL || level.quantity == 0, "an empty level at {price}");
     }
@@ -152,18 +154,20 @@ impl Taker {
         &mut self,
         store: &mut Store,
         level: &mut Level,
-        (at, maker): (u32, &Slot),
+        (at, price): (u32, u32),
         quantity: u32,
         sink: &mut S,
     ) {
+        let maker = store.slab.get(at);
+        let (id, flags) = (maker.id, maker.flags);
         let maker_left = maker.quantity - quantity;
         self.left -= quantity;
         self.counterparties_left -= 1;
-        store.stats.count(maker.price, quantity);
+        store.stats.count(price, quantity);
         sink.event(Event::Filled {
             taker: OrderId(self.id),
-            maker: OrderId(maker.id),
-            price: Tick(maker.price),
+            maker: OrderId(id),
+            price: Tick(price),
             quantity: Lots(quantity),
             maker_left: Lots(maker_left),
         });
@@ -173,8 +177,8 @@ impl Taker {
         }
         store.slab.get_mut(at).quantity = maker_left;
         level.quantity -= u64::from(quantity);
-        if maker.flags & SPECIAL != 0 {
-            self.count_counterparty(store, level, (at, maker), sink);
+        if flags & SPECIAL != 0 {
+            self.count_counterparty(store, level, (at, id), sink);
         }
     }
 
@@ -183,10 +187,10 @@ impl Taker {
         &mut self,
         store: &mut Store,
         level: &mut Level,
-        (at, maker): (u32, &Slot),
+        (at, id): (u32, u64),
         sink: &mut S,
     ) {
-        let Some(rare) = store.rare.get_mut(&maker.id) else { return };
+        let Some(rare) = store.rare.get_mut(&id) else { return };
         let Some(left) = &mut rare.counterparties_left else { return };
         *left -= 1;
         if *left == 0 {

@@ -129,28 +129,32 @@ impl Store {
     }
 
     /// Takes an order out of its queue. The caller closes the level if it is empty.
+    ///
+    /// Here and in matching, fields are read one by one: copying a slot some of whose fields were just written would wait for them.
     #[inline]
-    pub(super) fn unlink(&mut self, level: &mut Level, at: u32) -> Slot {
-        let slot = *self.slab.get(at);
-        level.quantity -= u64::from(slot.quantity);
-        if slot.prev == NIL {
-            level.head = slot.next;
+    pub(super) fn unlink(&mut self, level: &mut Level, at: u32) {
+        let slot = self.slab.get(at);
+        let (id, flags, quantity) = (slot.id, slot.flags, slot.quantity);
+        let (prev, next) = (slot.prev, slot.next);
+        level.quantity -= u64::from(quantity);
+        if prev == NIL {
+            level.head = next;
         } else {
-            self.slab.get_mut(slot.prev).next = slot.next;
+            self.slab.get_mut(prev).next = next;
         }
-        if slot.next == NIL {
-            level.tail = slot.prev;
+        if next == NIL {
+            level.tail = prev;
         } else {
-            self.slab.get_mut(slot.next).prev = slot.prev;
+            self.slab.get_mut(next).prev = prev;
         }
-        self.ids.remove(slot.id);
+        self.ids.remove(id);
         self.slab.remove(at);
-        if slot.flags & SPECIAL != 0 {
-            self.forget_rare(slot.id);
+        if flags & SPECIAL != 0 {
+            self.forget_rare(id);
         }
-        slot
     }
 
+    #[cold]
     fn forget_rare(&mut self, id: u64) {
         if let Some(Rare { expires_at: Some(at), .. }) = self.rare.remove(&id) {
             self.due.remove(&(at, id));
@@ -159,8 +163,10 @@ impl Store {
 
     /// Takes an order out of its queue and says why.
     pub(super) fn drop_at<S: Sink>(&mut self, level: &mut Level, at: u32, why: Why, sink: &mut S) {
-        let slot = self.unlink(level, at);
-        sink.event(Event::Cancelled { id: OrderId(slot.id), quantity: Lots(slot.quantity), why });
+        let slot = self.slab.get(at);
+        let (id, quantity) = (OrderId(slot.id), Lots(slot.quantity));
+        self.unlink(level, at);
+        sink.event(Event::Cancelled { id, quantity, why });
     }
 
     pub(super) fn is_expired(&self, slot: &Slot) -> bool {
