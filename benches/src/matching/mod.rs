@@ -151,7 +151,13 @@ fn standard(mix: Mix, options: &Options, report: &mut Report) {
         }));
         report.add(measure("lobster 0.7.0", workload, against, 1, peers::Lobster::new));
         if mix == Mix::Realistic {
-            report.add(measure("orderbook-rs 0.15.3", workload, against, 1, peers::OrderbookRs::new));
+            report.add(measure(
+                "orderbook-rs 0.15.3",
+                workload,
+                against,
+                1,
+                peers::OrderbookRs::new,
+            ));
         }
     }
 }

@@ -92,6 +92,15 @@ impl Query {
     }
 
     #[inline]
+    pub(super) fn suits(&self, entry: &Entry) -> bool {
+        let mut enough = true;
+        for (need, have) in self.values.iter().zip(entry.values) {
+            enough &= have >= *need;
+        }
+        enough && self.masks_suit(entry.regions, entry.capabilities)
+    }
+
+    #[inline]
     pub(super) fn masks_suit(&self, regions: u64, capabilities: u64) -> bool {
         self.regions & regions != 0 && self.capabilities & !capabilities == 0
     }

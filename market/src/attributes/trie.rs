@@ -13,62 +13,68 @@ const DIGITS: u32 = 32;
 const LEAF: u32 = 1 << 31;
 const NONE: u32 = u32::MAX;
 
+/// One order, one cache line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(align(64))]
+struct Row {
+    key: u128,
+    id: u64,
+    entry: Entry,
+}
+
+const _: () = assert!(size_of::<Row>() == 64);
+
 #[derive(Clone, Debug)]
 struct Leaf {
+    /// By rising key; `len` of them.
+    rows: [Row; WIDTH],
     len: usize,
-    /// Rising.
-    keys: [u128; WIDTH],
-    values: [[u32; WIDTH]; LANES],
-    regions: [u64; WIDTH],
-    capabilities: [u64; WIDTH],
-    ids: [u64; WIDTH],
 }
+
+/// What is below a child: the largest of each value, coarse; then the stairs, the largest memory among machines with at least so many
+/// cores. The lane of memory itself is not used: the stairs say more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Summary {
+    lanes: [u16; SUMMARY_LANES],
+    regions: u64,
+    capabilities: u64,
+}
+
+const SUMMARY_LANES: usize = LANES + STEPS;
+const _: () = assert!(SUMMARY_LANES == 16, "a summary is compared sixteen lanes at a time");
+
+/// A child and what is below it, in one cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Child {
+    summary: Summary,
+    node: u32,
+}
+
+const _: () = assert!(size_of::<Child>() == 64);
 
 #[derive(Clone, Debug)]
 struct Inner {
+    children: [Child; WIDTH],
     /// The key of any entry below, with the digits from `depth` on cleared.
     prefix: u128,
     /// The first digit in which the keys below differ.
     depth: u32,
     /// Entries below.
     count: u32,
-    children: [u32; WIDTH],
-    /// The largest of each value below a child, coarse. The lane of memory is not used: the staircase says more.
-    largest: [[u16; WIDTH]; LANES],
-    /// The largest memory below a child among machines with at least so many cores.
-    stairs: [[u16; WIDTH]; STEPS],
-    regions: [u64; WIDTH],
-    capabilities: [u64; WIDTH],
+    /// Which children are there, one bit each.
+    there: u32,
 }
 
-const NEW_LEAF: Leaf = Leaf {
-    len: 0,
-    keys: [0; WIDTH],
-    values: [[0; WIDTH]; LANES],
-    regions: [0; WIDTH],
-    capabilities: [0; WIDTH],
-    ids: [0; WIDTH],
-};
+const NEW_LEAF: Leaf = Leaf { rows: [Row { key: 0, id: 0, entry: Entry::NONE }; WIDTH], len: 0 };
 
 const NEW_INNER: Inner = Inner {
+    children: [Child { summary: Summary::NONE, node: NONE }; WIDTH],
     prefix: 0,
     depth: 0,
     count: 0,
-    children: [NONE; WIDTH],
-    largest: [[0; WIDTH]; LANES],
-    stairs: [[0; WIDTH]; STEPS],
-    regions: [0; WIDTH],
-    capabilities: [0; WIDTH],
+    there: 0,
 };
-
-/// What a child's entry in its parent says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Summary {
-    largest: [u16; LANES],
-    stairs: [u16; STEPS],
-    regions: u64,
-    capabilities: u64,
-}
 
 /// Nodes in chunks that never move.
 #[derive(Clone, Debug)]
@@ -138,201 +144,116 @@ fn fork(a: u128, b: u128) -> u32 {
     (a ^ b).leading_zeros() / 4
 }
 
-/// The positions whose value is at least `least`.
-#[inline]
-fn at_least<T: Copy + PartialOrd>(values: &[T; WIDTH], least: T) -> u16 {
-    let mut mask = 0;
-    for (index, value) in values.iter().enumerate() {
-        mask |= u16::from(*value >= least) << index;
-    }
-    mask
-}
-
 impl Leaf {
-    fn entry(&self, index: usize) -> Entry {
-        Entry {
-            values: std::array::from_fn(|lane| self.values[lane][index]),
-            regions: self.regions[index],
-            capabilities: self.capabilities[index],
-        }
+    fn rows(&self) -> &[Row] {
+        &self.rows[..self.len]
     }
 
-    fn set(&mut self, index: usize, (key, entry, id): (u128, Entry, u64)) {
-        self.keys[index] = key;
-        self.ids[index] = id;
-        for lane in 0..LANES {
-            self.values[lane][index] = entry.values[lane];
-        }
-        self.regions[index] = entry.regions;
-        self.capabilities[index] = entry.capabilities;
+    fn place(&self, key: u128) -> Result<usize, usize> {
+        self.rows().binary_search_by_key(&key, |row| row.key)
     }
 
-    fn insert(&mut self, index: usize, new: (u128, Entry, u64)) {
-        let len = self.len;
-        self.keys.copy_within(index..len, index + 1);
-        self.ids.copy_within(index..len, index + 1);
-        self.regions.copy_within(index..len, index + 1);
-        self.capabilities.copy_within(index..len, index + 1);
-        for lane in &mut self.values {
-            lane.copy_within(index..len, index + 1);
-        }
+    fn insert(&mut self, index: usize, row: Row) {
+        self.rows.copy_within(index..self.len, index + 1);
+        self.rows[index] = row;
         self.len += 1;
-        self.set(index, new);
     }
 
     fn remove(&mut self, index: usize) {
-        let len = self.len;
-        self.keys.copy_within(index + 1..len, index);
-        self.ids.copy_within(index + 1..len, index);
-        self.regions.copy_within(index + 1..len, index);
-        self.capabilities.copy_within(index + 1..len, index);
-        for lane in &mut self.values {
-            lane.copy_within(index + 1..len, index);
-        }
+        self.rows.copy_within(index + 1..self.len, index);
         self.len -= 1;
-        self.set(self.len, (0, Entry::NONE, 0));
     }
 
-    fn push(&mut self, new: (u128, Entry, u64)) {
-        let len = self.len;
-        self.insert(len, new);
-    }
-
-    fn keys(&self) -> &[u128] {
-        &self.keys[..self.len]
+    fn push(&mut self, row: Row) {
+        self.rows[self.len] = row;
+        self.len += 1;
     }
 
     /// The first entry from `from` to `last` that suits.
     #[inline]
     fn first(&self, query: &Query, from: u128, last: u128) -> Option<(u128, u64)> {
-        let mut mask = (1u32 << self.len) - 1;
-        for (lane, least) in self.values.iter().zip(query.values) {
-            if least > 0 {
-                mask &= u32::from(at_least(lane, least));
-            }
-        }
-        while mask != 0 {
-            let index = mask.trailing_zeros() as usize % WIDTH;
-            mask &= mask - 1;
-            let key = self.keys[index];
-            if key > last {
-                return None;
-            }
-            let suits = query.masks_suit(self.regions[index], self.capabilities[index]);
-            if key >= from && suits {
-                return Some((key, self.ids[index]));
-            }
-        }
-        None
+        let mut inside = self.rows().iter().skip_while(|row| row.key < from);
+        let found = inside.find(|row| row.key > last || query.suits(&row.entry))?;
+        (found.key <= last).then_some((found.key, found.id))
     }
 
     fn summary<const FROM_TOP: bool>(&self) -> Summary {
         let mut summary = Summary::NONE;
-        for index in 0..self.len {
-            summary.add(&Summary::of::<FROM_TOP>(&self.entry(index)));
+        for row in self.rows() {
+            summary.add(&Summary::of::<FROM_TOP>(&row.entry));
         }
         summary
     }
 }
 
 impl Summary {
-    const NONE: Self =
-        Self { largest: [0; LANES], stairs: [0; STEPS], regions: 0, capabilities: 0 };
+    const NONE: Self = Self { lanes: [0; SUMMARY_LANES], regions: 0, capabilities: 0 };
 
     #[inline]
     fn of<const FROM_TOP: bool>(entry: &Entry) -> Self {
-        let largest: [u16; LANES] = entry.values.map(coarse_from::<FROM_TOP>);
+        let mut lanes = [0; SUMMARY_LANES];
+        for (lane, value) in lanes.iter_mut().zip(entry.values) {
+            *lane = coarse_from::<FROM_TOP>(value);
+        }
+        let memory = std::mem::take(&mut lanes[MEMORY]);
         let top = step::<FROM_TOP>(entry.values[CPU]);
-        let stairs = std::array::from_fn(|at| if at <= top { largest[MEMORY] } else { 0 });
-        Self { largest, stairs, regions: entry.regions, capabilities: entry.capabilities }
+        lanes[LANES..=LANES + top].fill(memory);
+        Self { lanes, regions: entry.regions, capabilities: entry.capabilities }
     }
 
+    #[inline]
     fn add(&mut self, other: &Self) {
-        for (mine, other) in self.largest.iter_mut().zip(other.largest) {
-            *mine = (*mine).max(other);
-        }
-        for (mine, other) in self.stairs.iter_mut().zip(other.stairs) {
+        for (mine, other) in self.lanes.iter_mut().zip(other.lanes) {
             *mine = (*mine).max(other);
         }
         self.regions |= other.regions;
         self.capabilities |= other.capabilities;
     }
+
+    /// Whether an entry that suits may be below.
+    #[inline]
+    fn may_hold(&self, query: &Query, least: &[u16; SUMMARY_LANES]) -> bool {
+        let mut short = 0;
+        for (need, have) in least.iter().zip(&self.lanes) {
+            short |= need.saturating_sub(*have);
+        }
+        short == 0 && query.masks_suit(self.regions, self.capabilities)
+    }
 }
 
-/// A query as inner nodes compare it.
-struct Coarse {
-    values: [u16; LANES],
-    step: usize,
+/// What every lane of a summary must have at least.
+fn least_of<const FROM_TOP: bool>(query: &Query) -> [u16; SUMMARY_LANES] {
+    let mut lanes = [0; SUMMARY_LANES];
+    for (lane, value) in lanes.iter_mut().zip(query.values) {
+        *lane = coarse_from::<FROM_TOP>(value);
+    }
+    let memory = std::mem::take(&mut lanes[MEMORY]);
+    lanes[LANES + step::<FROM_TOP>(query.values[CPU])] = memory;
+    lanes
 }
 
 impl Inner {
-    fn summary_of(&self, child: usize) -> Summary {
-        Summary {
-            largest: std::array::from_fn(|lane| self.largest[lane][child]),
-            stairs: std::array::from_fn(|at| self.stairs[at][child]),
-            regions: self.regions[child],
-            capabilities: self.capabilities[child],
-        }
-    }
-
-    fn set_summary(&mut self, child: usize, summary: &Summary) {
-        for lane in 0..LANES {
-            self.largest[lane][child] = summary.largest[lane];
-        }
-        for at in 0..STEPS {
-            self.stairs[at][child] = summary.stairs[at];
-        }
-        self.regions[child] = summary.regions;
-        self.capabilities[child] = summary.capabilities;
-    }
-
-    #[inline]
-    fn add_summary(&mut self, child: usize, summary: &Summary) {
-        for lane in 0..LANES {
-            let value = &mut self.largest[lane][child];
-            *value = (*value).max(summary.largest[lane]);
-        }
-        for at in 0..STEPS {
-            let value = &mut self.stairs[at][child];
-            *value = (*value).max(summary.stairs[at]);
-        }
-        self.regions[child] |= summary.regions;
-        self.capabilities[child] |= summary.capabilities;
-    }
-
     /// Of all children together.
     fn summary(&self) -> Summary {
-        let mut regions = 0;
-        let mut capabilities = 0;
-        for child in 0..WIDTH {
-            regions |= self.regions[child];
-            capabilities |= self.capabilities[child];
+        let mut summary = Summary::NONE;
+        for child in &self.children {
+            summary.add(&child.summary);
         }
-        let most = |values: &[u16; WIDTH]| values.iter().copied().max().unwrap_or(0);
-        Summary {
-            largest: std::array::from_fn(|lane| most(&self.largest[lane])),
-            stairs: std::array::from_fn(|at| most(&self.stairs[at])),
-            regions,
-            capabilities,
-        }
+        summary
     }
 
-    /// The children that may hold an entry that suits.
-    #[inline]
-    fn candidates(&self, coarse: &Coarse) -> u32 {
-        let mut mask = at_least(&self.stairs[coarse.step], coarse.values[MEMORY]);
-        for lane in 0..LANES {
-            if lane != MEMORY && coarse.values[lane] > 0 {
-                mask &= at_least(&self.largest[lane], coarse.values[lane]);
-            }
+    fn set_child(&mut self, index: usize, node: u32) {
+        self.children[index].node = node;
+        if node == NONE {
+            self.there &= !(1 << index);
+        } else {
+            self.there |= 1 << index;
         }
-        u32::from(mask)
     }
 
     fn only_child(&self) -> Option<u32> {
-        let mut there = self.children.iter().filter(|child| **child != NONE);
-        let first = there.next()?;
-        there.next().is_none().then_some(*first)
+        let only = self.there.is_power_of_two();
+        only.then(|| self.children[self.there.trailing_zeros() as usize % WIDTH].node)
     }
 }
 
@@ -358,7 +279,9 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
     }
 
     fn summary(&self, node: u32) -> Summary {
-        if node & LEAF != 0 {
+        if node == NONE {
+            Summary::NONE
+        } else if node & LEAF != 0 {
             self.leaves.get(node & !LEAF).summary::<FROM_TOP>()
         } else {
             self.inners.get(node).summary()
@@ -372,13 +295,13 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
     /// Makes `child` the one that `parent` (or nobody) has at `index`.
     fn set_child(&mut self, parent: Option<(u32, usize)>, child: u32) {
         match parent {
-            Some((parent, index)) => self.inners.get_mut(parent).children[index] = child,
+            Some((parent, index)) => self.inners.get_mut(parent).set_child(index, child),
             None => self.root = child,
         }
     }
 
     pub(super) fn insert(&mut self, key: u128, entry: Entry, id: u64) {
-        let new = (key, entry, id);
+        let new = Row { key, id, entry };
         let summary = Summary::of::<FROM_TOP>(&entry);
         let (mut parent, mut node) = (None, self.root);
         loop {
@@ -390,9 +313,8 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
             }
             if node & LEAF != 0 {
                 let leaf = self.leaves.get_mut(node & !LEAF);
-                let at = match leaf.keys().binary_search(&key) {
-                    Ok(_) => panic!("an order with this key is there"),
-                    Err(at) => at,
+                let Err(at) = leaf.place(key) else {
+                    panic!("an order with this key is there");
                 };
                 if leaf.len < WIDTH {
                     leaf.insert(at, new);
@@ -410,55 +332,52 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
             }
             let index = digit(key, inner.depth);
             inner.count += 1;
-            inner.add_summary(index, &summary);
+            inner.children[index].summary.add(&summary);
             parent = Some((node, index));
-            node = inner.children[index];
+            node = inner.children[index].node;
         }
     }
 
     /// An inner node at the first digit in which the keys of a full leaf and a new entry differ.
-    fn burst(&mut self, leaf: u32, new: (u128, Entry, u64)) -> u32 {
+    fn burst(&mut self, leaf: u32, new: Row) -> u32 {
         let full = self.leaves.get(leaf & !LEAF).clone();
         self.leaves.free.push(leaf & !LEAF);
-        let low = full.keys[0].min(new.0);
-        let high = full.keys[WIDTH - 1].max(new.0);
+        let low = full.rows[0].key.min(new.key);
+        let high = full.rows[WIDTH - 1].key.max(new.key);
         let depth = fork(low, high);
         let inner = self.inners.add(Inner { prefix: prefix(low, depth), depth, ..NEW_INNER });
-        let mut entries: Vec<(u128, Entry, u64)> = (0..WIDTH)
-            .map(|index| (full.keys[index], full.entry(index), full.ids[index]))
-            .collect();
-        let at = full.keys.partition_point(|key| *key < new.0);
-        entries.insert(at, new);
-        for entry in entries {
-            let index = digit(entry.0, depth);
-            let mut child = self.inners.get(inner).children[index];
+        let mut rows = full.rows.to_vec();
+        rows.insert(full.rows.partition_point(|row| row.key < new.key), new);
+        for row in rows {
+            let index = digit(row.key, depth);
+            let mut child = self.inners.get(inner).children[index].node;
             if child == NONE {
                 child = self.new_leaf();
-                self.inners.get_mut(inner).children[index] = child;
+                self.inners.get_mut(inner).set_child(index, child);
             }
-            self.leaves.get_mut(child & !LEAF).push(entry);
+            self.leaves.get_mut(child & !LEAF).push(row);
             let node = self.inners.get_mut(inner);
             node.count += 1;
-            node.add_summary(index, &Summary::of::<FROM_TOP>(&entry.1));
+            node.children[index].summary.add(&Summary::of::<FROM_TOP>(&row.entry));
         }
         inner
     }
 
     /// An inner node above another one, where a new entry's key leaves the common prefix.
-    fn fork_above(&mut self, node: u32, new: (u128, Entry, u64)) -> u32 {
+    fn fork_above(&mut self, node: u32, new: Row) -> u32 {
         let below = self.inners.get(node);
         let (count, old_prefix) = (below.count, below.prefix);
-        let depth = fork(old_prefix, new.0);
+        let depth = fork(old_prefix, new.key);
         let summary = below.summary();
         let leaf = self.new_leaf();
         self.leaves.get_mut(leaf & !LEAF).push(new);
-        let mut above =
-            Inner { prefix: prefix(new.0, depth), depth, count: count + 1, ..NEW_INNER };
-        let (old, fresh) = (digit(old_prefix, depth), digit(new.0, depth));
-        above.children[old] = node;
-        above.set_summary(old, &summary);
-        above.children[fresh] = leaf;
-        above.set_summary(fresh, &Summary::of::<FROM_TOP>(&new.1));
+        let prefix = prefix(new.key, depth);
+        let mut above = Inner { prefix, depth, count: count + 1, ..NEW_INNER };
+        let (old, fresh) = (digit(old_prefix, depth), digit(new.key, depth));
+        above.set_child(old, node);
+        above.children[old].summary = summary;
+        above.set_child(fresh, leaf);
+        above.children[fresh].summary = Summary::of::<FROM_TOP>(&new.entry);
         self.inners.add(above)
     }
 
@@ -470,13 +389,13 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
             let index = digit(key, inner.depth);
             path[steps] = (node, index);
             steps += 1;
-            node = inner.children[index];
+            node = inner.children[index].node;
         }
         if node == NONE {
             return false;
         }
         let leaf = self.leaves.get_mut(node & !LEAF);
-        let Ok(at) = leaf.keys().binary_search(&key) else { return false };
+        let Ok(at) = leaf.place(key) else { return false };
         leaf.remove(at);
         if leaf.len == 0 {
             self.leaves.free.push(node & !LEAF);
@@ -486,16 +405,17 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
         let mut settled = false;
         for step in (0..steps).rev() {
             let (parent, index) = path[step];
-            if self.inners.get(parent).children[index] != node {
-                self.inners.get_mut(parent).children[index] = node;
-            }
             if !settled {
-                let summary = if node == NONE { Summary::NONE } else { self.summary(node) };
-                let inner = self.inners.get_mut(parent);
-                settled = inner.summary_of(index) == summary;
-                inner.set_summary(index, &summary);
+                let summary = self.summary(node);
+                let child = &mut self.inners.get_mut(parent).children[index];
+                settled = child.summary == summary;
+                child.summary = summary;
             }
-            self.inners.get_mut(parent).count -= 1;
+            let inner = self.inners.get_mut(parent);
+            inner.count -= 1;
+            if inner.children[index].node != node {
+                inner.set_child(index, node);
+            }
             node = self.reshape(parent);
         }
         self.root = node;
@@ -523,15 +443,13 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
             let source = self.leaves.get(node & !LEAF).clone();
             self.leaves.free.push(node & !LEAF);
             let target = self.leaves.get_mut(leaf & !LEAF);
-            for index in 0..source.len {
-                target.push((source.keys[index], source.entry(index), source.ids[index]));
-            }
+            source.rows().iter().for_each(|row| target.push(*row));
             return;
         }
         let children = self.inners.get(node).children;
         self.inners.free.push(node);
-        for child in children.into_iter().filter(|child| *child != NONE) {
-            self.gather(child, leaf);
+        for child in children.into_iter().filter(|child| child.node != NONE) {
+            self.gather(child.node, leaf);
         }
     }
 
@@ -540,10 +458,7 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
         if self.root == NONE || from > last {
             return Step::Nothing;
         }
-        let coarse = Coarse {
-            values: query.values.map(coarse_from::<FROM_TOP>),
-            step: step::<FROM_TOP>(query.values[CPU]),
-        };
+        let least = least_of::<FROM_TOP>(query);
         // What is still to be visited at each level: an inner node and a mask of its children.
         let mut stack = [(0u32, 0u32); DIGITS as usize];
         let (mut depth, mut node) = (0, self.root);
@@ -558,9 +473,7 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
                     return Step::Found(AskKey(key), OrderId(id));
                 }
             } else {
-                let inner = self.inners.get(node);
-                let mask = inner.candidates(&coarse) & inner.between(from, last);
-                stack[depth] = (node, mask);
+                stack[depth] = (node, self.inners.get(node).between(from, last));
                 depth += 1;
             }
             // The next child that may hold an entry.
@@ -573,14 +486,11 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
                     depth -= 1;
                     continue;
                 }
-                let child = mask.trailing_zeros() as usize % WIDTH;
+                let index = mask.trailing_zeros() as usize % WIDTH;
                 *mask &= *mask - 1;
-                let inner = self.inners.get(*parent);
-                let there = inner.children[child];
-                if there != NONE
-                    && query.masks_suit(inner.regions[child], inner.capabilities[child])
-                {
-                    node = there;
+                let child = &self.inners.get(*parent).children[index];
+                if child.summary.may_hold(query, &least) {
+                    node = child.node;
                     break;
                 }
             }
@@ -590,7 +500,7 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
     /// No key below a node is smaller.
     fn least(&self, node: u32) -> u128 {
         if node & LEAF != 0 {
-            self.leaves.get(node & !LEAF).keys[0]
+            self.leaves.get(node & !LEAF).rows[0].key
         } else {
             self.inners.get(node).prefix
         }
@@ -607,11 +517,11 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
                 if node & LEAF != 0 {
                     return Some(self.leaves.get(node & !LEAF));
                 }
-                stack.extend(self.inners.get(node).children.iter().rev());
+                stack.extend(self.inners.get(node).children.iter().rev().map(|child| child.node));
             }
             None
         });
-        leaves.flat_map(|leaf| leaf.keys().iter().copied().zip(leaf.ids))
+        leaves.flat_map(|leaf| leaf.rows().iter().map(|row| (row.key, row.id)))
     }
 
     pub(super) fn check(&self) {
@@ -632,15 +542,16 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
         assert!(inner.only_child().is_none(), "the keys below differ at this digit");
         let mut count = 0;
         for (index, child) in inner.children.iter().enumerate() {
-            if *child == NONE {
-                assert_eq!(inner.summary_of(index), Summary::NONE);
+            let Child { summary, node } = *child;
+            assert_eq!(summary, self.summary(node), "summaries are exact");
+            assert_eq!(inner.there & (1 << index) != 0, node != NONE);
+            if node == NONE {
                 continue;
             }
-            count += self.count(*child);
-            assert_eq!(inner.summary_of(index), self.summary(*child), "summaries are exact");
-            let key = self.least(*child);
+            count += self.count(node);
+            let key = self.least(node);
             assert_eq!((prefix(key, inner.depth), digit(key, inner.depth)), (inner.prefix, index));
-            self.check_node(*child);
+            self.check_node(node);
         }
         assert_eq!(inner.count as usize, count);
     }
@@ -650,7 +561,7 @@ impl Inner {
     /// The children that may hold keys from `from` to `last`.
     #[inline]
     fn between(&self, from: u128, last: u128) -> u32 {
-        let mut mask = 0xffff;
+        let mut mask = self.there;
         let from_prefix = prefix(from, self.depth);
         if from_prefix > self.prefix {
             return 0;

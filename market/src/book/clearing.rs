@@ -50,12 +50,17 @@ impl Book {
         }
         order.check(self.mode, self.store.now)?;
         self.use_number(id)?;
-        let place = u32::try_from(self.waiting.len()).expect("orders of one block");
-        assert!(place < WAITING, "orders of one block");
+        let place = self.waiting_place();
         self.waiting.push(Waiting { tie, id, order: *order, withdrawn: false });
         self.store.ids.set(id.0, place | WAITING);
         accepted(id, order, limit(order), sink);
         Ok(())
+    }
+
+    fn waiting_place(&self) -> u32 {
+        let place = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
+        assert!(place < WAITING, "fewer than 2³¹ orders in a block");
+        place
     }
 
     /// Withdraws an order that waits.

@@ -282,12 +282,7 @@ impl Book {
 }
 
 #[inline]
-fn take_out<const HIGH: bool>(
-    store: &mut Store,
-    ladder: &mut Ladder<HIGH>,
-    at: u32,
-    price: u32,
-) {
+fn take_out<const HIGH: bool>(store: &mut Store, ladder: &mut Ladder<HIGH>, at: u32, price: u32) {
     let level = ladder.level_mut(price);
     store.unlink(level, at);
     if level.head == NIL {

@@ -3,8 +3,9 @@
 use super::slab::NIL;
 
 const PAGE: u64 = 4096;
+const LEN: usize = 4096;
 
-type Page = [u32; PAGE as usize];
+type Page = [u32; LEN];
 
 /// The places of all open orders.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl Ids {
     #[inline]
     pub(super) fn get(&self, id: u64) -> u32 {
         match self.pages.get(self.index(id)) {
-            Some(Some(page)) => page[low(id) % PAGE as usize],
+            Some(Some(page)) => page[low(id) % LEN],
             Some(None) | None => NIL,
         }
     }
@@ -52,7 +53,7 @@ impl Ids {
     pub(super) fn set(&mut self, id: u64, place: u32) {
         let index = self.index(id);
         if let Some(Some(page)) = self.pages.get_mut(index) {
-            let entry = &mut page[low(id) % PAGE as usize];
+            let entry = &mut page[low(id) % LEN];
             self.live[index] += u32::from(*entry == NIL);
             *entry = place;
             return;
@@ -80,10 +81,7 @@ impl Ids {
             self.live.resize(index + 1, 0);
         }
         self.gone = self.gone.min(index);
-        let mut page = self
-            .spare
-            .take()
-            .unwrap_or_else(|| Box::new([NIL; PAGE as usize]));
+        let mut page = self.spare.take().unwrap_or_else(|| Box::new([NIL; LEN]));
         page[low(id)] = place;
         self.live[index] = 1;
         self.pages[index] = Some(page);
@@ -93,7 +91,7 @@ impl Ids {
     pub(super) fn remove(&mut self, id: u64) {
         let index = self.index(id);
         let Some(Some(page)) = self.pages.get_mut(index) else { return };
-        let entry = &mut page[low(id) % PAGE as usize];
+        let entry = &mut page[low(id) % LEN];
         let live = &mut self.live[index];
         *live -= u32::from(*entry != NIL);
         *entry = NIL;

@@ -405,6 +405,9 @@ impl NaiveBook {
     ///
     /// # Errors
     /// [`Refused::WrongMode`].
+    ///
+    /// # Panics
+    /// Never: whenever there are fills there is a price.
     pub fn clear(&mut self, sink: &mut impl Sink) -> Result<(), Refused> {
         let Mode::Batch(pricing) = self.mode else { return Err(Refused::WrongMode) };
         let mut fresh = std::mem::take(&mut self.waiting);
