@@ -184,9 +184,8 @@ impl Report {
         writer.write_record(fields).map_err(text)?;
         for row in &self.rows {
             let value = serde_json::to_value(row).map_err(|error| error.to_string())?;
-            let record = fields.map(|field| match &value[field] {
-                serde_json::Value::String(text) => text.clone(),
-                other => other.to_string(),
+            let record = fields.map(|field| {
+                value[field].as_str().map_or_else(|| value[field].to_string(), str::to_owned)
             });
             writer.write_record(&record).map_err(text)?;
         }

@@ -131,7 +131,7 @@ fn around(rng: &mut Rng, mean: u64) -> u64 {
     let step = 65_536 + normal(rng) * 35 / 800;
     let mut value = i64::try_from(mean << 16).unwrap_or(0);
     for _ in 0..8 {
-        value = (value >> 8) * (step >> 4) >> 4;
+        value = ((value >> 8) * (step >> 4)) >> 4;
     }
     u64::try_from(value >> 16).unwrap_or(1).max(1)
 }
@@ -155,6 +155,21 @@ fn to_u16(value: u64) -> u16 {
 
 fn region(rng: &mut Rng) -> u8 {
     u8::try_from(spread(rng, 4) - 1).unwrap_or(0)
+}
+
+/// Three of four owners are vetted; seven other capabilities have one machine of eight each.
+fn capabilities(rng: &mut Rng) -> Capabilities {
+    let vetted = u64::from(rng.below(4) > 0);
+    Capabilities(vetted | (rng.next() & rng.next() & rng.next() & 0xfe))
+}
+
+/// One bid of four wants a vetted owner, one of fifty one of the rarer capabilities.
+fn needed_capabilities(rng: &mut Rng) -> Capabilities {
+    match rng.below(100) {
+        0..25 => Capabilities::VETTED,
+        25 | 26 => Capabilities(1 << (1 + rng.below(7))),
+        _ => Capabilities::NONE,
+    }
 }
 
 fn new_ask(rng: &mut Rng, number: u64, anti: bool) -> Ask {
@@ -183,7 +198,7 @@ fn new_ask(rng: &mut Rng, number: u64, anti: bool) -> Ask {
             gpu_count: gpus,
             duration_s_max: to_u32(3_600 * spread(rng, 9)),
             region: Region(region(rng)),
-            capabilities: Capabilities(rng.next() & rng.next() & 0xff),
+            capabilities: capabilities(rng),
         },
         id: OrderId(number),
     }
@@ -215,7 +230,7 @@ fn new_bid(rng: &mut Rng, selective: bool) -> Bid {
             duration_s_min: to_u32(1_800 * spread(rng, 8)),
             reputation_min: pick(rng, reputations),
             regions: RegionSet(regions),
-            capabilities: Capabilities(if rng.below(4) == 0 { 1 << rng.below(8) } else { 0 }),
+            capabilities: needed_capabilities(rng),
         },
         price_max: Price(2_000 * percent / 100 * if has_gpu { 7 } else { 1 }),
     }

@@ -144,7 +144,7 @@ impl Stream {
                 let near = near.into_iter().find(|id| wants_near && book.is_live(*id));
                 let id = near.unwrap_or_else(|| book.live[rng.index(book.live.len())]);
                 book.cancel(id);
-                // The owner is found by `Stream::name_owners`.
+                // The owner is found by `name_owners`.
                 all.push(Op { id, price: 0, quantity: 0, owner, kind: Kind::Cancel, is_bid });
             } else {
                 id += 1;
@@ -158,6 +158,8 @@ impl Stream {
         Self { preload: all, ops, expected: book.tally, resting: book.live.len() }
     }
 
+    /// One more than the largest number.
+    #[cfg(feature = "peers")]
     pub(crate) fn ids(&self) -> usize {
         self.preload.len() + self.ops.len() + 1
     }
