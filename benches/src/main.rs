@@ -7,6 +7,7 @@ mod matching;
 mod report;
 mod verify;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -53,8 +54,7 @@ fn note(text: &str) {
     eprintln!("{text}");
 }
 
-/// For programs: to stdout.
-#[expect(clippy::print_stdout, reason = "a benchmark shows its figures")]
+/// For programs: to stdout. Whoever closes it early has read enough.
 fn data(text: &str) {
-    println!("{text}");
+    let _ = writeln!(std::io::stdout(), "{text}");
 }

@@ -117,9 +117,10 @@ impl Book {
         Ok(cleared)
     }
 
+    #[inline]
     fn admit<S: Sink>(&mut self, place: u32, sink: &mut S) {
-        let Waiting { id, order, .. } = self.waiting[place as usize];
-        let quantity = order.quantity;
+        let Waiting { id, order, .. } = &self.waiting[place as usize];
+        let (id, quantity) = (*id, order.quantity);
         if order.expires_at.is_some_and(|at| at <= self.store.now) {
             self.store.ids.remove(id.0);
             sink.event(Event::Cancelled { id, quantity, why: Why::Expired });
@@ -131,10 +132,11 @@ impl Book {
             owner: order.owner.0,
             prev: NIL,
             next: NIL,
-            price: limit(&order),
-            flags: flags_of(&order),
+            price: limit(order),
+            flags: flags_of(order),
         };
-        self.rest(slot, rare_of(&order));
+        let rare = rare_of(order);
+        self.rest(slot, rare);
     }
 
     /// Fills the best bid with the best ask until the sides no longer meet.
@@ -205,6 +207,7 @@ impl Book {
         false
     }
 
+    #[inline]
     fn reduce(&mut self, at: u32, slot: &Slot, quantity: u32) {
         if quantity == slot.quantity {
             self.take_out(at);
@@ -235,6 +238,7 @@ impl Book {
     }
 
     /// The price of the order that was there before this block, or the ask's.
+    #[inline]
     fn quoted(&self, bid: &Slot, ask: &Slot) -> Tick {
         let known = self.store.stats.last.unwrap_or(Tick(1));
         let bid_rested = bid.id < self.block_first && ask.id >= self.block_first;

@@ -231,6 +231,7 @@ impl Book {
         Ok(())
     }
 
+    #[inline]
     pub(super) fn rest(&mut self, slot: Slot, rare: Option<Rare>) {
         if slot.flags & BID != 0 {
             self.store.rest(&mut self.bids, slot, rare);
