@@ -1,45 +1,77 @@
-//! `gongsuan-bench`: how fast the parts are on this machine. Prints JSON with `--json`.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark shows its figures")]
+//! `gongsuan-bench`: how fast the parts are on this machine, beside their peers. Data to stdout, progress to stderr.
 #![expect(clippy::float_arithmetic, reason = "statistics for people; nothing here is agreed upon")]
 
+mod compare;
 mod consensus;
+mod html;
+mod machine;
+mod matching;
+mod report;
+mod verify;
 
+use std::io::Write;
 use std::process::ExitCode;
-use std::time::Instant;
 
-use gongsuan_types::{Hash, SecretKey};
+use clap::{Parser, Subcommand};
+
+/// How fast the parts are on this machine, beside their peers.
+#[derive(Parser, Debug)]
+#[command(name = "gongsuan-bench", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Order books under a stream of orders.
+    Match(matching::Options),
+    /// Signatures.
+    Verify(verify::Options),
+    /// Replicas as processes of their own, ordering opaque payloads. See `consensus --help`.
+    #[command(disable_help_flag = true)]
+    Consensus {
+        /// What follows.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// What `consensus` starts for each replica.
+    #[command(hide = true)]
+    ConsensusReplica {
+        /// The replica's part, as JSON.
+        start: String,
+    },
+    /// Two reports side by side.
+    Compare(compare::Options),
+}
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let rest = args.get(1..).unwrap_or_default();
-    match args.first().map(String::as_str) {
-        Some("verify") => verify(rest.iter().any(|arg| arg == "--json")),
-        Some("consensus") => consensus::main(rest),
-        // What `consensus` starts for each replica.
-        Some("consensus-replica") => consensus::replica(rest.first().map_or("", String::as_str)),
-        _ => {
-            eprintln!("usage: gongsuan-bench verify|consensus [--json] [--help]");
-            ExitCode::from(2)
+    let done = match Cli::parse().command {
+        Command::Match(options) => matching::run(&options),
+        Command::Verify(options) => {
+            verify::run(&options);
+            Ok(())
+        }
+        Command::Consensus { args } => return consensus::main(&args),
+        Command::ConsensusReplica { start } => return consensus::replica(&start),
+        Command::Compare(options) => compare::run(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            note(&format!("error: {error}"));
+            ExitCode::FAILURE
         }
     }
 }
 
-fn verify(json: bool) -> ExitCode {
-    let count: u32 = 2_000;
-    let key = SecretKey::from_seed(b"bench");
-    let digests: Vec<Hash> = (0..count).map(|n| Hash::of_content(&n.to_le_bytes())).collect();
-    let signatures: Vec<_> = digests.iter().map(|digest| key.sign(digest)).collect();
-    let public = key.public_key();
-    let started = Instant::now();
-    let good = digests.iter().zip(&signatures).filter(|(d, s)| public.verify(d, s).is_ok()).count();
-    let nanos = started.elapsed().as_nanos().max(1);
-    let per_second = u128::from(count) * 1_000_000_000 / nanos;
-    if json {
-        println!(
-            "{{\"schema\":\"gongsuan/bench/v1\",\"seed\":0,\"rows\":[{{\"name\":\"k256\",\"batch\":1,\"per_second\":{per_second},\"verified\":{good}}}]}}"
-        );
-    } else {
-        println!("k256 single verification: {per_second} per second ({good} of {count} good)");
-    }
-    ExitCode::SUCCESS
+/// For people: to stderr.
+#[expect(clippy::print_stderr, reason = "a benchmark tells how far it is")]
+fn note(text: &str) {
+    eprintln!("{text}");
+}
+
+/// For programs: to stdout. Whoever closes it early has read enough.
+fn data(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }

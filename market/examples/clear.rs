@@ -1,65 +1,47 @@
-//! Two offers, one order, one block: who gets the work, and why nobody else.
-#![expect(clippy::print_stdout, reason = "an example shows its result")]
+//! A block of orders cleared at one price: `cargo run -p gongsuan-market --example clear`.
+//!
+//! Six orders wait; their order of arrival buys nothing. Clearing finds the price at which most is traded, fills, and says what rests.
 
-use gongsuan_market::{Command, Market, Moment, Rules};
-use gongsuan_types::job::{JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Shape};
-use gongsuan_types::order::{
-    Ask, Bid, Capabilities, Class, FillRule, Machine, Party, Region, Requirements, SelfMatch, Work,
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
+use gongsuan_market::book::{
+    Book, Event, Lots, Mode, NewOrder, OrderId, Owner, Pricing, Refused, Side, Tick,
 };
-use gongsuan_types::{Address, DurationMs, Fuel, Hash, Height, OrderId, Price, TimeMs, Units};
 
-fn main() -> Result<(), gongsuan_market::MarketError> {
-    let mut market = Market::new(Rules::default());
-    let party = |n: u8| Party { address: Address([n; 32]), attested: Capabilities::NONE };
-    let block =
-        |n: u8| Moment { height: Height(n.into()), time: TimeMs(n.into()), block: Hash([n; 32]) };
-    let machine = Machine {
-        cpu_cores: 4,
-        memory_mib: 4096,
-        disk_mib: 0,
-        gpu_count: 0,
-        duration_s_max: 3600,
-        region: Region(0),
-        capabilities: Capabilities::NONE,
-    };
-    let ask = |price, units| {
-        let (class, expires_at, fill_min) = (Class::WASM, TimeMs(1_000), Units(1));
-        Ask { class, price: Price(price), units: Units(units), fill_min, machine, expires_at }
-    };
-    let limits = Limits { fuel: Fuel(1_000_000_000), memory_pages: 16, output_bytes: 1024 };
-    let shape = Shape::Map { segments: 64, input: MapInput::Shared(Hash::ZERO) };
-    let (module, seed) = (Hash::ZERO, Hash::ZERO);
-    let spec =
-        JobSpec { version: JOB_VERSION, module, meter: 1, args: vec![], shape, limits, seed };
-    let bid = Bid {
-        class: Class::WASM,
-        price_max: Price(130),
-        units: Units(64),
-        lot: Units(1),
-        fill_min: Units(1),
-        deals_max: 4,
-        requirements: Requirements::ANY,
-        fill_rule: FillRule::Rest,
-        self_match: SelfMatch::Skip,
-        expires_at: TimeMs(1_000),
-        work: Work::Job(Box::new(JobOrder {
-            spec,
-            ack_within: DurationMs(100),
-            run_within: DurationMs(1_000),
-            samples: 2,
-            deposit_basis_points: 10_000,
-            secret_hash: Hash::ZERO,
-        })),
-    };
-    market.begin_block(block(1), &[]);
-    market.submit(party(1), Command::PlaceAsk(ask(110, 40)))?;
-    market.submit(party(2), Command::PlaceAsk(ask(180, 100)))?;
-    market.submit(party(3), Command::PlaceBid(Box::new(bid)))?;
-    for event in market.end_block().events {
-        println!("{event:?}");
+fn main() -> Result<(), Refused> {
+    let mut book = Book::new(Mode::Batch(Pricing::Uniform));
+    let mut events = Vec::new();
+    let orders = [
+        (Side::Ask, 1, 98, 40),
+        (Side::Ask, 2, 100, 30),
+        (Side::Ask, 3, 104, 50),
+        (Side::Bid, 4, 105, 20),
+        (Side::Bid, 5, 102, 35),
+        (Side::Bid, 6, 97, 60),
+    ];
+    for (number, (side, owner, price, quantity)) in (1u64..).zip(orders) {
+        let order = NewOrder::limit(side, Owner(owner), Tick(price), Lots(quantity));
+        // On a chain this number is made of the block's hash, which no sender can choose.
+        let tie = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        book.queue(OrderId(number), &order, tie, &mut events)?;
     }
-    if let Some(why) = market.explain(OrderId(3)) {
-        println!("why the rest waits: {}", why.summary);
+    let cleared = book.clear(&mut events)?;
+    for event in &events {
+        match event {
+            Event::Filled { taker, maker, price, quantity, .. } => {
+                println!("bid {taker} takes {} of ask {maker} at {}", quantity.0, price.0);
+            }
+            Event::Rested { id, price, quantity } => {
+                println!("order {id} rests with {} at {}", quantity.0, price.0);
+            }
+            Event::Accepted { .. }
+            | Event::Cancelled { .. }
+            | Event::Amended { .. }
+            | Event::Cleared { .. } => {}
+        }
     }
+    let price = cleared.price.map_or(0, |price| price.0);
+    println!("{} units at {price} in {} fills", cleared.volume, cleared.fills);
+    println!("best bid {:?}, best ask {:?}", book.best(Side::Bid), book.best(Side::Ask));
     Ok(())
 }

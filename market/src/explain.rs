@@ -1,5 +1,6 @@
 //! Reading the books: depth, and why an order did not match.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use gongsuan_types::order::{Bid, Class};
@@ -7,6 +8,7 @@ use gongsuan_types::{OrderId, Price, Units};
 use serde::{Deserialize, Serialize};
 
 use crate::matching::fill_units;
+use crate::table::ask_key;
 use crate::{Market, Order, OrderState};
 
 /// All orders at one price.
@@ -31,15 +33,29 @@ pub struct BookView {
     pub bids: Vec<Level>,
 }
 
-/// Why one constraint keeps asks away.
+/// How one constraint keeps asks away.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Miss {
     /// The constraint.
     pub constraint: String,
-    /// Asks that it alone keeps away or that fail it first.
+    /// Asks that fail it, whatever else they fail.
     pub asks: u32,
-    /// The smallest change that would let one of them in.
+    /// Asks that fail nothing else.
+    #[serde(default)]
+    pub alone: u32,
+    /// The smallest change that would let one of them pass it; one of those that fail nothing else, if there is one.
     pub change: String,
+}
+
+/// The ask that comes nearest to a bid: with the fewest constraints failed, then the cheapest.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Nearest {
+    /// The ask.
+    pub ask: OrderId,
+    /// What it asks.
+    pub price: Price,
+    /// What would have to change, one line for each constraint that it fails.
+    pub changes: Vec<String>,
 }
 
 /// Why an order stands where it stands.
@@ -53,12 +69,36 @@ pub struct Explanation {
     pub asks: u32,
     /// Asks that would fill some of it now.
     pub suitable: u32,
-    /// What keeps the others away, by constraint.
+    /// What keeps the others away, by constraint. An ask counts under every constraint that it fails.
     pub misses: Vec<Miss>,
     /// The cheapest ask that fails on price alone: at this limit it would match.
     pub price_that_matches: Option<Price>,
+    /// The ask that comes nearest, if none is suitable.
+    #[serde(default)]
+    pub nearest: Option<Nearest>,
+    /// Orders of its side and class that are served before it: bids with a higher limit, or the same limit and an earlier block; asks that
+    /// are cheaper, or of better reputation, or older. `None` if it does not rest.
+    #[serde(default)]
+    pub ahead: Option<u32>,
     /// The same in a sentence.
     pub summary: String,
+}
+
+/// A constraint that an ask fails.
+struct Failed {
+    constraint: &'static str,
+    /// How far it is off: only compared within one constraint.
+    gap: u64,
+    change: String,
+}
+
+/// What is known of one constraint so far.
+#[derive(Default)]
+struct Tally {
+    asks: u32,
+    alone: u32,
+    /// Whether the change is of an ask that fails nothing else (those come first), its gap, and the change.
+    best: Option<(bool, u64, String)>,
 }
 
 impl Market {
@@ -67,10 +107,10 @@ impl Market {
     pub fn book(&self, class: Class) -> BookView {
         let (mut asks, mut bids) = (BTreeMap::new(), BTreeMap::new());
         if let Some(shelf) = self.table.shelves.get(&class) {
-            for order in shelf.asks.values().filter_map(|id| self.table.orders.get(id)) {
+            for order in shelf.asks.iter().filter_map(|(_, id)| self.table.orders.get(&id)) {
                 add(&mut asks, order);
             }
-            for order in shelf.bids.iter().filter_map(|id| self.table.orders.get(id)) {
+            for order in shelf.bids.iter().filter_map(|id| self.table.orders.get(&id)) {
                 add(&mut bids, order);
             }
         }
@@ -81,51 +121,93 @@ impl Market {
         }
     }
 
-    /// Why an order is where it is, and for a bid what would make it match.
+    /// Why an order is where it is, and for a bid what would make it match. Looks at every ask of the class; not for use inside a block.
     #[must_use]
     pub fn explain(&self, id: OrderId) -> Option<Explanation> {
         let order = self.table.orders.get(&id)?;
-        let asks: Vec<&Order> = self
-            .table
-            .shelves
-            .get(&order.class())
-            .map(|shelf| shelf.asks.values().filter_map(|id| self.table.orders.get(id)).collect())
-            .unwrap_or_default();
-        let mut misses: BTreeMap<&'static str, (u32, String)> = BTreeMap::new();
-        let (mut suitable, mut price_that_matches) = (0, None);
-        if let Some(bid) = order.bid() {
-            for ask in &asks {
-                match first_miss(bid, order, ask) {
-                    None => suitable += 1,
-                    Some((constraint, change)) => {
-                        if constraint == "price" && price_that_matches.is_none() {
-                            price_that_matches = Some(ask.price());
-                        }
-                        misses.entry(constraint).or_insert((0, change)).0 += 1;
-                    }
-                }
-            }
-        }
-        let misses: Vec<Miss> = misses
-            .into_iter()
-            .map(|(constraint, (asks, change))| Miss {
-                constraint: constraint.into(),
-                asks,
-                change,
-            })
-            .collect();
-        let count = u32::try_from(asks.len()).unwrap_or(u32::MAX);
+        let shelf = self.table.shelves.get(&order.class());
         let mut explanation = Explanation {
             order: id,
             state: order.state,
-            asks: count,
-            suitable,
-            misses,
-            price_that_matches,
+            asks: shelf.map_or(0, |shelf| u32::try_from(shelf.asks.len()).unwrap_or(u32::MAX)),
+            suitable: 0,
+            misses: Vec::new(),
+            price_that_matches: None,
+            nearest: None,
+            ahead: self.ahead(order),
             summary: String::new(),
         };
+        if let (Some(bid), Some(shelf)) = (order.bid(), shelf) {
+            let asks = shelf.asks.iter().filter_map(|(_, id)| self.table.orders.get(&id));
+            compare(&mut explanation, bid, order, asks);
+        }
         explanation.summary = sentence(order, &explanation);
         Some(explanation)
+    }
+
+    /// Orders that are served before this one.
+    fn ahead(&self, order: &Order) -> Option<u32> {
+        if order.state != OrderState::Resting {
+            return None;
+        }
+        let shelf = self.table.shelves.get(&order.class())?;
+        let count = if order.bid().is_none() {
+            let key = ask_key(order);
+            shelf.asks.iter().take_while(|(other, _)| *other < key).count()
+        } else {
+            let rank = |order: &Order| (Reverse(order.price()), order.arrived);
+            let bids = shelf.bids.iter().filter_map(|id| self.table.orders.get(&id));
+            bids.filter(|other| rank(other) < rank(order)).count()
+        };
+        u32::try_from(count).ok()
+    }
+}
+
+/// Holds every ask, from the cheapest, against a bid.
+fn compare<'a>(
+    explanation: &mut Explanation,
+    bid: &Bid,
+    order: &Order,
+    asks: impl Iterator<Item = &'a Order>,
+) {
+    let mut tallies: BTreeMap<&'static str, Tally> = BTreeMap::new();
+    let mut nearest: Option<(usize, Nearest)> = None;
+    for ask in asks {
+        let failed = failures(bid, order, ask);
+        if failed.is_empty() {
+            explanation.suitable += 1;
+            continue;
+        }
+        let alone = failed.len() == 1;
+        if alone && failed[0].constraint == "price" && explanation.price_that_matches.is_none() {
+            explanation.price_that_matches = Some(ask.price());
+        }
+        if nearest.as_ref().is_none_or(|(count, _)| failed.len() < *count) {
+            let changes =
+                failed.iter().map(|one| format!("{}: {}", one.constraint, one.change)).collect();
+            nearest = Some((failed.len(), Nearest { ask: ask.id, price: ask.price(), changes }));
+        }
+        for Failed { constraint, gap, change } in failed {
+            let tally = tallies.entry(constraint).or_default();
+            tally.asks += 1;
+            tally.alone += u32::from(alone);
+            let new = (!alone, gap, change);
+            if tally.best.as_ref().is_none_or(|best| (new.0, new.1) < (best.0, best.1)) {
+                tally.best = Some(new);
+            }
+        }
+    }
+    explanation.misses = tallies
+        .into_iter()
+        .map(|(constraint, Tally { asks, alone, best })| Miss {
+            constraint: constraint.into(),
+            asks,
+            alone,
+            change: best.map(|(_, _, change)| change).unwrap_or_default(),
+        })
+        .collect();
+    if explanation.suitable == 0 {
+        explanation.nearest = nearest.map(|(_, nearest)| nearest);
     }
 }
 
@@ -137,69 +219,86 @@ fn add(levels: &mut BTreeMap<Price, Level>, order: &Order) {
 }
 
 fn sentence(order: &Order, found: &Explanation) -> String {
+    let place = match found.ahead {
+        Some(0) => "; it is served first".to_owned(),
+        Some(ahead) => format!("; {ahead} orders are served before it"),
+        None => String::new(),
+    };
     if order.bid().is_none() {
-        return format!("an ask waits for bids of its class {}", order.class());
+        return format!("an ask waits for bids of its class {}{place}", order.class());
     }
     if found.asks == 0 {
-        return format!("there is no ask in class {}", order.class());
+        return format!("there is no ask in class {}{place}", order.class());
     }
-    let mut parts: Vec<String> = found
-        .misses
-        .iter()
-        .map(|miss| {
-            format!(
-                "{} of {} asks miss on {} ({})",
-                miss.asks, found.asks, miss.constraint, miss.change
-            )
-        })
-        .collect();
-    if found.suitable > 0 {
-        parts.insert(0, format!("{} of {} asks suit", found.suitable, found.asks));
+    let mut parts = vec![format!("{} of {} asks suit", found.suitable, found.asks)];
+    parts.extend(found.misses.iter().map(|miss| {
+        format!(
+            "{} miss on {}, {} on it alone ({})",
+            miss.asks, miss.constraint, miss.alone, miss.change
+        )
+    }));
+    if let Some(nearest) = &found.nearest {
+        parts.push(format!(
+            "the nearest is ask {} at {}, {} short",
+            nearest.ask,
+            nearest.price,
+            match nearest.changes.len() {
+                1 => "1 constraint".to_owned(),
+                count => format!("{count} constraints"),
+            }
+        ));
     }
-    parts.join("; ")
+    if let Some(price) = found.price_that_matches {
+        parts.push(format!("at a limit of {price} it would match"));
+    }
+    parts.join("; ") + &place
 }
 
-/// The first constraint that an ask fails. Price comes last, so that `price` means "price alone".
-fn first_miss(bid: &Bid, order: &Order, ask: &Order) -> Option<(&'static str, String)> {
-    let machine = ask.machine()?;
+/// Every constraint that an ask fails.
+fn failures(bid: &Bid, order: &Order, ask: &Order) -> Vec<Failed> {
+    let Some(machine) = ask.machine() else { return Vec::new() };
     let needs = &bid.requirements;
-    let least = |have: u64, need: u64, unit: &str| {
-        (have < need).then(|| format!("the nearest has {have}{unit}, the bid needs {need}{unit}"))
-    };
-    let checks = [
-        ("cpu-cores", least(machine.cpu_cores.into(), needs.cpu_cores_min.into(), "")),
-        ("memory", least(machine.memory_mib.into(), needs.memory_mib_min.into(), " MiB")),
-        ("disk", least(machine.disk_mib.into(), needs.disk_mib_min.into(), " MiB")),
-        ("gpu-count", least(machine.gpu_count.into(), needs.gpu_count_min.into(), "")),
-        ("duration", least(machine.duration_s_max.into(), needs.duration_s_min.into(), " s")),
-        ("reputation", least(ask.reputation.into(), needs.reputation_min.into(), "")),
-        (
-            "region",
-            (!needs.regions.contains(machine.region))
-                .then(|| format!("it stands in region {}", machine.region.0)),
-        ),
-        (
-            "capabilities",
-            (!machine.capabilities.covers(needs.capabilities)).then(|| {
-                let lacking = needs.capabilities.0 & !machine.capabilities.0;
-                format!("it lacks capability bits {lacking:#x}")
-            }),
-        ),
-        (
-            "own-ask",
-            (ask.owner == order.owner).then(|| "it belongs to the same account".to_owned()),
-        ),
-        (
-            "size",
-            (fill_units(bid, ask, order.open).0 == 0)
-                .then(|| format!("{} units are open, the lot is {}", ask.open, bid.lot)),
-        ),
-        (
-            "price",
-            (ask.price() > bid.price_max).then(|| {
-                format!("the bid pays at most {}, it asks {}", bid.price_max, ask.price())
-            }),
-        ),
+    let mut failed = Vec::new();
+    let mut fail = |constraint, gap, change| failed.push(Failed { constraint, gap, change });
+    let minima = [
+        ("cpu-cores", u32::from(machine.cpu_cores), u32::from(needs.cpu_cores_min), ""),
+        ("memory", machine.memory_mib, needs.memory_mib_min, " MiB"),
+        ("disk", machine.disk_mib, needs.disk_mib_min, " MiB"),
+        ("gpu-count", u32::from(machine.gpu_count), u32::from(needs.gpu_count_min), ""),
+        ("duration", machine.duration_s_max, needs.duration_s_min, " s"),
+        ("reputation", u32::from(ask.reputation), u32::from(needs.reputation_min), ""),
     ];
-    checks.into_iter().find_map(|(name, miss)| miss.map(|change| (name, change)))
+    for (constraint, have, need, unit) in minima {
+        if have < need {
+            let change = format!("the nearest has {have}{unit}, the bid needs {need}{unit}");
+            fail(constraint, u64::from(need - have), change);
+        }
+    }
+    if !needs.regions.contains(machine.region) {
+        fail("region", 0, format!("it stands in region {}", machine.region.0));
+    }
+    if !machine.capabilities.covers(needs.capabilities) {
+        let lacking = needs.capabilities.0 & !machine.capabilities.0;
+        let gap = u64::from(lacking.count_ones());
+        fail("capabilities", gap, format!("it lacks capability bits {lacking:#x}"));
+    }
+    if ask.owner == order.owner {
+        fail("own-ask", 0, "it belongs to the same account".to_owned());
+    }
+    if fill_units(bid, ask, order.open).0 == 0 {
+        let change = format!(
+            "{} units are open and it fills at least {}; the bid needs {} in lots of {}, at least {} at once",
+            ask.open,
+            ask.ask().map_or(Units(0), |offer| offer.fill_min),
+            order.open,
+            bid.lot,
+            bid.fill_min
+        );
+        fail("size", order.open.0.saturating_sub(ask.open.0), change);
+    }
+    if ask.price() > bid.price_max {
+        let change = format!("the bid pays at most {}, it asks {}", bid.price_max, ask.price());
+        fail("price", ask.price().0 - bid.price_max.0, change);
+    }
+    failed
 }

@@ -22,9 +22,19 @@
 //! accepts: a sample not audited in time passes, a secret not revealed in time is left out of the draw. A dispute ends at its deadline with
 //! everybody's money back; judging it is not part of this crate yet.
 //!
+//! # Three doors
+//! - [`Market`]: asks, bids, deals; what the chain runs.
+//! - [`attributes`]: the index with which it finds the cheapest ask that suits a bid, and the bids that suit a new ask. Stands alone.
+//! - [`book`]: the standard book, price then time, for things that are all alike. Stands alone; no chain needed.
+//!
+//! Each has its naive double in obvious code ([`naive`], [`book::naive`]; for the index, a scan in its test), and random commands show
+//! that both do the same. [`Market::explain`] says why an order did not match and what would make it match.
+//!
 //! # Not here
 //! Balances, signatures, identity (an ask's `VETTED` bit comes in with the [`gongsuan_types::order::Party`]), and running jobs.
 
+pub mod attributes;
+pub mod book;
 mod command;
 mod deal;
 mod draw;
@@ -44,7 +54,7 @@ pub use command::Command;
 pub use deal::{Deal, DealState, Failure, Sample, Terms};
 pub use error::MarketError;
 pub use event::{Event, Outcome};
-pub use explain::{BookView, Explanation, Level, Miss};
+pub use explain::{BookView, Explanation, Level, Miss, Nearest};
 pub use market::{Market, Moment};
 pub use order::{Order, OrderState, Terms as OrderTerms};
 pub use rules::Rules;

@@ -245,16 +245,9 @@ impl Market {
 
     /// Fires what is due, fixes beacons, draws, settles. Several steps of one deal may follow each other in one block.
     pub(crate) fn sweep(&mut self, auditors: &[Address], outcome: &mut Outcome) {
-        let ready: Vec<DealId> = self
-            .table
-            .deals
-            .values()
-            .filter(|deal| {
-                matches!(deal.state, DealState::Committed { .. })
-                    || deal.due().is_some_and(|at| at <= self.now.time)
-            })
-            .map(|deal| deal.id)
-            .collect();
+        let last = (self.now.time, DealId(u64::MAX));
+        let mut ready = self.table.committed.clone();
+        ready.extend(self.table.deal_due.range(..=last).map(|(_, id)| *id));
         for id in ready {
             let Some(deal) = self.table.deals.get(&id).cloned() else { continue };
             self.advance(deal, auditors, outcome);

@@ -6,6 +6,7 @@ use gongsuan_types::order::{Ask, Bid, Party, Side, Work};
 use gongsuan_types::{Address, Amount, DealId, Hash, Height, OrderId, Price, TimeMs, Units, codec};
 use serde::{Deserialize, Serialize};
 
+use crate::matching::Awake;
 use crate::order::Terms;
 use crate::table::{Stored, Table};
 use crate::{
@@ -30,8 +31,8 @@ pub struct Market {
     pub(crate) rules: Rules,
     pub(crate) table: Table,
     pub(crate) now: Moment,
-    /// Bids stopped by the work bound; the next block goes on with them.
-    pub(crate) deferred: bool,
+    /// Bids to be searched for at the end of the next block, whatever comes in by then.
+    pub(crate) awake: BTreeMap<OrderId, Awake>,
 }
 
 impl Market {
@@ -39,7 +40,7 @@ impl Market {
     #[must_use]
     pub fn new(rules: Rules) -> Self {
         let now = Moment { height: Height(0), time: TimeMs(0), block: Hash::ZERO };
-        Self { rules, table: Table::default(), now, deferred: false }
+        Self { rules, table: Table::default(), now, awake: BTreeMap::new() }
     }
 
     /// The rules.
@@ -111,8 +112,8 @@ impl Market {
     pub fn end_block(&mut self) -> Outcome {
         let mut outcome = Outcome::default();
         self.withdraw(&mut outcome);
-        self.insert(&mut outcome);
-        self.match_all(&mut outcome);
+        let fresh = self.insert();
+        self.match_all(&fresh, &mut outcome);
         outcome
     }
 
@@ -340,11 +341,12 @@ impl Market {
     /// Whether the next block, even an empty one, changes something: a draw waits for its beacon, or a bid was deferred.
     #[must_use]
     pub fn wants_block(&self) -> bool {
-        self.deferred
+        self.awake.values().any(|awake| awake.deferred)
             || self
                 .table
-                .deals
-                .values()
+                .committed
+                .iter()
+                .filter_map(|id| self.table.deals.get(id))
                 .any(|deal| matches!(deal.state, crate::DealState::Committed { beacon: None, .. }))
     }
 
@@ -395,13 +397,14 @@ impl Market {
         self.table.put_order(order);
     }
 
-    /// Puts the block's new orders into the books, in an order that nobody could choose.
-    fn insert(&mut self, _outcome: &mut Outcome) {
+    /// Puts the block's new orders into the books, in an order that nobody could choose. Answers which they are.
+    fn insert(&mut self) -> Vec<OrderId> {
         let mut fresh: Vec<(Hash, OrderId)> =
             self.table.fresh.iter().map(|id| (self.tie(*id), *id)).collect();
         fresh.sort_unstable();
-        for (_, id) in fresh {
-            let mut order = self.table.orders.get(&id).expect("indexed").clone();
+        let ids: Vec<OrderId> = fresh.into_iter().map(|(_, id)| id).collect();
+        for id in &ids {
+            let mut order = self.table.orders.get(id).expect("indexed").clone();
             self.table.next_sequence += 1;
             order.sequence = self.table.next_sequence;
             if order.side() == Side::Ask {
@@ -410,6 +413,7 @@ impl Market {
             order.state = OrderState::Resting;
             self.table.put_order(order);
         }
+        ids
     }
 
     /// The orders as they stand when a block's matching begins: for comparing with [`crate::naive::matches`].
@@ -418,7 +422,7 @@ impl Market {
         let mut copy = self.clone();
         let mut ignored = Outcome::default();
         copy.withdraw(&mut ignored);
-        copy.insert(&mut ignored);
+        copy.insert();
         copy.table.orders.into_values().collect()
     }
 
@@ -441,7 +445,7 @@ struct Snapshot {
     rules: Rules,
     table: Stored,
     now: Moment,
-    deferred: bool,
+    awake: BTreeMap<OrderId, Awake>,
 }
 
 impl Serialize for Market {
@@ -450,7 +454,7 @@ impl Serialize for Market {
             rules: self.rules.clone(),
             table: self.table.store(),
             now: self.now,
-            deferred: self.deferred,
+            awake: self.awake.clone(),
         }
         .serialize(s)
     }
@@ -458,7 +462,7 @@ impl Serialize for Market {
 
 impl<'de> Deserialize<'de> for Market {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let Snapshot { rules, table, now, deferred } = Snapshot::deserialize(d)?;
-        Ok(Self { rules, table: Table::restore(table), now, deferred })
+        let Snapshot { rules, table, now, awake } = Snapshot::deserialize(d)?;
+        Ok(Self { rules, table: Table::restore(table), now, awake })
     }
 }

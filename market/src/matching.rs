@@ -1,9 +1,14 @@
 //! Matching a block's bids, and opening the deals.
 
+use std::collections::BTreeMap;
+
 use gongsuan_types::order::{Bid, FillRule, SelfMatch, Work};
 use gongsuan_types::{Amount, DealId, OrderId, Units};
+use serde::{Deserialize, Serialize};
 
+use crate::attributes::{AskKey, Step};
 use crate::deal::{Deal, DealState, Terms};
+use crate::table::ask_key;
 use crate::{Event, HoldId, Market, Order, OrderState, Outcome, Settlement};
 
 /// One fill to be made.
@@ -21,7 +26,16 @@ pub(crate) struct Search {
     pub(crate) cancel: Vec<OrderId>,
     /// The bid met itself and its policy cancels it.
     pub(crate) stop: bool,
-    /// The work bound was reached.
+    /// The work bound was reached. No ask before this key can fill any of what is still needed.
+    pub(crate) deferred: Option<AskKey>,
+}
+
+/// A bid to be searched for at the end of the next block, whatever comes in by then.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Awake {
+    /// Where the search begins: the halves of an [`AskKey`].
+    from: (u64, u64),
+    /// The work bound was reached, so the next block is wanted.
     pub(crate) deferred: bool,
 }
 
@@ -38,36 +52,59 @@ pub(crate) fn fill_units(bid: &Bid, ask: &Order, need: Units) -> Units {
     Units(units)
 }
 
-/// Whether an ask's machine and owner will do for a bid.
-pub(crate) fn suits(bid: &Bid, ask: &Order) -> bool {
-    ask.machine().is_some_and(|machine| bid.requirements.accept(machine, ask.reputation))
-}
+/// The smallest work bound: a search that goes on comes back to its place in at most 32 steps, and has to get further.
+const VISITS_LEAST: u32 = 64;
 
 impl Market {
-    /// Matches every open bid, best limit first.
-    pub(crate) fn match_all(&mut self, outcome: &mut Outcome) {
-        self.deferred = false;
-        let mut bids: Vec<_> = self
-            .table
-            .shelves
-            .values()
-            .flat_map(|shelf| &shelf.bids)
-            .filter_map(|id| self.table.orders.get(id))
-            .map(|order| {
+    /// Matches the open bids that can match, best limit first.
+    ///
+    /// A bid was looked at in the block in which it came, and found all that suited. After that only four things give it a fill: an ask
+    /// that entered the book since and suits it; more of the search, if its work bound stopped it; what it passed over before a fill made
+    /// it smaller; and, if it takes all or nothing, any change at all.
+    pub(crate) fn match_all(&mut self, fresh: &[OrderId], outcome: &mut Outcome) {
+        let mut ranked: Vec<_> = self
+            .candidates(fresh)
+            .into_iter()
+            .filter_map(|(id, from)| self.table.orders.get(&id).map(|order| (order, from)))
+            .filter(|(order, _)| order.state == OrderState::Resting)
+            .map(|(order, from)| {
                 let best_first = std::cmp::Reverse(order.price());
-                (best_first, order.arrived, self.tie(order.id), order.id)
+                (best_first, order.arrived, self.tie(order.id), order.id, from)
             })
             .collect();
-        bids.sort_unstable();
-        for (.., id) in bids {
-            self.match_bid(id, outcome);
+        ranked.sort_unstable();
+        for (.., id, from) in ranked {
+            self.match_bid(id, from, outcome);
         }
     }
 
-    fn match_bid(&mut self, id: OrderId, outcome: &mut Outcome) {
+    /// The bids that can match, each with the key before which no ask can fill it.
+    fn candidates(&mut self, fresh: &[OrderId]) -> BTreeMap<OrderId, AskKey> {
+        let mut found: BTreeMap<OrderId, AskKey> = std::mem::take(&mut self.awake)
+            .into_iter()
+            .map(|(id, awake)| (id, AskKey::from_halves(awake.from)))
+            .collect();
+        for shelf in self.table.shelves.values() {
+            found.extend(shelf.whole.iter().map(|id| (*id, AskKey::FIRST)));
+        }
+        for order in fresh.iter().filter_map(|id| self.table.orders.get(id)) {
+            let Some(machine) = order.machine() else {
+                found.insert(order.id, AskKey::FIRST);
+                continue;
+            };
+            let Some(shelf) = self.table.shelves.get(&order.class()) else { continue };
+            let key = ask_key(order);
+            for bid in shelf.bids.suited(machine, order.reputation, order.price()) {
+                found.entry(bid).and_modify(|from| *from = key.min(*from)).or_insert(key);
+            }
+        }
+        found
+    }
+
+    fn match_bid(&mut self, id: OrderId, from: AskKey, outcome: &mut Outcome) {
         let Some(order) = self.table.orders.get(&id).cloned() else { return };
         let Some(bid) = order.bid() else { return };
-        let search = self.search(&order, bid);
+        let search = self.search(&order, bid, from);
         for ask in &search.cancel {
             let mut own = self.table.orders.get(ask).expect("found in the book").clone();
             own.state = OrderState::Cancelled;
@@ -77,8 +114,7 @@ impl Market {
         for fill in &search.fills {
             self.open_deal(id, *fill, outcome);
         }
-        if search.deferred {
-            self.deferred = true;
+        if search.deferred.is_some() {
             outcome.events.push(Event::Deferred { order: id });
         }
         let Some(mut order) = self.table.orders.get(&id).cloned() else { return };
@@ -88,40 +124,48 @@ impl Market {
             return;
         }
         let ends = match bid.fill_rule {
-            FillRule::ImmediateOrCancel | FillRule::FillOrKill => !search.deferred,
+            FillRule::ImmediateOrCancel | FillRule::FillOrKill => search.deferred.is_none(),
             FillRule::Rest | FillRule::AllOrNone => false,
         };
         if ends || search.stop || order.deals >= u32::from(bid.deals_max) {
             order.state = OrderState::Cancelled;
             outcome.events.push(Event::Cancelled { order: id, open: order.open });
             self.close(order, outcome);
+            return;
+        }
+        // What is needed has changed, or is needed at once: the next search begins at the front.
+        let from = search.deferred.filter(|_| search.fills.is_empty() && !is_whole(bid));
+        if search.deferred.is_some() || !search.fills.is_empty() {
+            let from = from.unwrap_or(AskKey::FIRST).halves();
+            self.awake.insert(id, Awake { from, deferred: search.deferred.is_some() });
         }
     }
 
-    /// Walks the asks of the class from the cheapest. Reads only.
-    pub(crate) fn search(&self, order: &Order, bid: &Bid) -> Search {
+    /// Takes suitable asks of the class from the cheapest at or after `from`. Reads only.
+    pub(crate) fn search(&self, order: &Order, bid: &Bid, mut from: AskKey) -> Search {
         let mut search = Search::default();
         let Some(shelf) = self.table.shelves.get(&bid.class) else { return search };
         let mut need = order.open;
         let deals_left = usize::from(bid.deals_max).saturating_sub(order.deals as usize);
-        let dearest = (bid.price_max.0, u16::MAX, u64::MAX);
-        for (visits, (_, id)) in (0u32..).zip(shelf.asks.range(..=dearest)) {
-            if need.0 == 0 || search.fills.len() == deals_left {
-                break;
-            }
-            if visits == self.rules.visits_max {
-                search.deferred = true;
-                break;
-            }
-            let Some(ask) = self.table.orders.get(id) else { continue };
-            if !suits(bid, ask) {
-                continue;
-            }
+        let mut work = self.rules.visits_max.max(VISITS_LEAST);
+        while need.0 > 0 && search.fills.len() < deals_left {
+            let id = match shelf.asks.next(&bid.requirements, from, bid.price_max, &mut work) {
+                Step::Found(key, id) => {
+                    from = key.next();
+                    id
+                }
+                Step::OutOfWork(key) => {
+                    search.deferred = Some(key);
+                    break;
+                }
+                Step::Nothing => break,
+            };
+            let Some(ask) = self.table.orders.get(&id) else { continue };
             if ask.owner == order.owner {
                 match bid.self_match {
                     SelfMatch::Skip => continue,
                     SelfMatch::CancelResting => {
-                        search.cancel.push(*id);
+                        search.cancel.push(id);
                         continue;
                     }
                     SelfMatch::CancelIncoming => {
@@ -132,12 +176,11 @@ impl Market {
             }
             let units = fill_units(bid, ask, need);
             if units.0 > 0 {
-                search.fills.push(Fill { ask: *id, units });
+                search.fills.push(Fill { ask: id, units });
                 need.0 -= units.0;
             }
         }
-        let whole = matches!(bid.fill_rule, FillRule::FillOrKill | FillRule::AllOrNone);
-        if whole && need.0 > 0 {
+        if is_whole(bid) && need.0 > 0 {
             search.fills.clear();
         }
         search
@@ -216,4 +259,8 @@ fn take(order: &mut Order, amount: Amount, target: HoldId, outcome: &mut Outcome
     }
     order.held = order.held.checked_sub(amount).expect("an order holds what its fills need");
     outcome.settlements.push(Settlement::Move { source: HoldId::Order(order.id), target, amount });
+}
+
+fn is_whole(bid: &Bid) -> bool {
+    matches!(bid.fill_rule, FillRule::FillOrKill | FillRule::AllOrNone)
 }

@@ -27,7 +27,7 @@ pub struct Rules {
     pub dispute_window: DurationMs,
     /// Open orders of one account, at most.
     pub orders_per_account_max: u32,
-    /// Asks that one bid may look at in one block; the rest is deferred to the next.
+    /// Nodes of the index of asks that one bid may visit in one block; the rest is deferred to the next. Below 64 it counts as 64.
     pub visits_max: u32,
 }
 

@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gongsuan_types::order::{Class, Side};
+use gongsuan_types::order::{Class, FillRule, Side};
 use gongsuan_types::{Address, DealId, OrderId, TimeMs};
 use serde::{Deserialize, Serialize};
 
-use crate::{Deal, Order, OrderState};
+use crate::attributes::{AskIndex, AskKey, BidIndex};
+use crate::{Deal, DealState, Order, OrderState};
 
 /// A record that is a leaf of the chain's state.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -38,14 +39,24 @@ impl Record {
     }
 }
 
-/// Asks in the order in which a bid takes them.
-pub(crate) type AskKey = (u64, u16, u64);
-
 /// The resting orders of a class.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shelf {
-    pub(crate) asks: BTreeMap<AskKey, OrderId>,
-    pub(crate) bids: BTreeSet<OrderId>,
+    pub(crate) asks: AskIndex,
+    pub(crate) bids: BidIndex,
+    /// Bids that take all or nothing: what they find depends on everything that changed since.
+    pub(crate) whole: BTreeSet<OrderId>,
+}
+
+impl Shelf {
+    fn is_empty(&self) -> bool {
+        self.asks.is_empty() && self.bids.is_empty()
+    }
+}
+
+/// Where an ask stands among the asks of its class.
+pub(crate) fn ask_key(order: &Order) -> AskKey {
+    AskKey::new(order.price(), order.reputation, order.sequence)
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +80,8 @@ pub(crate) struct Table {
     pub(crate) fresh: BTreeSet<OrderId>,
     pub(crate) order_due: BTreeSet<(TimeMs, OrderId)>,
     pub(crate) deal_due: BTreeSet<(TimeMs, DealId)>,
+    /// Deals whose results wait for a beacon or a secret.
+    pub(crate) committed: BTreeSet<DealId>,
     pub(crate) open_count: BTreeMap<Address, u32>,
     pub(crate) dirty: BTreeSet<RecordId>,
     journal: Option<Journal>,
@@ -141,6 +154,11 @@ impl Table {
     }
 
     fn replace_order(&mut self, id: OrderId, order: Option<Order>) -> Option<Order> {
+        if let (Some(before), Some(after)) = (self.orders.get_mut(&id), &order)
+            && same_place(before, after)
+        {
+            return order.map(|order| std::mem::replace(before, order));
+        }
         let before = self.orders.remove(&id);
         if let Some(before) = &before {
             self.index_order(before, false);
@@ -154,6 +172,11 @@ impl Table {
 
     fn replace_deal(&mut self, id: DealId, deal: Option<Deal>) -> Option<Deal> {
         let due = deal.as_ref().and_then(Deal::due);
+        if deal.as_ref().is_some_and(|deal| matches!(deal.state, DealState::Committed { .. })) {
+            self.committed.insert(id);
+        } else {
+            self.committed.remove(&id);
+        }
         let before = match deal {
             Some(deal) => self.deals.insert(id, deal),
             None => self.deals.remove(&id),
@@ -195,24 +218,28 @@ impl Table {
     }
 
     fn shelve(&mut self, order: &Order, side: Side, here: bool) {
-        let shelf = self.shelves.entry(order.class()).or_default();
-        let key = (order.price().0, 1_000 - order.reputation.min(1_000), order.sequence);
-        match (side, here) {
-            (Side::Ask, true) => {
-                shelf.asks.insert(key, order.id);
+        let class = order.class();
+        let shelf = self.shelves.entry(class).or_default();
+        match (side, order.machine(), order.bid()) {
+            (Side::Ask, Some(machine), _) if here => {
+                shelf.asks.insert(ask_key(order), machine, order.id);
             }
-            (Side::Ask, false) => {
-                shelf.asks.remove(&key);
+            (Side::Bid, _, Some(bid)) if here => {
+                shelf.bids.insert(bid.price_max, &bid.requirements, order.id);
+                if matches!(bid.fill_rule, FillRule::AllOrNone | FillRule::FillOrKill) {
+                    shelf.whole.insert(order.id);
+                }
             }
-            (Side::Bid, true) => {
-                shelf.bids.insert(order.id);
+            (Side::Ask, ..) => {
+                shelf.asks.remove(ask_key(order));
             }
-            (Side::Bid, false) => {
-                shelf.bids.remove(&order.id);
+            (Side::Bid, ..) => {
+                shelf.bids.remove(order.price(), order.id);
+                shelf.whole.remove(&order.id);
             }
         }
-        if shelf.asks.is_empty() && shelf.bids.is_empty() {
-            self.shelves.remove(&order.class());
+        if shelf.is_empty() {
+            self.shelves.remove(&class);
         }
     }
 
@@ -240,4 +267,13 @@ impl Table {
         table.dirty = stored.dirty.into_iter().collect();
         table
     }
+}
+
+/// Whether an order that changed is found in the same places as before.
+fn same_place(before: &Order, after: &Order) -> bool {
+    let place = |order: &Order| {
+        (order.state, order.price(), order.sequence, order.reputation, order.expires_at())
+    };
+    let fixed = before.owner == after.owner && before.class() == after.class();
+    before.state == OrderState::Resting && fixed && place(before) == place(after)
 }

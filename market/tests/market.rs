@@ -344,6 +344,95 @@ fn the_explanation_names_what_is_missing_and_the_price_that_matches() {
     assert_eq!((why.asks, why.suitable, why.price_that_matches), (2, 0, Some(Price(200))));
     let names: Vec<&str> = why.misses.iter().map(|miss| miss.constraint.as_str()).collect();
     assert_eq!(names, ["price", "region"]);
+    assert_eq!((why.misses[0].asks, why.misses[0].alone), (1, 1));
+    let nearest = why.nearest.unwrap();
+    assert_eq!((nearest.ask, nearest.changes.len()), (OrderId(2), 1));
+    assert_eq!(why.ahead, Some(0));
+    assert_eq!(
+        why.summary,
+        "0 of 2 asks suit; 1 miss on price, 1 on it alone (the bid pays at most 0.00015, it asks 0.0002); \
+         1 miss on region, 1 on it alone (it stands in region 1); \
+         the nearest is ask 2 at 0.00009, 1 constraint short; at a limit of 0.0002 it would match; it is served first"
+    );
+    // At the price that it names, it matches.
+    bench.one(1, Command::Cancel(OrderId(3))).unwrap();
+    let mut wish = bid(200, 4, FillRule::Rest);
+    wish.requirements.regions = RegionSet(1);
+    bench.one(1, Command::PlaceBid(Box::new(wish))).unwrap();
+    assert_eq!(bench.market.deal(DealId(1)).unwrap().ask, OrderId(1));
+}
+
+/// An ask that fails two constraints counts under both, and the smallest change comes from one that fails nothing else.
+#[test]
+fn the_explanation_counts_every_constraint_that_an_ask_fails() {
+    let mut bench = Bench::new();
+    let machine = |memory_mib: u32, cpu_cores: u16| {
+        let mut offer = ask(100, 100, 1, 0);
+        offer.machine.memory_mib = memory_mib;
+        offer.machine.cpu_cores = cpu_cores;
+        Command::PlaceAsk(offer)
+    };
+    for (memory, cores) in [(1_900, 1), (512, 8), (1_024, 8)] {
+        bench.one(0, machine(memory, cores)).unwrap();
+    }
+    let mut wish = bid(150, 4, FillRule::Rest);
+    wish.requirements.memory_mib_min = 2_048;
+    wish.requirements.cpu_cores_min = 4;
+    bench.one(1, Command::PlaceBid(Box::new(wish))).unwrap();
+    let why = bench.market.explain(OrderId(4)).unwrap();
+    let counts: Vec<_> =
+        why.misses.iter().map(|miss| (miss.constraint.as_str(), miss.asks, miss.alone)).collect();
+    assert_eq!(counts, [("cpu-cores", 1, 0), ("memory", 3, 2)]);
+    assert_eq!(why.misses[1].change, "the nearest has 1024 MiB, the bid needs 2048 MiB");
+}
+
+/// A bid that may visit few nodes goes on in the next block where it stopped, and a better ask that comes meanwhile is taken first.
+#[test]
+fn a_deferred_bid_goes_on_and_misses_no_better_ask() {
+    for better_comes in [false, true] {
+        let rules = Rules { visits_max: 64, orders_per_account_max: 10_000, ..Rules::default() };
+        let mut bench = Bench { market: Market::new(rules), ..Bench::new() };
+        // Memory and disk are never there together, but every node has both somewhere below it.
+        let offers = (0..3_000u64).map(|n| {
+            let mut offer = ask(100 + n / 100, 1, 1, 0);
+            (offer.machine.disk_mib, offer.machine.memory_mib) =
+                if n % 2 == 0 { (9_000, 1) } else { (1, 9_000) };
+            (u8::try_from(n % 2).unwrap(), Command::PlaceAsk(offer))
+        });
+        let offers: Vec<_> = offers.collect();
+        bench.block(1, offers);
+        let both = |price| {
+            let mut offer = ask(price, 100, 1, 0);
+            (offer.machine.disk_mib, offer.machine.memory_mib) = (9_000, 9_000);
+            Command::PlaceAsk(offer)
+        };
+        bench.one(2, both(400)).unwrap();
+        let mut wish = bid(500, 4, FillRule::Rest);
+        wish.requirements.disk_mib_min = 5_000;
+        wish.requirements.memory_mib_min = 5_000;
+        let (mut events, _) = bench.block(1, vec![(3, Command::PlaceBid(Box::new(wish)))]);
+        let mut blocks = 0;
+        let ask = loop {
+            let filled = events.iter().find_map(|event| match event {
+                Event::Filled { ask, .. } => Some(*ask),
+                _ => None,
+            });
+            if let Some(ask) = filled {
+                break ask;
+            }
+            blocks += 1;
+            assert!(blocks < 100, "the search gets further in every block");
+            assert!(bench.market.wants_block());
+            assert!(matches!(events[..], [.., Event::Deferred { .. }]));
+            let bytes = gongsuan_types::codec::encode(&bench.market);
+            bench.market = gongsuan_types::codec::decode("market", usize::MAX, &bytes).unwrap();
+            let comes = (better_comes && blocks == 2).then(|| (2, both(90)));
+            events = bench.block(1, comes.into_iter().collect()).0;
+        };
+        assert!(blocks >= 2, "the search was deferred");
+        assert_eq!(ask, OrderId(if better_comes { 3_003 } else { 3_001 }));
+        assert!(!bench.market.wants_block());
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -444,7 +533,7 @@ fn command(bench: &Bench, action: &Action) -> Option<(u8, Command)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     /// The books fill exactly what scanning everything fills; money is conserved after every block (in `Bench::check`);
     /// a market that went through a snapshot has the same future; and when everybody falls silent, every deal ends.

@@ -1,0 +1,119 @@
+//! What happened.
+
+use gongsuan_types::OrderId;
+use gongsuan_types::order::Side;
+use serde::{Deserialize, Serialize};
+
+use super::{Lots, Owner, Tick};
+
+/// One thing that happened. 32 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// An order was taken in.
+    Accepted {
+        /// Its number.
+        id: OrderId,
+        /// The side.
+        side: Side,
+        /// Whose.
+        owner: Owner,
+        /// Its limit (an end of the scale for an order without one).
+        price: Tick,
+        /// How much.
+        quantity: Lots,
+    },
+    /// Two orders traded.
+    Filled {
+        /// The order that came (in a batch: the bid).
+        taker: OrderId,
+        /// The order that rested (in a batch: the ask).
+        maker: OrderId,
+        /// At this price.
+        price: Tick,
+        /// How much.
+        quantity: Lots,
+        /// What is still open of the maker.
+        maker_left: Lots,
+    },
+    /// What is left of an order entered the book.
+    Rested {
+        /// Its number.
+        id: OrderId,
+        /// Its price.
+        price: Tick,
+        /// What is open.
+        quantity: Lots,
+    },
+    /// What is left of an order is gone.
+    Cancelled {
+        /// Its number.
+        id: OrderId,
+        /// What was open.
+        quantity: Lots,
+        /// Why.
+        why: Why,
+    },
+    /// An order was changed by its owner.
+    Amended {
+        /// Its number.
+        id: OrderId,
+        /// Its price now.
+        price: Tick,
+        /// What is open now.
+        quantity: Lots,
+        /// Whether it kept its place.
+        kept_place: bool,
+    },
+    /// A batch was cleared.
+    Cleared {
+        /// The one price of all its fills, or of the last one if each has its own. `None` without fills.
+        price: Option<Tick>,
+        /// How much traded.
+        volume: u64,
+    },
+}
+
+const _: () = assert!(size_of::<Event>() <= 32, "events are copied in the hot path");
+
+/// Why an order is gone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// Its owner wanted it.
+    Owner,
+    /// Its time is over.
+    Expired,
+    /// It met an order of its owner.
+    SelfMatch,
+    /// It only takes, and there was no more to take.
+    Immediate,
+    /// All of it at once was not there.
+    NotWhole,
+    /// It only rests, and would have taken.
+    WouldTake,
+    /// It traded with as many others as it may.
+    Counterparties,
+}
+
+/// Where events go.
+pub trait Sink {
+    /// Takes one event.
+    fn event(&mut self, event: Event);
+}
+
+impl Sink for Vec<Event> {
+    #[inline]
+    fn event(&mut self, event: Event) {
+        self.push(event);
+    }
+}
+
+/// A sink for whoever wants no events.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ignore;
+
+impl Sink for Ignore {
+    #[inline]
+    fn event(&mut self, _: Event) {}
+}
