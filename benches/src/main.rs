@@ -1,35 +1,39 @@
-//! `gongsuan-bench`: how fast the parts are on this machine. Prints JSON with `--json`.
+//! `gongsuan-bench`: how fast the parts are on this machine. Prints a table, or JSON with `--json`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark shows its figures")]
+#![expect(clippy::float_arithmetic, reason = "statistics for people; nothing here is agreed upon")]
+
+mod measure;
+mod report;
+mod verify;
 
 use std::process::ExitCode;
-use std::time::Instant;
 
-use gongsuan_types::{Hash, SecretKey};
+use crate::report::Report;
+
+const USAGE: &str = "usage: gongsuan-bench verify [--json] [--quick]
+
+verify   signatures per second and core: by the batch and one by one
+
+--json   machine-readable rows instead of a table
+--quick  fewer repetitions
+Built with `--features peers`, other people's implementations are measured in the same run.";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let json = args.iter().any(|arg| arg == "--json");
-    if args.first().map(String::as_str) != Some("verify") {
-        eprintln!(
-            "usage: gongsuan-bench verify [--json]   (the other benchmarks come with the parts that they measure)"
-        );
-        return ExitCode::from(2);
+    let flag = |name: &str| args.iter().any(|arg| arg == name);
+    let quick = flag("--quick");
+    let mut report = Report::new();
+    match args.first().map(String::as_str) {
+        Some("verify") => verify::run(&mut report, quick),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
     }
-    let count: u32 = 2_000;
-    let key = SecretKey::from_seed(b"bench");
-    let digests: Vec<Hash> = (0..count).map(|n| Hash::of_content(&n.to_le_bytes())).collect();
-    let signatures: Vec<_> = digests.iter().map(|digest| key.sign(digest)).collect();
-    let public = key.public_key();
-    let started = Instant::now();
-    let good = digests.iter().zip(&signatures).filter(|(d, s)| public.verify(d, s).is_ok()).count();
-    let nanos = started.elapsed().as_nanos().max(1);
-    let per_second = u128::from(count) * 1_000_000_000 / nanos;
-    if json {
-        println!(
-            "{{\"schema\":\"gongsuan/bench/v1\",\"seed\":0,\"rows\":[{{\"name\":\"k256\",\"batch\":1,\"per_second\":{per_second},\"verified\":{good}}}]}}"
-        );
+    if flag("--json") {
+        println!("{}", report.to_json());
     } else {
-        println!("k256 single verification: {per_second} per second ({good} of {count} good)");
+        println!("{}", report.to_table());
     }
     ExitCode::SUCCESS
 }

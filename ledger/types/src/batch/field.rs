@@ -38,9 +38,6 @@ fn curve_side(x: &Field) -> Field {
 }
 
 impl Affine {
-    /// Where the vectors are not filled yet.
-    pub(super) const UNSET: Self = Self { x: Field::ZERO, y: Field::ZERO };
-
     /// BIP340's `lift_x`: the point with this x and an even y. One square root, about 6 µs.
     pub(super) fn lift(x: &[u8; 32]) -> Option<Self> {
         let x = parse(x)?;

@@ -12,8 +12,9 @@ pub(super) struct Segments {
     points: Vec<Affine>,
     starts: Vec<usize>,
     counts: Vec<usize>,
-    /// While filling: the next free place of each list.
+    /// While filling: the next free place of each list, and what comes into each place.
     next: Vec<usize>,
+    order: Vec<u32>,
     // Of one round.
     differences: Vec<Field>,
     products: Vec<Field>,
@@ -29,18 +30,18 @@ enum Kind {
 }
 
 impl Segments {
-    /// Begins `lists` empty lists whose lengths are counted first with [`Segments::announce`].
-    pub(super) fn begin(&mut self, lists: usize) {
+    /// Fills `lists` lists. `each` calls its argument with (list, reference) for every point, in the same order whenever it is called;
+    /// `point` turns a reference into its point. The points are fetched in the order in which they will be added, because reading memory
+    /// here and there is cheaper than writing it.
+    pub(super) fn fill(
+        &mut self,
+        lists: usize,
+        each: impl Fn(&mut dyn FnMut(usize, u32)),
+        point: impl Fn(u32) -> Affine,
+    ) {
         self.counts.clear();
         self.counts.resize(lists, 0);
-    }
-
-    pub(super) fn announce(&mut self, list: usize) {
-        self.counts[list] += 1;
-    }
-
-    /// After all points have been announced: makes the room for them.
-    pub(super) fn lay_out(&mut self) {
+        each(&mut |list, _| self.counts[list] += 1);
         self.starts.clear();
         let mut total = 0;
         for count in &self.counts {
@@ -48,14 +49,14 @@ impl Segments {
             total += count;
         }
         self.next.clone_from(&self.starts);
-        if self.points.len() < total {
-            self.points.resize(total, Affine::UNSET);
-        }
-    }
-
-    pub(super) fn put(&mut self, list: usize, point: Affine) {
-        self.points[self.next[list]] = point;
-        self.next[list] += 1;
+        self.order.clear();
+        self.order.resize(total, 0);
+        each(&mut |list, reference| {
+            self.order[self.next[list]] = reference;
+            self.next[list] += 1;
+        });
+        self.points.clear();
+        self.points.extend(self.order.iter().map(|reference| point(*reference)));
     }
 
     /// The sum of a list after [`Segments::reduce`]; `None` for the identity.
@@ -72,21 +73,13 @@ impl Segments {
 
     /// Collects what is to be inverted, the running products, and inverts. `false` if no list has two points.
     fn prepare_round(&mut self) -> bool {
-        self.differences.clear();
-        self.products.clear();
-        self.kinds.clear();
-        let mut product = Field::ONE;
-        for (start, count) in self.starts.iter().zip(&self.counts) {
-            for pair in self.points[*start..start + count].chunks_exact(2) {
-                let (difference, kind) = difference(&pair[0], &pair[1]);
-                self.kinds.push(kind);
-                self.products.push(product);
-                self.differences.push(difference);
-                product = product.mul(&difference);
-            }
-        }
+        let mut product = self.multiply_up(false);
         if self.differences.is_empty() {
             return false;
+        }
+        if is_zero(&product) {
+            // Equal or opposite neighbours, whose difference is zero: they are rare, so they are looked for only now.
+            product = self.multiply_up(true);
         }
         let inverse = product.invert_vartime().into_option();
         let mut inverse = inverse.expect("no factor is zero");
@@ -96,6 +89,27 @@ impl Segments {
             *difference = of_this;
         }
         true
+    }
+
+    /// The product of all differences; zero if one of them is, which cannot be if it is `careful`.
+    fn multiply_up(&mut self, careful: bool) -> Field {
+        self.differences.clear();
+        self.products.clear();
+        self.kinds.clear();
+        let mut product = Field::ONE;
+        for (start, count) in self.starts.iter().zip(&self.counts) {
+            for pair in self.points[*start..start + count].chunks_exact(2) {
+                let (mut difference, mut kind) = (pair[1].x + pair[0].x.negate(1), Kind::Sum);
+                if careful && is_zero(&difference) {
+                    (difference, kind) = twins(&pair[0], &pair[1]);
+                }
+                self.kinds.push(kind);
+                self.products.push(product);
+                self.differences.push(difference);
+                product = product.mul(&difference);
+            }
+        }
+        product
     }
 
     /// Replaces each pair of neighbours by its sum, moving the results together.
@@ -124,16 +138,10 @@ impl Segments {
     }
 }
 
-/// The denominator of the slope through two points, never zero.
-#[inline]
-fn difference(a: &Affine, b: &Affine) -> (Field, Kind) {
-    let dx = (b.x + a.x.negate(1)).normalize_weak();
-    if !is_zero(&dx) {
-        return (dx, Kind::Sum);
-    }
-    // Equal points double, opposite ones cancel.
+/// What two points with the same x add up to, and a denominator that is not zero. Equal points double, opposite ones cancel.
+fn twins(a: &Affine, b: &Affine) -> (Field, Kind) {
     if is_zero(&(a.y + b.y.negate(1))) {
-        (a.y.double().normalize_weak(), Kind::Double)
+        (a.y.double(), Kind::Double)
     } else {
         (Field::ONE, Kind::Nothing)
     }

@@ -9,10 +9,10 @@ use super::jacobian::Jacobian;
 use super::segments::Segments;
 
 /// Terms from which on affine buckets win (measured; see docs/benchmarks-ledger.md).
-pub(super) const AFFINE_FROM: usize = 300;
-/// Points in flight in one affine round. Kept at 16 Ki: 1.3 MB of them fit into a core's second-level cache, and an inversion
+pub(super) const AFFINE_FROM: usize = 100;
+/// Points in flight in one affine round. Kept at 8 Ki: 640 KB of them stay near the core, and an inversion
 /// (250 multiplications) is shared by thousands.
-const POINTS_IN_FLIGHT: usize = 16 << 10;
+const POINTS_IN_FLIGHT: usize = 8 << 10;
 
 /// One term. The sign is in the point.
 #[derive(Clone, Copy, Debug)]
@@ -121,7 +121,7 @@ pub(super) fn jacobian(terms: &[Term], scratch: &mut Scratch) -> Jacobian {
 }
 
 pub(super) fn affine(terms: &[Term], scratch: &mut Scratch) -> Jacobian {
-    let windows = Windows::cheapest(terms.len(), 6, 24);
+    let windows = Windows::cheapest(terms.len(), 6, 10);
     cut(terms, windows, &mut scratch.digits);
     let at_once = (POINTS_IN_FLIGHT / terms.len()).clamp(1, windows.count);
     let mut total = Jacobian::IDENTITY;
@@ -151,23 +151,19 @@ fn fill_buckets(
 ) {
     let Scratch { segments, digits } = scratch;
     let buckets = windows.buckets();
-    segments.begin(range.len() * buckets);
-    for digits in digits.chunks_exact(windows.count) {
-        for (base, digit) in (0..).step_by(buckets).zip(&digits[range.clone()]) {
-            if digit.bucket() != 0 {
-                segments.announce(base + digit.bucket() - 1);
+    // A reference is `term << 1 | negative`.
+    let each = |put: &mut dyn FnMut(usize, u32)| {
+        for (term, digits) in (0_u32..).zip(digits.chunks_exact(windows.count)) {
+            for (base, digit) in (0..).step_by(buckets).zip(&digits[range.clone()]) {
+                if digit.bucket() != 0 {
+                    put(base + digit.bucket() - 1, term << 1 | u32::from(digit.negative()));
+                }
             }
         }
-    }
-    segments.lay_out();
-    for (term, digits) in terms.iter().zip(digits.chunks_exact(windows.count)) {
-        for (base, digit) in (0..).step_by(buckets).zip(&digits[range.clone()]) {
-            if digit.bucket() != 0 {
-                let point = term.point.negated_if(digit.negative());
-                segments.put(base + digit.bucket() - 1, point);
-            }
-        }
-    }
+    };
+    let point =
+        |reference: u32| terms[(reference >> 1) as usize].point.negated_if(reference & 1 == 1);
+    segments.fill(range.len() * buckets, each, point);
 }
 
 /// `Σ d·B_d` of each window. A bucket's number is `d = row·2^shift + column`, so `Σ d·B_d = 2^shift·Σ row·R_row + Σ column·C_column`
@@ -181,30 +177,22 @@ fn bucket_sums(windows: Windows, count: usize, segments: &mut Segments) -> Vec<J
     for window in 0..count {
         for digit in 1..=buckets {
             if let Some(point) = segments.sum(window * buckets + digit - 1) {
-                let base = window * (rows + columns);
-                let (row, column) = (digit >> shift, digit & (columns - 1));
-                filled.push((base + row, row != 0, base + rows + column, column != 0, *point));
+                filled.push((window * (rows + columns), digit, *point));
             }
         }
     }
-    segments.begin(count * (rows + columns));
-    for (row, in_row, column, in_column, _) in &filled {
-        if *in_row {
-            segments.announce(*row);
+    let each = |put: &mut dyn FnMut(usize, u32)| {
+        for (reference, (base, digit, _)) in (0_u32..).zip(&filled) {
+            let (row, column) = (digit >> shift, digit & (columns - 1));
+            if row != 0 {
+                put(base + row, reference);
+            }
+            if column != 0 {
+                put(base + rows + column, reference);
+            }
         }
-        if *in_column {
-            segments.announce(*column);
-        }
-    }
-    segments.lay_out();
-    for (row, in_row, column, in_column, point) in &filled {
-        if *in_row {
-            segments.put(*row, *point);
-        }
-        if *in_column {
-            segments.put(*column, *point);
-        }
-    }
+    };
+    segments.fill(count * (rows + columns), each, |reference| filled[reference as usize].2);
     segments.reduce();
     let weighted = |lists: std::ops::Range<usize>| {
         let (mut running, mut total) = (Jacobian::IDENTITY, Jacobian::IDENTITY);
