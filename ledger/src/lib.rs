@@ -29,7 +29,7 @@ pub mod tx;
 
 pub use accounts::StateKey;
 pub use chain::{Chain, ChainError, Location, StoredBlock, replay};
-pub use check::check_body;
+pub use check::{Unverified, check_body, check_body_hinted, verify_signatures};
 pub use genesis::Genesis;
 pub use header::{Body, Event, Header, TxReceipt, TxStatus};
 pub use identity::Role;
