@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::accounts::{Account, Accounts, StateKey, Stored};
 use crate::genesis::{Admission, Genesis, Params};
-use crate::header::History;
+use crate::history::History;
 use crate::identity::Role;
 use crate::tree::{StateProof, StateTree, key_hash, value_hash};
 
