@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark shows its figures")]
 #![expect(clippy::float_arithmetic, reason = "statistics for people; nothing here is agreed upon")]
 
+mod ledger;
 mod measure;
 mod report;
 mod verify;
@@ -10,12 +11,13 @@ use std::process::ExitCode;
 
 use crate::report::Report;
 
-const USAGE: &str = "usage: gongsuan-bench verify [--json] [--quick]
+const USAGE: &str = "usage: gongsuan-bench <verify | ledger> [--json] [--quick]
 
 verify   signatures per second and core: by the batch and one by one
+ledger   transfers per second through checking, executing, hashing and storing; the state root; a restart
 
 --json   machine-readable rows instead of a table
---quick  fewer repetitions
+--quick  fewer repetitions, a smaller state
 Built with `--features peers`, other people's implementations are measured in the same run.";
 
 fn main() -> ExitCode {
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
     let mut report = Report::new();
     match args.first().map(String::as_str) {
         Some("verify") => verify::run(&mut report, quick),
+        Some("ledger") => ledger::run(&mut report, quick),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

@@ -238,8 +238,9 @@ impl Chain {
         }
     }
 
-    /// Writes a checkpoint. A failure costs a longer restart, never data; the store is then left alone.
-    fn checkpoint(&mut self) {
+    /// Writes a checkpoint now: worth it before a stop that was planned. A failure costs a longer restart, never data; the store is then
+    /// left alone.
+    pub fn checkpoint(&mut self) {
         let Some(store) = &mut self.store else { return };
         let snapshot = self.state.snapshot();
         let mut batch = Batch::default();
