@@ -12,7 +12,7 @@ use gongsuan_ledger::{
     check_body_hinted,
 };
 use gongsuan_types::batch::NonceHint;
-use gongsuan_types::{Address, Amount, Hash, Height, SecretKey, Term, TimeMs, Verified};
+use gongsuan_types::{Address, Amount, Hash, Height, SecretKey, Signature, Term, TimeMs, Verified};
 use serde_json::json;
 
 use crate::measure::per_second;
@@ -25,8 +25,8 @@ const UPDATES: usize = 2_000;
 struct World {
     genesis: Genesis,
     keys: Vec<SecretKey>,
-    /// The sender's next nonce, the same for all.
-    nonce: u64,
+    /// Each signer's next nonce.
+    nonces: Vec<u64>,
     height: u64,
 }
 
@@ -55,15 +55,17 @@ impl World {
             validators: vec![Validator { name: "v0".into(), key: keys[0].public_key() }],
             issuers: vec![],
         };
-        Self { genesis, keys, nonce: 0, height: 0 }
+        Self { genesis, nonces: vec![0; keys.len()], keys, height: 0 }
     }
 
-    fn tx(&self, key: &SecretKey, ops: Vec<Op>) -> Transaction {
+    /// The next transaction of a signer.
+    fn tx(&mut self, signer: usize, ops: Vec<Op>) -> Transaction {
+        self.nonces[signer] += 1;
         Transaction {
             version: 1,
             chain_id: self.genesis.chain_id(),
-            sender: key.address(),
-            nonce: self.nonce,
+            sender: self.keys[signer].address(),
+            nonce: self.nonces[signer] - 1,
             fee: Amount::new(100_000),
             expires_at: TimeMs(u64::MAX),
             ops,
@@ -75,42 +77,28 @@ impl World {
         let mut payloads = Vec::new();
         let strangers: Vec<usize> = (0..accounts).collect();
         for block in strangers.chunks(64 * 512) {
-            let txs = block.chunks(64).zip(&self.keys).map(|(some, key)| {
+            let mut txs = Vec::new();
+            for (signer, some) in block.chunks(64).enumerate() {
                 let pay = |n: &usize| Op::Transfer { to: stranger(*n), amount: Amount::new(5) };
-                let body = self.tx(key, some.iter().map(pay).collect());
-                SignedTransaction { body, signature: gongsuan_types::Signature([0; 64]) }
-            });
-            let txs: Vec<SignedTransaction> = txs.collect();
+                let body = self.tx(signer, some.iter().map(pay).collect());
+                txs.push(SignedTransaction { body, signature: Signature([0; 64]) });
+            }
             payloads.push(Body { txs }.encode());
-            self.pass_nonce(block.len().div_ceil(64), &mut payloads);
         }
         payloads
     }
 
-    /// Brings the nonces of all signers level: those without a transaction in this round make one.
-    fn pass_nonce(&mut self, used: usize, payloads: &mut Vec<Vec<u8>>) {
-        let txs = self.keys[used..].iter().map(|key| SignedTransaction {
-            body: self.tx(key, vec![Op::Transfer { to: stranger(0), amount: Amount::new(1) }]),
-            signature: gongsuan_types::Signature([0; 64]),
-        });
-        payloads.push(Body { txs: txs.collect() }.encode());
-        self.nonce += 1;
-    }
-
     /// A block of signed transfers, one for each of `count` signers, to accounts here and there.
     fn transfers(&mut self, count: usize, accounts: usize) -> Block {
-        let txs: Vec<SignedTransaction> = self.keys[..count]
-            .iter()
-            .enumerate()
-            .map(|(n, key)| {
-                let to = stranger(
-                    (n * 7_919 + usize::try_from(self.nonce).unwrap_or(0) * 104_729) % accounts,
-                );
-                let op = Op::Transfer { to, amount: Amount::new(1) };
-                Verified::sign(self.tx(key, vec![op]), key).into_signed()
-            })
-            .collect();
-        self.nonce += 1;
+        let mut txs = Vec::with_capacity(count);
+        for signer in 0..count {
+            let to = stranger(
+                (signer * 7_919 + usize::try_from(self.nonces[signer]).unwrap_or(0) * 104_729)
+                    % accounts,
+            );
+            let body = self.tx(signer, vec![Op::Transfer { to, amount: Amount::new(1) }]);
+            txs.push(Verified::sign(body, &self.keys[signer]).into_signed());
+        }
         let hints = txs.iter().map(|tx| NonceHint::of(&tx.signature)).collect();
         Block { bytes: Body { txs }.encode(), hints }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use gongsuan_market::Market;
 use gongsuan_types::order::Capabilities;
 use gongsuan_types::{Address, Amount, Hash, Height, Refusal, TimeMs, codec};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::{Account, Accounts, StateKey, Stored};
@@ -207,8 +208,10 @@ impl State {
     pub(crate) fn rehash(&mut self) {
         let mut dirty: BTreeSet<StateKey> = std::mem::take(&mut self.accounts.dirty);
         dirty.extend(self.market.take_dirty().into_iter().map(StateKey::Market));
+        let dirty: Vec<StateKey> = dirty.into_iter().collect();
         let changes: Vec<_> = dirty
-            .iter()
+            .par_iter()
+            .with_min_len(256)
             .map(|key| {
                 let value = self.record(key).map(|bytes| value_hash(&bytes));
                 (key_hash(&codec::encode(key)), value)

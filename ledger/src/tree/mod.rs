@@ -21,8 +21,6 @@ mod node;
 mod part;
 mod proof;
 
-use std::collections::BTreeMap;
-
 use gongsuan_types::Hash;
 use rayon::prelude::*;
 
@@ -38,6 +36,8 @@ const FILL: usize = 2;
 const DEPTH_MIN: u32 = 4;
 /// And the greatest: 2 Gi lists.
 const DEPTH_MAX: u32 = 31;
+/// Changes of more than this part of the records are merged at once instead of one by one.
+const BULK_SHARE: usize = 4;
 /// Nodes of a level that one thread hashes at a time, at least.
 const SHARE_MIN: usize = 128;
 
@@ -90,7 +90,11 @@ impl Default for StateTree {
 impl StateTree {
     /// Sets and removes records: (key hash, value hash or nothing). The last change of a key counts.
     pub fn update(&mut self, changes: impl IntoIterator<Item = (Hash, Option<Hash>)>) {
-        let changes: BTreeMap<Hash, Option<Hash>> = changes.into_iter().collect();
+        let changes = in_order(changes);
+        if changes.len() > self.count / BULK_SHARE {
+            self.rebuild(&changes);
+            return;
+        }
         let mut touched: Vec<usize> = Vec::with_capacity(changes.len());
         for (key, value) in &changes {
             let at = self.list_of(key);
@@ -100,7 +104,7 @@ impl StateTree {
             }
         }
         if self.count > FILL << self.depth && self.depth < DEPTH_MAX {
-            self.grow();
+            self.rebuild(&[]);
             return;
         }
         let depth = self.depth as usize;
@@ -192,24 +196,25 @@ impl StateTree {
         }
     }
 
-    /// Makes the arrays as deep as the number of records wants and hashes everything.
-    fn grow(&mut self) {
-        let mut leaves: Vec<Leaf> = std::mem::take(&mut self.lists)
-            .into_iter()
-            .flat_map(|list| Box::into_iter(list).collect::<Vec<_>>())
-            .collect();
+    /// Merges many changes in, makes the arrays as deep as the number of records wants, and hashes everything.
+    fn rebuild(&mut self, changes: &[(Hash, Option<Hash>)]) {
+        let lists = std::mem::take(&mut self.lists);
+        let leaves = merge(lists.iter().flat_map(|list| list.iter().copied()), changes);
+        drop(lists);
+        self.count = leaves.len();
         while self.count > FILL << self.depth && self.depth < DEPTH_MAX {
             self.depth += 1;
         }
         let width = 1_usize << self.depth;
-        let mut lists = Vec::with_capacity(width);
-        // The records are in order, so those of the last list are at the end.
-        for at in (0..width).rev() {
-            let from = leaves.partition_point(|(key, _)| self.list_of(key) < at);
-            lists.push(leaves.split_off(from).into_boxed_slice());
-        }
-        lists.reverse();
-        self.lists = lists;
+        let mut rest = leaves.as_slice();
+        self.lists = (0..width)
+            .map(|at| {
+                let end = rest.iter().take_while(|(key, _)| self.list_of(key) == at).count();
+                let (list, after) = rest.split_at(end);
+                rest = after;
+                list.into()
+            })
+            .collect();
         self.levels = (0..=self.depth).map(|level| Level::new(width >> level)).collect();
         let depth = self.depth as usize;
         let all: Vec<usize> = (0..width).collect();
@@ -231,6 +236,36 @@ impl StateTree {
             hash_level(&mut above[0], &touched, join);
         }
     }
+}
+
+/// Changes in rising order of their keys, the last one of each.
+fn in_order(changes: impl IntoIterator<Item = (Hash, Option<Hash>)>) -> Vec<(Hash, Option<Hash>)> {
+    let mut changes: Vec<_> = changes.into_iter().collect();
+    // Stable, and backwards: of equal keys the last change comes first and stays.
+    changes.reverse();
+    changes.sort_by(|(a, _), (b, _)| a.cmp(b));
+    changes.dedup_by(|(later, _), (earlier, _)| later == earlier);
+    changes
+}
+
+/// Records in order with changes in order.
+fn merge(leaves: impl Iterator<Item = Leaf>, changes: &[(Hash, Option<Hash>)]) -> Vec<Leaf> {
+    let mut merged = Vec::with_capacity(changes.len());
+    let mut changes = changes.iter().peekable();
+    let set = |merged: &mut Vec<Leaf>, key: Hash, value: Option<Hash>| {
+        merged.extend(value.map(|value| (key, value)));
+    };
+    for leaf in leaves {
+        while let Some((key, value)) = changes.next_if(|(key, _)| *key < leaf.0) {
+            set(&mut merged, *key, *value);
+        }
+        match changes.next_if(|(key, _)| *key == leaf.0) {
+            Some((key, value)) => set(&mut merged, *key, *value),
+            None => merged.push(leaf),
+        }
+    }
+    changes.for_each(|(key, value)| set(&mut merged, *key, *value));
+    merged
 }
 
 /// Computes nodes of a level, in parallel, and then sets them.
