@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::path::Path;
-use std::time::Instant;
 
 use gongsuan_ledger::genesis::{Admission, GenesisAccount, Params, Validator};
 use gongsuan_ledger::tree::{StateTree, key_hash, value_hash};
@@ -15,7 +14,7 @@ use gongsuan_types::batch::NonceHint;
 use gongsuan_types::{Address, Amount, Hash, Height, SecretKey, Signature, Term, TimeMs, Verified};
 use serde_json::json;
 
-use crate::measure::per_second;
+use crate::measure::{Clock, per_second};
 use crate::report::Report;
 
 const SIGNERS: usize = 4_096;
@@ -24,6 +23,7 @@ const UPDATES: usize = 2_000;
 
 struct World {
     genesis: Genesis,
+    chain_id: Hash,
     keys: Vec<SecretKey>,
     /// Each signer's next nonce.
     nonces: Vec<u64>,
@@ -55,7 +55,7 @@ impl World {
             validators: vec![Validator { name: "v0".into(), key: keys[0].public_key() }],
             issuers: vec![],
         };
-        Self { genesis, nonces: vec![0; keys.len()], keys, height: 0 }
+        Self { chain_id: genesis.chain_id(), genesis, nonces: vec![0; keys.len()], keys, height: 0 }
     }
 
     /// The next transaction of a signer.
@@ -63,7 +63,7 @@ impl World {
         self.nonces[signer] += 1;
         Transaction {
             version: 1,
-            chain_id: self.genesis.chain_id(),
+            chain_id: self.chain_id,
             sender: self.keys[signer].address(),
             nonce: self.nonces[signer] - 1,
             fee: Amount::new(100_000),
@@ -117,16 +117,18 @@ impl World {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "statistics")]
-fn rate(items: usize, started: Instant) -> (u64, f64) {
-    let seconds = started.elapsed().as_secs_f64();
-    (per_second(seconds * 1e9 / items as f64), seconds)
-}
-
-fn row(report: &mut Report, name: &str, items: usize, runs: usize, started: Instant) {
-    let (per_second, seconds) = rate(items * runs, started);
-    #[expect(clippy::cast_precision_loss, reason = "statistics")]
-    let ms = (seconds * 1e5 / runs as f64).round() / 100.0;
-    report.row(json!({ "name": name, "batch": items, "per_second": per_second, "wall_ms": ms }));
+fn row(report: &mut Report, name: &str, items: usize, runs: usize, started: Clock) {
+    let (wall, cpu) = started.elapsed();
+    let done = (items * runs) as f64;
+    let ms = |seconds: f64| (seconds * 1e5 / runs as f64).round() / 100.0;
+    report.row(json!({
+        "name": name,
+        "batch": items,
+        "per_second": per_second(wall * 1e9 / done),
+        "wall_ms": ms(wall),
+        "cpu_ms": ms(cpu),
+        "cpu_ns_per_item": (cpu * 1e9 / done).round(),
+    }));
 }
 
 pub(crate) fn run(report: &mut Report, quick: bool) {
@@ -136,17 +138,17 @@ pub(crate) fn run(report: &mut Report, quick: bool) {
         "{accounts} accounts; wall time on {} threads; every block is made durable with one fdatasync",
         rayon::current_num_threads()
     ));
-    report.note("wall_ms is per batch; transfers have one operation, distinct signers and hints");
+    report.note("per_second is wall time; cpu_ms is what all threads together used; both ms are per batch; transfers have one operation, distinct signers and hints");
     roots(report, accounts, runs);
     let dir = tempfile::tempdir().expect("a folder");
     let mut world = World::new();
     let mut chain = Chain::open(dir.path(), &world.genesis).expect("a fresh chain");
-    let started = Instant::now();
+    let started = Clock::start();
     for body in world.fill(accounts) {
         let ordered = world.ordered(&body);
         chain.commit(&[(ordered, Vec::new())]).expect("the disk works");
     }
-    report.note(&format!("the state was filled in {:.1} s", started.elapsed().as_secs_f64()));
+    report.note(&format!("the state was filled in {:.1} s", started.elapsed().0));
     for count in [1_000, 4_000] {
         stages(report, &mut world, &mut chain, (count, accounts), runs);
     }
@@ -164,11 +166,11 @@ fn stages(
     (count, accounts): (usize, usize),
     runs: usize,
 ) {
-    let chain_id = world.genesis.chain_id();
+    let chain_id = world.chain_id;
     let none = BTreeSet::new();
     let blocks: Vec<Block> = (0..runs).map(|_| world.transfers(count, accounts)).collect();
     for (name, hinted) in [("verify a block, hints", true), ("verify a block, no hints", false)] {
-        let started = Instant::now();
+        let started = Clock::start();
         for block in &blocks {
             let hints = if hinted { block.hints.as_slice() } else { &[] };
             let body = check_body_hinted(&block.bytes, chain_id, &none, hints);
@@ -178,13 +180,13 @@ fn stages(
     }
     let mut state = chain.state().clone();
     let first = world.height;
-    let started = Instant::now();
+    let started = Clock::start();
     for block in &blocks {
         apply(world, &mut state, block);
     }
     row(report, "execute and hash", count, runs, started);
     world.height = first;
-    let started = Instant::now();
+    let started = Clock::start();
     for block in &blocks {
         let ordered = world.ordered(&block.bytes);
         chain.commit(&[(ordered, Vec::new())]).expect("the disk works");
@@ -208,13 +210,13 @@ fn pipeline(
     (count, accounts): (usize, usize),
     runs: usize,
 ) {
-    let chain_id = world.genesis.chain_id();
+    let chain_id = world.chain_id;
     let none = BTreeSet::new();
     let blocks: Vec<Block> = (0..runs).map(|_| world.transfers(count, accounts)).collect();
     let check = |block: &Block| {
         check_body_hinted(&block.bytes, chain_id, &none, &block.hints).expect("a good block");
     };
-    let started = Instant::now();
+    let started = Clock::start();
     check(&blocks[0]);
     for (at, block) in blocks.iter().enumerate() {
         let ordered = world.ordered(&block.bytes);
@@ -230,7 +232,7 @@ fn roots(report: &mut Report, accounts: usize, runs: usize) {
     let key = |n: usize| key_hash(&n.to_le_bytes());
     let value = |n: usize| value_hash(&n.to_be_bytes());
     let mut tree = StateTree::default();
-    let started = Instant::now();
+    let started = Clock::start();
     tree.update((0..accounts).map(|n| (key(n), Some(value(n)))));
     row(report, "state root: build", accounts, 1, started);
     for threads in [1, rayon::current_num_threads()] {
@@ -241,14 +243,14 @@ fn roots(report: &mut Report, accounts: usize, runs: usize) {
                 (0..UPDATES).map(|n| (key(at(n)), Some(value(run + n)))).collect()
             })
             .collect();
-        let started = Instant::now();
+        let started = Clock::start();
         for changes in changes {
             pool.install(|| tree.update(changes));
         }
         let name = format!("gongsuan state root: update, {threads} threads");
         row(report, &name, UPDATES, 4 * runs, started);
     }
-    let started = Instant::now();
+    let started = Clock::start();
     let proofs = 10_000;
     for n in 0..proofs {
         let proof = tree.prove(key(n));
@@ -258,11 +260,11 @@ fn roots(report: &mut Report, accounts: usize, runs: usize) {
 }
 
 fn restart(report: &mut Report, dir: &Path, genesis: &Genesis, mut chain: Chain, root: Hash) {
-    let started = Instant::now();
+    let started = Clock::start();
     chain.checkpoint();
     row(report, "checkpoint", 1, 1, started);
     drop(chain);
-    let started = Instant::now();
+    let started = Clock::start();
     let chain = Chain::open(dir, genesis).expect("it opens again");
     row(report, "restart from a checkpoint", 1, 1, started);
     assert_eq!(chain.state().root(), root);

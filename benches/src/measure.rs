@@ -57,3 +57,30 @@ pub(crate) fn median<R>(items: usize, runs: usize, mut work: impl FnMut() -> R) 
 pub(crate) fn per_second(ns: f64) -> u64 {
     (1e9 / ns.max(0.001)).round() as u64
 }
+
+/// Wall time and CPU time of the whole process since a moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    wall: Instant,
+    cpu: f64,
+}
+
+/// Seconds of CPU that this process has used: Linux counts them in hundredths.
+fn process_cpu() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name of the program may hold spaces; what follows its bracket may not.
+    let fields = text.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
+    let ticks: f64 = fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+    ticks / 100.0
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self { wall: Instant::now(), cpu: process_cpu() }
+    }
+
+    /// Seconds: wall, CPU.
+    pub(crate) fn elapsed(self) -> (f64, f64) {
+        (self.wall.elapsed().as_secs_f64(), process_cpu() - self.cpu)
+    }
+}

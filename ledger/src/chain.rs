@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::genesis::Genesis;
 use crate::header::{Body, Event, Header, TxReceipt};
+use crate::lock::{FolderLock, LockError};
 use crate::log::{BlockLog, LogError};
 use crate::state::State;
 use crate::store::{Batch, Column, SledStore, Store};
@@ -16,6 +17,9 @@ use crate::tx::{Op, SignedTransaction};
 
 /// Blocks between two checkpoints. Kept at 256: replaying that many takes well under a second.
 const CHECKPOINT_EVERY: u64 = 256;
+/// Index entries written at once, between checkpoints. Kept at 16 Ki: the store takes some tens of microseconds for each, and a block must
+/// not wait for more than part of a second.
+const INDEX_EVERY: usize = 16 << 10;
 /// Bytes of one part of a checkpoint.
 const PART_BYTES: usize = 1 << 20;
 
@@ -53,6 +57,9 @@ pub enum ChainError {
     /// The log is bad.
     #[error("block log: {0}")]
     Log(#[from] LogError),
+    /// The folder is in use.
+    #[error("data folder: {0}")]
+    Lock(#[from] LockError),
     /// A stored block does not decode.
     #[error("block {height} in the log does not decode: {reason}")]
     Malformed {
@@ -82,6 +89,7 @@ pub struct Chain {
     recent: BTreeMap<Hash, Location>,
     recent_history: Vec<(Address, Location, Hash)>,
     rebuilt: Option<String>,
+    _lock: FolderLock,
 }
 
 impl std::fmt::Debug for Chain {
@@ -110,6 +118,7 @@ impl Chain {
     /// # Errors
     /// [`ChainError`].
     pub fn open(dir: &Path, genesis: &Genesis) -> Result<Self, ChainError> {
+        let lock = FolderLock::take(dir)?;
         let log = BlockLog::open(&dir.join("blocks"))?;
         let mut rebuilt = None;
         let path = dir.join("store");
@@ -133,6 +142,7 @@ impl Chain {
             recent: BTreeMap::new(),
             recent_history: Vec::new(),
             rebuilt,
+            _lock: lock,
         };
         let mut next = chain.state.height().next();
         while let Some(stored) = chain.stored(next)? {
@@ -142,6 +152,7 @@ impl Chain {
                 return Err(ChainError::Diverged { height: next, expected, got });
             }
             chain.index(&stored);
+            chain.thin_index();
             next = next.next();
         }
         Ok(chain)
@@ -186,6 +197,8 @@ impl Chain {
         self.log.append(first, &records)?;
         if all.iter().any(|applied| applied.header.height.0.is_multiple_of(CHECKPOINT_EVERY)) {
             self.checkpoint();
+        } else {
+            self.thin_index();
         }
         Ok(all)
     }
@@ -223,6 +236,9 @@ impl Chain {
             .collect();
         let recent = self.recent_history.iter().filter(|(of, ..)| of == account);
         found.extend(recent.map(|(_, location, id)| (*location, *id)));
+        // After a restart, blocks executed again may stand in the store already.
+        found.sort_by_key(|(location, _)| (location.height, location.index));
+        found.dedup();
         found
     }
 
@@ -256,6 +272,14 @@ impl Chain {
                 batch.changes.push((Column::Checkpoint, key, None));
             }
         }
+        let height = self.state.height();
+        self.write_index(batch, height);
+    }
+
+    /// Adds the recent index entries to a batch and commits it. Entries beyond the checkpoint's height do no harm: after a restart the same
+    /// blocks write the same entries again.
+    fn write_index(&mut self, mut batch: Batch, applied: Height) {
+        let Some(store) = &mut self.store else { return };
         for (id, location) in &self.recent {
             let value = Some(codec::encode(location));
             batch.changes.push((Column::Transactions, id.0.to_vec(), value));
@@ -266,12 +290,21 @@ impl Chain {
             key.extend_from_slice(&location.index.to_be_bytes());
             batch.changes.push((Column::History, key, Some(codec::encode(&(location, id)))));
         }
-        if store.commit(&batch, self.state.height()).is_ok() {
+        if store.commit(&batch, applied).is_ok() {
             self.recent.clear();
             self.recent_history.clear();
         } else {
             self.store = None;
         }
+    }
+
+    /// Keeps the index entries in memory few.
+    fn thin_index(&mut self) {
+        if self.recent_history.len() < INDEX_EVERY {
+            return;
+        }
+        let Some(Ok(applied)) = self.store.as_ref().map(|store| store.applied()) else { return };
+        self.write_index(Batch::default(), applied);
     }
 }
 
@@ -342,8 +375,6 @@ fn read_checkpoint(
     let parts = store.scan(Column::Checkpoint, b"").map_err(|error| error.to_string())?;
     let snapshot: Vec<u8> = parts.into_iter().flat_map(|(_, part)| part).collect();
     let state = State::restore(genesis, &snapshot).map_err(|error| error.to_string())?;
-    let right = state.height() == height
-        && state.head() == stored.header.hash()
-        && state.root() == stored.header.state_root;
+    let right = state.is_of(&stored.header);
     if right { Ok(Some(state)) } else { Err("the checkpoint's root is not the header's".into()) }
 }

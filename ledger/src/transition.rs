@@ -77,6 +77,7 @@ pub fn apply_block(state: &mut State, block: &OrderedBlock<'_>) -> Applied {
         body_bytes: u32::try_from(block.body.len()).expect("bounded by consensus"),
     };
     state.head = header.hash();
+    state.past.clone_from(&state.history);
     state.history.push(state.head);
     if cfg!(debug_assertions) {
         crate::invariants::check(state).expect("money is conserved");
