@@ -74,6 +74,14 @@ impl History {
     }
 }
 
+impl History {
+    /// Whether there are as many peaks as a range of so many headers has. Bytes from outside need not hold to it.
+    #[must_use]
+    pub(crate) fn is_sound(&self, count: u64) -> bool {
+        self.count == count && self.peaks.len() == count.count_ones() as usize
+    }
+}
+
 /// All nodes of the range.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct HistoryTree {

@@ -258,6 +258,11 @@ impl State {
             let got = format!("{} bytes", bytes.len());
             Refusal::new("malformed", "snapshot", "a snapshot", got, error.to_string())
         })?;
+        let before = snapshot.height.0.saturating_sub(1);
+        if !snapshot.past.is_sound(before) {
+            let message = "the history has not as many peaks as the height says";
+            return Err(Refusal::new("malformed", "past", before, snapshot.past.count(), message));
+        }
         let mut state = Self::new(genesis)?;
         state.accounts = Accounts::restore(snapshot.accounts);
         state.market = snapshot.market;

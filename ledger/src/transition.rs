@@ -137,11 +137,11 @@ fn apply_tx(state: &mut State, tx: &Transaction) -> TxReceipt {
         let status = TxStatus::Skipped { refusal };
         return TxReceipt { id, status, fee: Amount::ZERO, events: Vec::new() };
     }
-    state.accounts.debit(tx.sender, tx.fee).expect("checked just now");
-    state.accounts.credit(gongsuan_types::Address::TREASURY, tx.fee);
     let mut account = state.accounts.account(&tx.sender);
+    account.balance = account.balance.checked_sub(tx.fee).expect("checked just now");
     account.nonce += 1;
     state.accounts.put_account(tx.sender, account);
+    state.accounts.credit(gongsuan_types::Address::TREASURY, tx.fee);
     state.accounts.begin();
     state.market.begin_tx();
     let mut events = Vec::new();

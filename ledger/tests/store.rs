@@ -92,7 +92,8 @@ fn every_store_agrees_with_a_map() {
                 let draw = Hash::of_content(&[height.to_le_bytes(), n.to_le_bytes()].concat()).0;
                 let column = COLUMNS[usize::from(draw[0] % 3)];
                 let key = vec![draw[1] % 16, draw[2] % 4][..usize::from(draw[3] % 3)].to_vec();
-                let value = (draw[4] % 3 != 0).then(|| draw[..usize::from(draw[5] % 32)].to_vec());
+                let value = (!draw[4].is_multiple_of(3))
+                    .then(|| draw[..usize::from(draw[5] % 32)].to_vec());
                 match &value {
                     Some(value) => model.insert((column, key.clone()), value.clone()),
                     None => model.remove(&(column, key.clone())),
@@ -100,7 +101,7 @@ fn every_store_agrees_with_a_map() {
                 batch.changes.push((column, key, value));
             }
             store.commit(&batch, Height(height)).unwrap();
-            if height % 9 == 0 {
+            if height.is_multiple_of(9) {
                 store = reopen(Some(store));
             }
             assert_eq!(store.applied().unwrap(), Height(height));

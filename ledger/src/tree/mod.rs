@@ -243,7 +243,7 @@ fn in_order(changes: impl IntoIterator<Item = (Hash, Option<Hash>)>) -> Vec<(Has
     let mut changes: Vec<_> = changes.into_iter().collect();
     // Stable, and backwards: of equal keys the last change comes first and stays.
     changes.reverse();
-    changes.sort_by(|(a, _), (b, _)| a.cmp(b));
+    changes.sort_by_key(|(key, _)| *key);
     changes.dedup_by(|(later, _), (earlier, _)| later == earlier);
     changes
 }

@@ -121,9 +121,7 @@ impl StateTree {
             return self.lists[lists].iter().flat_map(|list| list.iter().copied()).collect();
         }
         let inside = |leaf: &&Leaf| {
-            let shared = (0..bits)
-                .all(|level| goes_right(&leaf.0, level) == (prefix >> (bits - 1 - level) & 1 == 1));
-            shared
+            (0..bits).all(|at| goes_right(&leaf.0, at) == (prefix >> (bits - 1 - at) & 1 == 1))
         };
         self.lists[prefix >> (bits - depth)].iter().filter(inside).copied().collect()
     }
