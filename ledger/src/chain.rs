@@ -257,6 +257,7 @@ impl Chain {
     /// Writes a checkpoint now: worth it before a stop that was planned. A failure costs a longer restart, never data; the store is then
     /// left alone.
     pub fn checkpoint(&mut self) {
+        self.write_index();
         let Some(store) = &mut self.store else { return };
         let snapshot = self.state.snapshot();
         let mut batch = Batch::default();
@@ -273,13 +274,16 @@ impl Chain {
             }
         }
         let height = self.state.height();
-        self.write_index(batch, height);
+        if store.commit(&batch, height).is_err() {
+            self.store = None;
+        }
     }
 
-    /// Adds the recent index entries to a batch and commits it. Entries beyond the checkpoint's height do no harm: after a restart the same
-    /// blocks write the same entries again.
-    fn write_index(&mut self, mut batch: Batch, applied: Height) {
+    /// Writes the recent index entries; the next checkpoint makes them durable. Entries beyond a checkpoint's height do no harm, and lost
+    /// ones come again: after a restart the same blocks write the same entries.
+    fn write_index(&mut self) {
         let Some(store) = &mut self.store else { return };
+        let mut batch = Batch::default();
         for (id, location) in &self.recent {
             let value = Some(codec::encode(location));
             batch.changes.push((Column::Transactions, id.0.to_vec(), value));
@@ -290,7 +294,7 @@ impl Chain {
             key.extend_from_slice(&location.index.to_be_bytes());
             batch.changes.push((Column::History, key, Some(codec::encode(&(location, id)))));
         }
-        if store.commit(&batch, applied).is_ok() {
+        if store.write(&batch).is_ok() {
             self.recent.clear();
             self.recent_history.clear();
         } else {
@@ -303,8 +307,7 @@ impl Chain {
         if self.recent_history.len() < INDEX_EVERY {
             return;
         }
-        let Some(Ok(applied)) = self.store.as_ref().map(|store| store.applied()) else { return };
-        self.write_index(Batch::default(), applied);
+        self.write_index();
     }
 }
 

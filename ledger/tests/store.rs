@@ -80,6 +80,26 @@ fn columns_are_apart_scans_are_in_order_and_the_last_change_of_a_batch_wins() {
     });
 }
 
+#[test]
+fn a_write_is_visible_at_once_and_durable_with_the_next_commit() {
+    on_disk(|reopen| {
+        let mut store = reopen(None);
+        store
+            .commit(&Batch { changes: vec![set(Column::History, b"a", b"1")] }, Height(1))
+            .unwrap();
+        let changes =
+            vec![set(Column::History, b"b", b"2"), (Column::History, b"a".to_vec(), None)];
+        store.write(&Batch { changes }).unwrap();
+        let scan = |store: &dyn Store| store.scan(Column::History, b"").unwrap();
+        assert_eq!(scan(&*store), [(b"b".to_vec(), b"2".to_vec())]);
+        assert_eq!(store.applied().unwrap(), Height(1));
+        store.commit(&Batch::default(), Height(2)).unwrap();
+        let store = reopen(Some(store));
+        assert_eq!(scan(&*store), [(b"b".to_vec(), b"2".to_vec())]);
+        assert_eq!(store.applied().unwrap(), Height(2));
+    });
+}
+
 /// Random batches against a map, opened again now and then.
 #[test]
 fn every_store_agrees_with_a_map() {

@@ -66,7 +66,13 @@ pub trait Store: Send {
     /// # Errors
     /// [`StoreError`]; then nothing is promised about the batch.
     fn commit(&mut self, batch: &Batch, applied: Height) -> Result<(), StoreError>;
-    /// The height of the last batch.
+    /// Makes a batch visible and not yet durable: the next commit makes it so. After a crash before that, any part of it may be missing, so
+    /// this is for what will be written again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn write(&mut self, batch: &Batch) -> Result<(), StoreError>;
+    /// The height of the last batch committed.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -94,7 +100,7 @@ pub struct MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn commit(&mut self, batch: &Batch, applied: Height) -> Result<(), StoreError> {
+    fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
         for (column, key, value) in &batch.changes {
             let key = (*column, key.clone());
             match value {
@@ -102,6 +108,11 @@ impl Store for MemoryStore {
                 None => self.tables.remove(&key),
             };
         }
+        Ok(())
+    }
+
+    fn commit(&mut self, batch: &Batch, applied: Height) -> Result<(), StoreError> {
+        self.write(batch)?;
         self.applied = applied.0;
         Ok(())
     }

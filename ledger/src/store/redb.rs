@@ -68,9 +68,11 @@ impl RedbStore {
         StoreError { path: self.path.clone(), reason: reason.to_string() }
     }
 
-    fn write(&self, batch: &Batch, applied: Height) -> Result<(), Fault> {
+    /// Durable if it comes with a height.
+    fn put(&self, batch: &Batch, applied: Option<Height>) -> Result<(), Fault> {
         let mut transaction = self.db.begin_write()?;
-        transaction.set_durability(Durability::Immediate)?;
+        let lasting = if applied.is_some() { Durability::Immediate } else { Durability::None };
+        transaction.set_durability(lasting)?;
         for (column, _) in COLUMNS {
             let mut table = transaction.open_table(table(column))?;
             for (_, key, value) in batch.changes.iter().filter(|(of, ..)| *of == column) {
@@ -80,7 +82,9 @@ impl RedbStore {
                 };
             }
         }
-        transaction.open_table(META)?.insert(APPLIED, applied.0)?;
+        if let Some(applied) = applied {
+            transaction.open_table(META)?.insert(APPLIED, applied.0)?;
+        }
         transaction.commit()?;
         Ok(())
     }
@@ -110,8 +114,12 @@ impl RedbStore {
 }
 
 impl Store for RedbStore {
+    fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        self.put(batch, None).map_err(|error| self.fault(error))
+    }
+
     fn commit(&mut self, batch: &Batch, applied: Height) -> Result<(), StoreError> {
-        self.write(batch, applied).map_err(|error| self.fault(error))
+        self.put(batch, Some(applied)).map_err(|error| self.fault(error))
     }
 
     fn applied(&self) -> Result<Height, StoreError> {
