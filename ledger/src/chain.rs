@@ -1,6 +1,6 @@
 //! A node's chain: the state, the block log behind it, and the rebuildable store beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
 use gongsuan_types::{Address, Hash, Height, codec};
@@ -17,9 +17,11 @@ use crate::tx::{Op, SignedTransaction};
 
 /// Blocks between two checkpoints. Kept at 256: replaying that many takes well under a second.
 const CHECKPOINT_EVERY: u64 = 256;
-/// Index entries written at once, between checkpoints. Kept at 16 Ki: the store takes some tens of microseconds for each, and a block must
-/// not wait for more than part of a second.
-const INDEX_EVERY: usize = 16 << 10;
+/// Index entries written after each commit. Kept at 512: sled takes some tens of microseconds for each, and a block must not wait longer than
+/// a sync of the disk takes anyway.
+const INDEX_SLICE: usize = 512;
+/// Index entries that may wait in memory; beyond, slices are sixteen times larger. About 150 MB.
+const INDEX_WAITING_MAX: usize = 1 << 20;
 /// Bytes of one part of a checkpoint.
 const PART_BYTES: usize = 1 << 20;
 
@@ -87,7 +89,9 @@ pub struct Chain {
     store: Option<SledStore>,
     /// Index entries since the last checkpoint.
     recent: BTreeMap<Hash, Location>,
-    recent_history: Vec<(Address, Location, Hash)>,
+    recent_history: VecDeque<(Address, Location, Hash)>,
+    /// The height of the last checkpoint.
+    checkpointed: u64,
     rebuilt: Option<String>,
     _lock: FolderLock,
 }
@@ -140,10 +144,12 @@ impl Chain {
             log,
             store,
             recent: BTreeMap::new(),
-            recent_history: Vec::new(),
+            recent_history: VecDeque::new(),
+            checkpointed: 0,
             rebuilt,
             _lock: lock,
         };
+        chain.checkpointed = chain.state.height().0;
         let mut next = chain.state.height().next();
         while let Some(stored) = chain.stored(next)? {
             let applied = apply_block(&mut chain.state, &OrderedBlock::of(&stored));
@@ -195,10 +201,11 @@ impl Chain {
             all.push(applied);
         }
         self.log.append(first, &records)?;
-        if all.iter().any(|applied| applied.header.height.0.is_multiple_of(CHECKPOINT_EVERY)) {
+        self.thin_index();
+        // While index entries wait, a checkpoint would have to write them all first; it is late then, and a restart takes longer.
+        let due = self.state.height().0 >= self.checkpointed + CHECKPOINT_EVERY;
+        if due && self.index_waiting() <= INDEX_SLICE {
             self.checkpoint();
-        } else {
-            self.thin_index();
         }
         Ok(all)
     }
@@ -249,7 +256,7 @@ impl Chain {
             let location = Location { height, index };
             self.recent.insert(receipt.id, location);
             for account in touched(tx) {
-                self.recent_history.push((account, location, receipt.id));
+                self.recent_history.push_back((account, location, receipt.id));
             }
         }
     }
@@ -257,7 +264,7 @@ impl Chain {
     /// Writes a checkpoint now: worth it before a stop that was planned. A failure costs a longer restart, never data; the store is then
     /// left alone.
     pub fn checkpoint(&mut self) {
-        self.write_index();
+        self.write_index(usize::MAX);
         let Some(store) = &mut self.store else { return };
         let snapshot = self.state.snapshot();
         let mut batch = Batch::default();
@@ -273,41 +280,44 @@ impl Chain {
                 batch.changes.push((Column::Checkpoint, key, None));
             }
         }
-        let height = self.state.height();
-        if store.commit(&batch, height).is_err() {
+        self.checkpointed = self.state.height().0;
+        if store.commit(&batch, self.state.height()).is_err() {
             self.store = None;
         }
     }
 
-    /// Writes the recent index entries; the next checkpoint makes them durable. Entries beyond a checkpoint's height do no harm, and lost
-    /// ones come again: after a restart the same blocks write the same entries.
-    fn write_index(&mut self) {
+    fn index_waiting(&self) -> usize {
+        self.recent.len() + self.recent_history.len()
+    }
+
+    /// Writes waiting index entries, the next checkpoint makes them durable. Entries beyond a checkpoint's height do no harm, and lost ones
+    /// come again: after a restart the same blocks write the same entries.
+    fn write_index(&mut self, entries_max: usize) {
         let Some(store) = &mut self.store else { return };
         let mut batch = Batch::default();
-        for (id, location) in &self.recent {
-            let value = Some(codec::encode(location));
+        while batch.changes.len() < entries_max
+            && let Some((id, location)) = self.recent.pop_first()
+        {
+            let value = Some(codec::encode(&location));
             batch.changes.push((Column::Transactions, id.0.to_vec(), value));
         }
-        for (account, location, id) in &self.recent_history {
+        while batch.changes.len() < entries_max
+            && let Some((account, location, id)) = self.recent_history.pop_front()
+        {
             let mut key = account.0.to_vec();
             key.extend_from_slice(&location.height.0.to_be_bytes());
             key.extend_from_slice(&location.index.to_be_bytes());
             batch.changes.push((Column::History, key, Some(codec::encode(&(location, id)))));
         }
-        if store.write(&batch).is_ok() {
-            self.recent.clear();
-            self.recent_history.clear();
-        } else {
+        if store.write(&batch).is_err() {
             self.store = None;
         }
     }
 
-    /// Keeps the index entries in memory few.
+    /// Keeps the index entries in memory few, a slice at a time.
     fn thin_index(&mut self) {
-        if self.recent_history.len() < INDEX_EVERY {
-            return;
-        }
-        self.write_index();
+        let urgent = self.index_waiting() > INDEX_WAITING_MAX;
+        self.write_index(if urgent { 16 * INDEX_SLICE } else { INDEX_SLICE });
     }
 }
 
