@@ -4,9 +4,12 @@
 mod compare;
 mod consensus;
 mod html;
+mod ledger;
 mod machine;
 mod matching;
+mod measure;
 mod report;
+mod table;
 mod verify;
 
 use std::io::Write;
@@ -26,8 +29,10 @@ struct Cli {
 enum Command {
     /// Order books under a stream of orders.
     Match(matching::Options),
-    /// Signatures.
-    Verify(verify::Options),
+    /// Signatures per second and core: by the batch and one by one.
+    Verify(Format),
+    /// Transfers per second through checking, executing, hashing and storing; the state root; a restart.
+    Ledger(Format),
     /// Replicas as processes of their own, ordering opaque payloads. See `consensus --help`.
     #[command(disable_help_flag = true)]
     Consensus {
@@ -45,13 +50,31 @@ enum Command {
     Compare(compare::Options),
 }
 
+/// How to measure, and how to show it.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct Format {
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Fewer repetitions, a smaller state.
+    #[arg(long)]
+    quick: bool,
+}
+
+impl Format {
+    fn show(self, run: fn(&mut table::Report, bool)) -> Result<(), String> {
+        let mut report = table::Report::new();
+        run(&mut report, self.quick);
+        data(&if self.json { report.to_json() } else { report.to_table() });
+        Ok(())
+    }
+}
+
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Match(options) => matching::run(&options),
-        Command::Verify(options) => {
-            verify::run(&options);
-            Ok(())
-        }
+        Command::Verify(format) => format.show(verify::run),
+        Command::Ledger(format) => format.show(ledger::run),
         Command::Consensus { args } => return consensus::main(&args),
         Command::ConsensusReplica { start } => return consensus::replica(&start),
         Command::Compare(options) => compare::run(&options),

@@ -1,6 +1,6 @@
 //! A node's chain: the state, the block log behind it, and the rebuildable store beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
 use gongsuan_journal::{Cut, Disk};
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::genesis::Genesis;
 use crate::header::{Body, Event, Header, TxReceipt};
+use crate::lock::{FolderLock, LockError};
 use crate::log::{BlockLog, LogError};
 use crate::state::State;
 use crate::store::{Batch, Column, SledStore, Store};
@@ -17,6 +18,11 @@ use crate::tx::{Op, SignedTransaction};
 
 /// Blocks between two checkpoints. Kept at 256: replaying that many takes well under a second.
 const CHECKPOINT_EVERY: u64 = 256;
+/// Index entries written after each commit. Kept at 512: sled takes some tens of microseconds for each, and a block must not wait longer than
+/// a sync of the disk takes anyway.
+const INDEX_SLICE: usize = 512;
+/// Index entries that may wait in memory; beyond, slices are sixteen times larger. About 150 MB.
+const INDEX_WAITING_MAX: usize = 1 << 20;
 /// Bytes of one part of a checkpoint.
 const PART_BYTES: usize = 1 << 20;
 
@@ -54,6 +60,9 @@ pub enum ChainError {
     /// The log is bad.
     #[error("block log: {0}")]
     Log(#[from] LogError),
+    /// The folder is in use.
+    #[error("data folder: {0}")]
+    Lock(#[from] LockError),
     /// A stored block does not decode.
     #[error("block {height} in the log does not decode: {reason}")]
     Malformed {
@@ -81,8 +90,12 @@ pub struct Chain {
     store: Option<SledStore>,
     /// Index entries since the last checkpoint.
     recent: BTreeMap<Hash, Location>,
-    recent_history: Vec<(Address, Location, Hash)>,
+    recent_history: VecDeque<(Address, Location, Hash)>,
+    /// The height of the last checkpoint.
+    checkpointed: u64,
     rebuilt: Option<String>,
+    /// Held as long as the folder is in use; a disk without a folder has none.
+    folder_lock: Option<FolderLock>,
 }
 
 impl std::fmt::Debug for Chain {
@@ -111,8 +124,11 @@ impl Chain {
     /// # Errors
     /// [`ChainError`].
     pub fn open(dir: &Path, genesis: &Genesis) -> Result<Self, ChainError> {
+        let lock = FolderLock::take(dir)?;
         let log = BlockLog::open(&dir.join("blocks"))?;
-        Self::open_with(log, Some(&dir.join("store")), genesis)
+        let mut chain = Self::open_with(log, Some(&dir.join("store")), genesis)?;
+        chain.folder_lock = Some(lock);
+        Ok(chain)
     }
 
     /// Opens or creates a chain whose block log is on a disk, without a store: everything is executed again, and nothing is written anywhere
@@ -148,9 +164,12 @@ impl Chain {
             log,
             store,
             recent: BTreeMap::new(),
-            recent_history: Vec::new(),
+            recent_history: VecDeque::new(),
+            checkpointed: 0,
             rebuilt,
+            folder_lock: None,
         };
+        chain.checkpointed = chain.state.height().0;
         let mut next = chain.state.height().next();
         while let Some(stored) = chain.stored(next)? {
             let applied = apply_block(&mut chain.state, &OrderedBlock::of(&stored));
@@ -159,6 +178,7 @@ impl Chain {
                 return Err(ChainError::Diverged { height: next, expected, got });
             }
             chain.index(&stored);
+            chain.thin_index();
             next = next.next();
         }
         Ok(chain)
@@ -207,7 +227,10 @@ impl Chain {
             all.push(applied);
         }
         self.log.append(first, &records)?;
-        if all.iter().any(|applied| applied.header.height.0.is_multiple_of(CHECKPOINT_EVERY)) {
+        self.thin_index();
+        // While index entries wait, a checkpoint would have to write them all first; it is late then, and a restart takes longer.
+        let due = self.state.height().0 >= self.checkpointed + CHECKPOINT_EVERY;
+        if due && self.index_waiting() <= INDEX_SLICE {
             self.checkpoint();
         }
         Ok(all)
@@ -246,6 +269,9 @@ impl Chain {
             .collect();
         let recent = self.recent_history.iter().filter(|(of, ..)| of == account);
         found.extend(recent.map(|(_, location, id)| (*location, *id)));
+        // After a restart, blocks executed again may stand in the store already.
+        found.sort_by_key(|(location, _)| (location.height, location.index));
+        found.dedup();
         found
     }
 
@@ -256,13 +282,15 @@ impl Chain {
             let location = Location { height, index };
             self.recent.insert(receipt.id, location);
             for account in touched(tx) {
-                self.recent_history.push((account, location, receipt.id));
+                self.recent_history.push_back((account, location, receipt.id));
             }
         }
     }
 
-    /// Writes a checkpoint. A failure costs a longer restart, never data; the store is then left alone.
-    fn checkpoint(&mut self) {
+    /// Writes a checkpoint now: worth it before a stop that was planned. A failure costs a longer restart, never data; the store is then
+    /// left alone.
+    pub fn checkpoint(&mut self) {
+        self.write_index(usize::MAX);
         let Some(store) = &mut self.store else { return };
         let snapshot = self.state.snapshot();
         let mut batch = Batch::default();
@@ -278,22 +306,44 @@ impl Chain {
                 batch.changes.push((Column::Checkpoint, key, None));
             }
         }
-        for (id, location) in &self.recent {
-            let value = Some(codec::encode(location));
+        self.checkpointed = self.state.height().0;
+        if store.commit(&batch, self.state.height()).is_err() {
+            self.store = None;
+        }
+    }
+
+    fn index_waiting(&self) -> usize {
+        self.recent.len() + self.recent_history.len()
+    }
+
+    /// Writes waiting index entries, the next checkpoint makes them durable. Entries beyond a checkpoint's height do no harm, and lost ones
+    /// come again: after a restart the same blocks write the same entries.
+    fn write_index(&mut self, entries_max: usize) {
+        let Some(store) = &mut self.store else { return };
+        let mut batch = Batch::default();
+        while batch.changes.len() < entries_max
+            && let Some((id, location)) = self.recent.pop_first()
+        {
+            let value = Some(codec::encode(&location));
             batch.changes.push((Column::Transactions, id.0.to_vec(), value));
         }
-        for (account, location, id) in &self.recent_history {
+        while batch.changes.len() < entries_max
+            && let Some((account, location, id)) = self.recent_history.pop_front()
+        {
             let mut key = account.0.to_vec();
             key.extend_from_slice(&location.height.0.to_be_bytes());
             key.extend_from_slice(&location.index.to_be_bytes());
             batch.changes.push((Column::History, key, Some(codec::encode(&(location, id)))));
         }
-        if store.commit(&batch, self.state.height()).is_ok() {
-            self.recent.clear();
-            self.recent_history.clear();
-        } else {
+        if store.write(&batch).is_err() {
             self.store = None;
         }
+    }
+
+    /// Keeps the index entries in memory few, a slice at a time.
+    fn thin_index(&mut self) {
+        let urgent = self.index_waiting() > INDEX_WAITING_MAX;
+        self.write_index(if urgent { 16 * INDEX_SLICE } else { INDEX_SLICE });
     }
 }
 
@@ -364,8 +414,6 @@ fn read_checkpoint(
     let parts = store.scan(Column::Checkpoint, b"").map_err(|error| error.to_string())?;
     let snapshot: Vec<u8> = parts.into_iter().flat_map(|(_, part)| part).collect();
     let state = State::restore(genesis, &snapshot).map_err(|error| error.to_string())?;
-    let right = state.height() == height
-        && state.head() == stored.header.hash()
-        && state.root() == stored.header.state_root;
+    let right = state.is_of(&stored.header);
     if right { Ok(Some(state)) } else { Err("the checkpoint's root is not the header's".into()) }
 }

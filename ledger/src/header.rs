@@ -1,8 +1,8 @@
-//! Headers, bodies, receipts, and the mountain range over headers.
+//! Headers, bodies and receipts, and the trees over a block's transactions and receipts.
 
 use gongsuan_market::Settlement;
 use gongsuan_types::{
-    Address, Amount, Hash, Hasher, Height, PublicKey, Refusal, Term, TimeMs, codec, merkle,
+    Address, Amount, Hash, Height, PublicKey, Refusal, Term, TimeMs, codec, merkle,
 };
 use serde::{Deserialize, Serialize};
 
@@ -162,48 +162,41 @@ pub struct TxReceipt {
     pub events: Vec<Event>,
 }
 
-/// The root over receipts and the block's own events.
+/// The root over the ids of a block's transactions.
+#[must_use]
+pub fn tx_root(ids: &[Hash]) -> Hash {
+    merkle::root(&tx_leaves(ids))
+}
+
+/// The proof that a transaction stands at a place of a block; `None` beyond its end.
+#[must_use]
+pub fn tx_proof(ids: &[Hash], index: usize) -> Option<merkle::Proof> {
+    merkle::Proof::new(&tx_leaves(ids), index)
+}
+
+fn tx_leaves(ids: &[Hash]) -> Vec<Hash> {
+    ids.iter().map(|id| merkle::leaf(&id.0)).collect()
+}
+
+/// The root over receipts and, last, the block's own events.
 #[must_use]
 pub fn receipt_root(receipts: &[TxReceipt], events: &[Event]) -> Hash {
+    merkle::root(&receipt_leaves(receipts, events))
+}
+
+/// The proof of the receipt at an index; at the index after the last one, of the block's own events.
+#[must_use]
+pub fn receipt_proof(
+    receipts: &[TxReceipt],
+    events: &[Event],
+    index: usize,
+) -> Option<merkle::Proof> {
+    merkle::Proof::new(&receipt_leaves(receipts, events), index)
+}
+
+fn receipt_leaves(receipts: &[TxReceipt], events: &[Event]) -> Vec<Hash> {
     let mut leaves: Vec<Hash> =
         receipts.iter().map(|receipt| merkle::leaf(&codec::encode(receipt))).collect();
     leaves.push(merkle::leaf(&codec::encode(events)));
-    merkle::root(&leaves)
-}
-
-/// A Merkle mountain range: an append-only commitment to all headers so far.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct History {
-    count: u64,
-    /// Roots of full trees, the largest first.
-    peaks: Vec<Hash>,
-}
-
-impl History {
-    /// Appends a header's hash.
-    ///
-    /// # Panics
-    /// Never: there are as many peaks as ones in the count.
-    pub fn push(&mut self, header: Hash) {
-        let mut node = merkle::leaf(&header.0);
-        for _ in 0..self.count.trailing_ones() {
-            let left = self.peaks.pop().expect("as many peaks as ones in the count");
-            let mut hasher = Hasher::new("gongsuan/history/node/v1");
-            hasher.update(&left.0).update(&node.0);
-            node = hasher.finish();
-        }
-        self.peaks.push(node);
-        self.count += 1;
-    }
-
-    /// The root.
-    #[must_use]
-    pub fn root(&self) -> Hash {
-        let mut hasher = Hasher::new("gongsuan/history/root/v1");
-        hasher.update(&self.count.to_le_bytes());
-        for peak in &self.peaks {
-            hasher.update(&peak.0);
-        }
-        hasher.finish()
-    }
+    leaves
 }

@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use gongsuan_market::Market;
 use gongsuan_types::order::Capabilities;
 use gongsuan_types::{Address, Amount, Hash, Height, Refusal, TimeMs, codec};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::{Account, Accounts, StateKey, Stored};
 use crate::genesis::{Admission, Genesis, Params};
-use crate::header::History;
+use crate::header::Header;
+use crate::history::History;
 use crate::identity::Role;
 use crate::tree::{StateProof, StateTree, key_hash, value_hash};
 
@@ -26,6 +28,8 @@ pub struct State {
     pub(crate) market: Market,
     pub(crate) tree: StateTree,
     pub(crate) history: History,
+    /// The history before the last header: what that header's `history_root` commits to.
+    pub(crate) past: History,
     pub(crate) height: Height,
     pub(crate) time: TimeMs,
     /// The hash of the last header; of nothing before the first block.
@@ -70,6 +74,7 @@ impl State {
             market: Market::new(genesis.params.market.clone()),
             tree: StateTree::default(),
             history: History::default(),
+            past: History::default(),
             height: Height(0),
             time: genesis.time,
             head: Hash::ZERO,
@@ -169,6 +174,17 @@ impl State {
         Err(Refusal::new("not-vetted", "sender", role, "no valid attestation", message))
     }
 
+    /// Whether this is the state after a header's block, by everything that the header commits to.
+    #[must_use]
+    pub fn is_of(&self, header: &Header) -> bool {
+        let placed = self.height == header.height && self.time == header.time;
+        placed
+            && self.chain_id == header.chain_id
+            && self.head == header.hash()
+            && self.root() == header.state_root
+            && self.past.root() == header.history_root
+    }
+
     /// Where the money is.
     #[must_use]
     pub fn supply(&self) -> Supply {
@@ -207,13 +223,16 @@ impl State {
     pub(crate) fn rehash(&mut self) {
         let mut dirty: BTreeSet<StateKey> = std::mem::take(&mut self.accounts.dirty);
         dirty.extend(self.market.take_dirty().into_iter().map(StateKey::Market));
-        let changes: Vec<_> = dirty
-            .iter()
-            .map(|key| {
-                let value = self.record(key).map(|bytes| value_hash(&bytes));
-                (key_hash(&codec::encode(key)), value)
-            })
-            .collect();
+        self.rehash_records(&dirty.into_iter().collect::<Vec<_>>());
+    }
+
+    /// Brings the tree up to date with these records.
+    fn rehash_records(&mut self, keys: &[StateKey]) {
+        let change = |key: &StateKey| {
+            let value = self.record(key).map(|bytes| value_hash(&bytes));
+            (key_hash(&codec::encode(key)), value)
+        };
+        let changes: Vec<_> = keys.par_iter().with_min_len(256).map(change).collect();
         self.tree.update(changes);
     }
 
@@ -223,7 +242,7 @@ impl State {
         codec::encode(&Snapshot {
             accounts: self.accounts.store(),
             market: self.market.clone(),
-            history: self.history.clone(),
+            past: self.past.clone(),
             height: self.height,
             time: self.time,
             head: self.head,
@@ -235,15 +254,24 @@ impl State {
     /// # Errors
     /// A [`Refusal`] if the bytes are not a snapshot.
     pub fn restore(genesis: &Genesis, bytes: &[u8]) -> Result<Self, Refusal> {
-        let snapshot: Snapshot = codec::decode("snapshot", usize::MAX, bytes).map_err(|error| {
+        let snapshot: Snapshot = codec::decode_own("snapshot", bytes).map_err(|error| {
             let got = format!("{} bytes", bytes.len());
             Refusal::new("malformed", "snapshot", "a snapshot", got, error.to_string())
         })?;
+        let before = snapshot.height.0.saturating_sub(1);
+        if !snapshot.past.is_sound(before) {
+            let message = "the history has not as many peaks as the height says";
+            return Err(Refusal::new("malformed", "past", before, snapshot.past.count(), message));
+        }
         let mut state = Self::new(genesis)?;
         state.accounts = Accounts::restore(snapshot.accounts);
         state.market = snapshot.market;
-        state.history = snapshot.history;
         (state.height, state.time, state.head) = (snapshot.height, snapshot.time, snapshot.head);
+        state.history = snapshot.past.clone();
+        state.past = snapshot.past;
+        if state.height > Height(0) {
+            state.history.push(state.head);
+        }
         state.tree = StateTree::default();
         let keys: Vec<StateKey> = state
             .accounts
@@ -254,8 +282,8 @@ impl State {
             .chain(state.market.all_records().into_iter().map(StateKey::Market))
             .chain([StateKey::Supply])
             .collect();
-        state.accounts.dirty.extend(keys);
-        state.rehash();
+        state.market.take_dirty();
+        state.rehash_records(&keys);
         Ok(state)
     }
 }
@@ -264,7 +292,7 @@ impl State {
 struct Snapshot {
     accounts: Stored,
     market: Market,
-    history: History,
+    past: History,
     height: Height,
     time: TimeMs,
     head: Hash,

@@ -2,9 +2,9 @@
 
 use gongsuan_market::{Command, Moment, Outcome};
 use gongsuan_types::order::Party;
-use gongsuan_types::{Amount, Hash, Height, PublicKey, Refusal, Term, TimeMs, merkle};
+use gongsuan_types::{Amount, Hash, Height, PublicKey, Refusal, Term, TimeMs};
 
-use crate::header::{Body, Event, Header, TxReceipt, TxStatus, receipt_root};
+use crate::header::{Body, Event, Header, TxReceipt, TxStatus, receipt_root, tx_root};
 use crate::identity::{ATTESTATION_MS_MAX, Attestation, Role};
 use crate::state::State;
 use crate::tx::{Op, Transaction};
@@ -57,7 +57,7 @@ pub fn apply_block(state: &mut State, block: &OrderedBlock<'_>) -> Applied {
     let outcome = state.market.end_block();
     carry_out(state, outcome, &mut events);
     state.rehash();
-    let ids: Vec<Hash> = receipts.iter().map(|receipt| merkle::leaf(&receipt.id.0)).collect();
+    let ids: Vec<Hash> = receipts.iter().map(|receipt| receipt.id).collect();
     let header = Header {
         version: 1,
         chain_id: state.chain_id,
@@ -67,7 +67,7 @@ pub fn apply_block(state: &mut State, block: &OrderedBlock<'_>) -> Applied {
         time: block.time,
         proposer: block.proposer,
         block: block.block,
-        tx_root: merkle::root(&ids),
+        tx_root: tx_root(&ids),
         receipt_root: receipt_root(&receipts, &events),
         state_root: state.root(),
         history_root: state.history.root(),
@@ -77,6 +77,7 @@ pub fn apply_block(state: &mut State, block: &OrderedBlock<'_>) -> Applied {
         body_bytes: u32::try_from(block.body.len()).expect("bounded by consensus"),
     };
     state.head = header.hash();
+    state.past.clone_from(&state.history);
     state.history.push(state.head);
     if cfg!(debug_assertions) {
         crate::invariants::check(state).expect("money is conserved");
@@ -136,11 +137,11 @@ fn apply_tx(state: &mut State, tx: &Transaction) -> TxReceipt {
         let status = TxStatus::Skipped { refusal };
         return TxReceipt { id, status, fee: Amount::ZERO, events: Vec::new() };
     }
-    state.accounts.debit(tx.sender, tx.fee).expect("checked just now");
-    state.accounts.credit(gongsuan_types::Address::TREASURY, tx.fee);
     let mut account = state.accounts.account(&tx.sender);
+    account.balance = account.balance.checked_sub(tx.fee).expect("checked just now");
     account.nonce += 1;
     state.accounts.put_account(tx.sender, account);
+    state.accounts.credit(gongsuan_types::Address::TREASURY, tx.fee);
     state.accounts.begin();
     state.market.begin_tx();
     let mut events = Vec::new();

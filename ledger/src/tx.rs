@@ -71,7 +71,12 @@ impl Transaction {
     /// The transaction's id: it does not depend on the signature.
     #[must_use]
     pub fn id(&self) -> Hash {
-        Hash::of("gongsuan/tx/v1", &codec::encode(self))
+        Self::id_of(&codec::encode(self))
+    }
+
+    /// The id of the transaction with these canonical bytes.
+    pub(crate) fn id_of(bytes: &[u8]) -> Hash {
+        Hash::of("gongsuan/tx/v1", bytes)
     }
 
     /// What can be checked without state: version, chain, number of operations.

@@ -77,6 +77,17 @@ pub fn decode<T: Serialize + DeserializeOwned>(
     Ok(value)
 }
 
+/// The value that this program encoded itself and stored: nothing may be left over, but it is not encoded again for comparison. Never
+/// for bytes that somebody sent, nor for bytes that are hashed.
+///
+/// # Errors
+/// [`DecodeError`]: malformed, trailing bytes.
+pub fn decode_own<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, DecodeError> {
+    let (value, rest) = postcard::take_from_bytes::<T>(bytes)
+        .map_err(|error| DecodeError::Malformed { what, reason: error.to_string() })?;
+    if rest.is_empty() { Ok(value) } else { Err(DecodeError::Trailing { what, extra: rest.len() }) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

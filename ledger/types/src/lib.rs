@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`hash`] | [`struct@Hash`], tagged SHA-256 |
 //! | [`keys`] | [`SecretKey`], [`PublicKey`], [`Signature`] (BIP340 Schnorr over secp256k1) |
+//! | [`batch`] | many signatures at once: [`BatchVerifier`] |
 //! | [`signed`] | [`Signed`] becomes [`Verified`] only through `verify` |
 //! | [`address`] | [`Address`]: an account's id and its bech32m text form |
 //! | [`amount`] | [`Amount`] and [`Price`]: integer money, rounding named |
@@ -33,6 +34,7 @@ mod bytes;
 
 pub mod address;
 pub mod amount;
+pub mod batch;
 pub mod codec;
 pub mod hash;
 pub mod job;
@@ -46,6 +48,7 @@ pub mod units;
 
 pub use address::Address;
 pub use amount::{Amount, Price};
+pub use batch::BatchVerifier;
 pub use hash::{Hash, Hasher};
 pub use keys::{PublicKey, SecretKey, Signature};
 pub use refusal::Refusal;

@@ -1,111 +1,16 @@
-//! Checkpoints and indexes: what can be rebuilt from the block log.
+//! sled on disk.
 //!
 //! sled is fast enough and handy, and it is beta: its `flush` does not reach the disk on Linux by itself, and a damaged file can panic.
 //! So a commit flushes *and* syncs the file, an opening is guarded, and whoever reads a checkpoint compares its root with a header.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use gongsuan_types::Height;
 
-/// A table of the store.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Column {
-    /// Parts of the last checkpoint, numbered.
-    Checkpoint,
-    /// Transaction id → height and index.
-    Transactions,
-    /// Account, height, index → transaction id.
-    History,
-}
+use super::{Batch, COLUMNS, Column, Pairs, STORE_VERSION, Store, StoreError};
 
-const COLUMNS: [(Column, &str); 3] = [
-    (Column::Checkpoint, "checkpoint"),
-    (Column::Transactions, "transactions"),
-    (Column::History, "history"),
-];
-
-/// Why the store cannot be used. Time is lost by it, never data.
-#[derive(Debug, thiserror::Error)]
-#[error("{path}: {reason}")]
-pub struct StoreError {
-    /// Where.
-    pub path: PathBuf,
-    /// What was wrong.
-    pub reason: String,
-}
-
-/// Changes that happen together.
-#[derive(Clone, Debug, Default)]
-pub struct Batch {
-    /// Keys set and removed.
-    pub changes: Vec<(Column, Vec<u8>, Option<Vec<u8>>)>,
-}
-
-/// An ordered key-value store with tables.
-pub trait Store: Send {
-    /// Makes a batch durable together with the height that it reflects.
-    ///
-    /// # Errors
-    /// [`StoreError`]; then nothing is promised about the batch.
-    fn commit(&mut self, batch: &Batch, applied: Height) -> Result<(), StoreError>;
-    /// The height of the last batch.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn applied(&self) -> Result<Height, StoreError>;
-    /// A value.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
-    /// All pairs whose key begins with `prefix`, in order.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn scan(&self, column: Column, prefix: &[u8]) -> Result<Pairs, StoreError>;
-}
-
-/// Keys with their values.
-pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
-
-/// A store in memory, for tests and embedding.
-#[derive(Debug, Default)]
-pub struct MemoryStore {
-    tables: BTreeMap<(Column, Vec<u8>), Vec<u8>>,
-    applied: u64,
-}
-
-impl Store for MemoryStore {
-    fn commit(&mut self, batch: &Batch, applied: Height) -> Result<(), StoreError> {
-        for (column, key, value) in &batch.changes {
-            let key = (*column, key.clone());
-            match value {
-                Some(value) => self.tables.insert(key, value.clone()),
-                None => self.tables.remove(&key),
-            };
-        }
-        self.applied = applied.0;
-        Ok(())
-    }
-
-    fn applied(&self) -> Result<Height, StoreError> {
-        Ok(Height(self.applied))
-    }
-
-    fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.tables.get(&(column, key.to_vec())).cloned())
-    }
-
-    fn scan(&self, column: Column, prefix: &[u8]) -> Result<Pairs, StoreError> {
-        let from = (column, prefix.to_vec());
-        let pairs = self
-            .tables
-            .range(from..)
-            .take_while(|((at, key), _)| *at == column && key.starts_with(prefix));
-        Ok(pairs.map(|((_, key), value)| (key.clone(), value.clone())).collect())
-    }
-}
+const APPLIED: &[u8] = b"applied";
+const VERSION: &[u8] = b"version";
 
 /// sled on disk.
 #[derive(Debug)]
@@ -119,7 +24,7 @@ impl SledStore {
     /// Opens or creates the store in a folder.
     ///
     /// # Errors
-    /// [`StoreError`], also where sled panics over a damaged file: remove the folder and rebuild.
+    /// [`StoreError`], also where sled panics over a damaged file or the store is of another version: remove the folder and rebuild.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let owned = path.to_owned();
         let opened = std::panic::catch_unwind(move || {
@@ -133,9 +38,28 @@ impl SledStore {
         });
         let fault = |reason: String| StoreError { path: path.to_owned(), reason };
         match opened {
-            Ok(Ok((db, trees))) => Ok(Self { path: path.to_owned(), db, trees }),
+            Ok(Ok((db, trees))) => {
+                let store = Self { path: path.to_owned(), db, trees };
+                store.check_version()?;
+                Ok(store)
+            }
             Ok(Err(error)) => Err(fault(error.to_string())),
             Err(_) => Err(fault("sled panicked over a damaged file".to_owned())),
+        }
+    }
+
+    fn check_version(&self) -> Result<(), StoreError> {
+        let expected = STORE_VERSION.to_be_bytes();
+        let used = self.applied()? > Height(0);
+        match self.db.get(VERSION).map_err(|error| self.fault(error))? {
+            None if !used => {
+                let set = self.db.insert(VERSION, &expected);
+                set.map(drop).map_err(|error| self.fault(error))
+            }
+            Some(got) if got.as_ref() == expected => Ok(()),
+            None | Some(_) => {
+                Err(self.fault(format!("the store is not of version {STORE_VERSION}")))
+            }
         }
     }
 
@@ -150,6 +74,19 @@ impl SledStore {
 }
 
 impl Store for SledStore {
+    /// Plain insertions: a transaction of sled costs several times more.
+    fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        for (column, key, value) in &batch.changes {
+            let tree = self.tree(*column);
+            let done = match value {
+                Some(value) => tree.insert(key.as_slice(), value.as_slice()),
+                None => tree.remove(key.as_slice()),
+            };
+            done.map_err(|error| self.fault(error))?;
+        }
+        Ok(())
+    }
+
     fn commit(&mut self, batch: &Batch, applied: Height) -> Result<(), StoreError> {
         use sled::Transactional as _;
         let mut all: Vec<&sled::Tree> = self.trees.iter().collect();
@@ -163,7 +100,7 @@ impl Store for SledStore {
                     None => tree.remove(key.as_slice())?,
                 };
             }
-            trees[COLUMNS.len()].insert(b"applied", &applied.0.to_be_bytes())?;
+            trees[COLUMNS.len()].insert(APPLIED, &applied.0.to_be_bytes())?;
             Ok::<(), sled::transaction::ConflictableTransactionError<()>>(())
         });
         done.map_err(|error| self.fault(format!("{error:?}")))?;
@@ -174,7 +111,7 @@ impl Store for SledStore {
     }
 
     fn applied(&self) -> Result<Height, StoreError> {
-        let value = self.db.get(b"applied").map_err(|error| self.fault(error))?;
+        let value = self.db.get(APPLIED).map_err(|error| self.fault(error))?;
         let bytes = value.and_then(|value| <[u8; 8]>::try_from(value.as_ref()).ok());
         Ok(Height(bytes.map_or(0, u64::from_be_bytes)))
     }

@@ -1,0 +1,451 @@
+//! Transactions that wait to be ordered. What is in here never influences the state.
+//!
+//! Each sender has a queue by nonce. Admission goes from cheap to expensive: size and form, chain, expiry, fee, nonce window, balance, room in
+//! the pool; and only for what passes all of that, in batches, the signature. When the pool is full, a newcomer pushes out the *last* of another
+//! sender's queue if it pays a tenth more per byte, so no queue gets a hole. Which transactions a block takes depends on what waits, not on the
+//! order in which it came.
+
+mod limits;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use gongsuan_types::batch::NonceHint;
+use gongsuan_types::{Address, Amount, Hash, Refusal, Verified, codec};
+
+pub use self::limits::{Budget, Limits, Source, work};
+
+use crate::check::{Unverified, bad_signature, verify_signatures};
+use crate::state::State;
+use crate::transition::fee_min;
+use crate::tx::{SignedTransaction, TX_BYTES_MAX, Transaction};
+
+#[derive(Debug)]
+struct Waiting {
+    tx: SignedTransaction,
+    id: Hash,
+    bytes: usize,
+    source: Source,
+}
+
+impl Waiting {
+    /// Fee in micro-tokens per 1,024 bytes.
+    fn rate(&self) -> u128 {
+        rate(self.tx.body.fee, self.bytes)
+    }
+}
+
+fn rate(fee: Amount, bytes: usize) -> u128 {
+    fee.micro().saturating_mul(1_024) / (bytes.max(1) as u128)
+}
+
+/// A bounded pool, by sender and nonce.
+#[derive(Debug)]
+pub struct Mempool {
+    limits: Limits,
+    senders: BTreeMap<Address, BTreeMap<u64, Waiting>>,
+    ids: BTreeSet<Hash>,
+    /// The last of each queue by what it pays: what is pushed out first.
+    tails: BTreeSet<(u128, Address, u64)>,
+    sources: BTreeMap<Source, usize>,
+    bytes: usize,
+}
+
+fn refuse(
+    code: &'static str,
+    field: &'static str,
+    limit: impl ToString,
+    got: impl ToString,
+    message: &str,
+) -> Refusal {
+    Refusal::new(code, field, limit, got, message)
+}
+
+/// What a newcomer does to the pool.
+enum Room {
+    Free,
+    /// It takes the place of one with the same sender and nonce.
+    Replace,
+    /// These must go, in this order.
+    PushOut(Vec<(Address, u64)>),
+}
+
+impl Mempool {
+    /// An empty pool.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            senders: BTreeMap::new(),
+            ids: BTreeSet::new(),
+            tails: BTreeSet::new(),
+            sources: BTreeMap::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Transactions waiting.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Bytes waiting.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether a transaction waits here.
+    #[must_use]
+    pub fn contains(&self, id: &Hash) -> bool {
+        self.ids.contains(id)
+    }
+
+    /// Whether something could be ordered now.
+    #[must_use]
+    pub fn has_ready(&self, state: &State) -> bool {
+        self.senders
+            .iter()
+            .any(|(sender, queue)| queue.contains_key(&state.accounts().account(sender).nonce))
+    }
+
+    /// The nonce after the last one waiting or used.
+    #[must_use]
+    pub fn next_nonce(&self, sender: &Address, state: &State) -> u64 {
+        let mut nonce = state.accounts().account(sender).nonce;
+        if let Some(queue) = self.senders.get(sender) {
+            while queue.contains_key(&nonce) {
+                nonce += 1;
+            }
+        }
+        nonce
+    }
+
+    /// Checks that need no signature and no space: do these before verifying.
+    ///
+    /// # Errors
+    /// A [`Refusal`], by what was wrong.
+    pub fn precheck(&self, tx: &Transaction, state: &State) -> Result<(), Refusal> {
+        tx.validate(state.chain_id())?;
+        let account = state.accounts().account(&tx.sender);
+        if tx.expires_at <= state.time() {
+            let limit = format!("after {}", state.time());
+            let message = "the transaction has expired";
+            return Err(refuse("expired", "expires_at", limit, tx.expires_at, message));
+        }
+        let least = fee_min(state.params(), tx.ops.len());
+        if tx.fee < least {
+            let limit = format!("at least {least}");
+            return Err(refuse("fee-too-low", "fee", limit, tx.fee, "the fee is too low"));
+        }
+        let last = account.nonce.saturating_add(self.limits.gap_max);
+        if tx.nonce < account.nonce || tx.nonce > last {
+            let limit = format!("{}..={last}", account.nonce);
+            let message = "the nonce is used, or too far ahead";
+            return Err(refuse("bad-nonce", "nonce", limit, tx.nonce, message));
+        }
+        let queued = self.senders.get(&tx.sender);
+        let others = queued.into_iter().flatten().filter(|(nonce, _)| **nonce != tx.nonce);
+        let fees = others.map(|(_, waiting)| waiting.tx.body.fee);
+        let fees = Amount::checked_sum(fees.chain([tx.fee]));
+        if fees.is_none_or(|fees| fees > account.balance) {
+            let limit = format!("at most {}", account.balance);
+            let message = "the balance does not cover the fees of what waits";
+            return Err(refuse("insufficient-funds", "fee", limit, tx.fee, message));
+        }
+        Ok(())
+    }
+
+    /// Takes a transaction in. One with the same sender and nonce is replaced for a fee a tenth higher.
+    ///
+    /// # Errors
+    /// A [`Refusal`]: what [`Mempool::precheck`] finds, `busy` when the pool is full, `already-known`. The pool is unchanged.
+    pub fn insert(&mut self, tx: Verified<Transaction>, state: &State) -> Result<Hash, Refusal> {
+        self.insert_from(tx, Source::Local, state)
+    }
+
+    /// [`Mempool::insert`], within the quota of whoever brought it.
+    ///
+    /// # Errors
+    /// As [`Mempool::insert`], and `busy` when the peer's quota is used up.
+    pub fn insert_from(
+        &mut self,
+        tx: Verified<Transaction>,
+        source: Source,
+        state: &State,
+    ) -> Result<Hash, Refusal> {
+        let tx = tx.into_signed();
+        let (id, bytes) = id_and_bytes(&tx);
+        let room = self.room(&tx, id, bytes, source, state)?;
+        self.place(Waiting { tx, id, bytes, source }, room);
+        Ok(id)
+    }
+
+    /// Takes in what of these passes every check, verifying the signatures of those that pass all others as one batch. One answer for each,
+    /// in order.
+    pub fn admit(
+        &mut self,
+        txs: Vec<(SignedTransaction, Option<NonceHint>)>,
+        source: Source,
+        state: &State,
+    ) -> Vec<Result<Hash, Refusal>> {
+        let keys: Vec<(Hash, usize)> = txs.iter().map(|(tx, _)| id_and_bytes(tx)).collect();
+        let mut answers: Vec<Result<Hash, Refusal>> = txs
+            .iter()
+            .zip(&keys)
+            .map(|((tx, _), (id, bytes))| self.room(tx, *id, *bytes, source, state).map(|_| *id))
+            .collect();
+        let (mut places, mut unverified) = (Vec::new(), Vec::new());
+        for (index, ((tx, hint), (id, _))) in txs.iter().zip(&keys).enumerate() {
+            if answers[index].is_ok() {
+                places.push(index);
+                unverified.push(Unverified { tx, id, hint: *hint });
+            }
+        }
+        for (index, verdict) in places.into_iter().zip(verify_signatures(&unverified)) {
+            if let Err(error) = verdict {
+                answers[index] = Err(bad_signature(txs[index].0.signature, error));
+            }
+        }
+        for (answer, ((tx, _), (id, bytes))) in answers.iter_mut().zip(txs.into_iter().zip(keys)) {
+            if answer.is_ok() {
+                // Again, because those before it may have taken the room.
+                match self.room(&tx, id, bytes, source, state) {
+                    Ok(room) => self.place(Waiting { tx, id, bytes, source }, room),
+                    Err(refusal) => *answer = Err(refusal),
+                }
+            }
+        }
+        answers
+    }
+
+    /// Everything about a newcomer but its signature.
+    fn room(
+        &self,
+        tx: &SignedTransaction,
+        id: Hash,
+        bytes: usize,
+        source: Source,
+        state: &State,
+    ) -> Result<Room, Refusal> {
+        if bytes > TX_BYTES_MAX {
+            return Err(refuse(
+                "too-long",
+                "tx",
+                TX_BYTES_MAX,
+                bytes,
+                "the transaction is too long",
+            ));
+        }
+        if self.ids.contains(&id) {
+            return Err(refuse("already-known", "tx", "a new one", id, "it waits already"));
+        }
+        self.precheck(&tx.body, state)?;
+        let queue = self.senders.get(&tx.body.sender);
+        if let Some(old) = queue.and_then(|queue| queue.get(&tx.body.nonce)) {
+            let least = old.tx.body.fee.mul_div_floor(11, 10).unwrap_or(old.tx.body.fee);
+            if tx.body.fee < least || tx.body.fee == old.tx.body.fee {
+                let limit = format!("at least {least}");
+                let message = "a transaction with this nonce waits; pay a tenth more to replace it";
+                return Err(refuse("fee-too-low", "fee", limit, tx.body.fee, message));
+            }
+            if self.bytes - old.bytes + bytes > self.limits.bytes_max {
+                return Err(full(self.limits.bytes_max, self.bytes));
+            }
+            return Ok(Room::Replace);
+        }
+        let waiting = queue.map_or(0, BTreeMap::len);
+        if waiting >= self.limits.per_sender_max {
+            let limit = self.limits.per_sender_max;
+            let message = "too many transactions of this sender wait";
+            return Err(refuse("busy", "sender", limit, waiting + 1, message));
+        }
+        let brought = self.sources.get(&source).copied().unwrap_or(0);
+        if source != Source::Local && brought >= self.limits.per_peer_max {
+            let limit = self.limits.per_peer_max;
+            let message = "too many transactions of this peer wait";
+            return Err(refuse("busy", "peer", limit, brought + 1, message));
+        }
+        self.push_out(tx, bytes)
+    }
+
+    /// Whether there is room, or who must go.
+    fn push_out(&self, tx: &SignedTransaction, bytes: usize) -> Result<Room, Refusal> {
+        let (mut count, mut used) = (self.ids.len() + 1, self.bytes + bytes);
+        let fits = |count: usize, used: usize| {
+            count <= self.limits.count_max && used <= self.limits.bytes_max
+        };
+        if fits(count, used) {
+            return Ok(Room::Free);
+        }
+        let offered = rate(tx.body.fee, bytes);
+        let mut gone = Vec::new();
+        // One tail of each queue at most: what stands before it is a tail only when it is gone.
+        for (rate, sender, nonce) in &self.tails {
+            if rate.saturating_mul(11) / 10 >= offered {
+                break;
+            }
+            if *sender == tx.body.sender {
+                continue;
+            }
+            let victim = self.senders.get(sender).and_then(|queue| queue.get(nonce));
+            count -= 1;
+            used -= victim.map_or(0, |victim| victim.bytes);
+            gone.push((*sender, *nonce));
+            if fits(count, used) {
+                return Ok(Room::PushOut(gone));
+            }
+            if gone.len() >= PUSHED_OUT_MAX {
+                break;
+            }
+        }
+        Err(full(self.limits.count_max, self.ids.len()))
+    }
+
+    fn place(&mut self, waiting: Waiting, room: Room) {
+        let (sender, nonce) = (waiting.tx.body.sender, waiting.tx.body.nonce);
+        match room {
+            Room::Free => {}
+            Room::Replace => drop(self.remove(sender, nonce)),
+            Room::PushOut(gone) => {
+                for (sender, nonce) in gone {
+                    drop(self.remove(sender, nonce));
+                }
+            }
+        }
+        self.untail(&sender);
+        self.ids.insert(waiting.id);
+        self.bytes += waiting.bytes;
+        *self.sources.entry(waiting.source).or_default() += 1;
+        self.senders.entry(sender).or_default().insert(nonce, waiting);
+        self.retail(&sender);
+        debug_assert!(self.ids.len() <= self.limits.count_max, "the pool is bounded in count");
+        debug_assert!(self.bytes <= self.limits.bytes_max, "the pool is bounded in bytes");
+    }
+
+    fn remove(&mut self, sender: Address, nonce: u64) -> Option<Waiting> {
+        self.untail(&sender);
+        let queue = self.senders.get_mut(&sender)?;
+        let waiting = queue.remove(&nonce);
+        if queue.is_empty() {
+            self.senders.remove(&sender);
+        }
+        if let Some(waiting) = &waiting {
+            self.forget(waiting.id, waiting.bytes, waiting.source);
+        }
+        self.retail(&sender);
+        waiting
+    }
+
+    fn forget(&mut self, id: Hash, bytes: usize, source: Source) {
+        self.ids.remove(&id);
+        self.bytes -= bytes;
+        if let Some(count) = self.sources.get_mut(&source) {
+            *count -= 1;
+            if *count == 0 {
+                self.sources.remove(&source);
+            }
+        }
+    }
+
+    fn tail(&self, sender: &Address) -> Option<(u128, Address, u64)> {
+        let (nonce, waiting) = self.senders.get(sender)?.last_key_value()?;
+        Some((waiting.rate(), *sender, *nonce))
+    }
+
+    fn untail(&mut self, sender: &Address) {
+        if let Some(tail) = self.tail(sender) {
+            self.tails.remove(&tail);
+        }
+    }
+
+    fn retail(&mut self, sender: &Address) {
+        if let Some(tail) = self.tail(sender) {
+            self.tails.insert(tail);
+        }
+    }
+
+    /// Transactions to order next: each sender's in nonce order, dearer heads first, without those in `in_flight`.
+    /// `limit` is transactions and bytes; see [`Mempool::build`] for more.
+    #[must_use]
+    pub fn select(
+        &self,
+        state: &State,
+        in_flight: &BTreeSet<Hash>,
+        limit: (usize, usize),
+    ) -> Vec<SignedTransaction> {
+        let (txs, bytes) = limit;
+        self.build(state, in_flight, Budget { txs, bytes, ops: usize::MAX, work: u64::MAX })
+    }
+
+    /// The transactions of the next block: each sender's in nonce order, dearer heads first, without those in `in_flight`, within a budget. A
+    /// transaction that does not fit is passed over with everything behind it in its queue, and the others go on.
+    #[must_use]
+    pub fn build(
+        &self,
+        state: &State,
+        in_flight: &BTreeSet<Hash>,
+        budget: Budget,
+    ) -> Vec<SignedTransaction> {
+        let mut heads: BTreeSet<(Reverse<Amount>, Address, u64)> = BTreeSet::new();
+        for (sender, queue) in &self.senders {
+            let mut nonce = state.accounts().account(sender).nonce;
+            while queue.get(&nonce).is_some_and(|waiting| in_flight.contains(&waiting.id)) {
+                nonce += 1;
+            }
+            if let Some(waiting) = queue.get(&nonce) {
+                heads.insert((Reverse(waiting.tx.body.fee), *sender, nonce));
+            }
+        }
+        let (mut picked, mut rest, mut misses) = (Vec::new(), budget.begin(), 0);
+        while let Some((_, sender, nonce)) = heads.pop_first() {
+            let Some(queue) = self.senders.get(&sender) else { continue };
+            let Some(waiting) = queue.get(&nonce) else { continue };
+            if !rest.take(&waiting.tx.body, waiting.bytes) {
+                misses += 1;
+                if rest.txs == 0 || misses == MISSES_MAX {
+                    break;
+                }
+                continue;
+            }
+            picked.push(waiting.tx.clone());
+            if let Some(next) = queue.get(&(nonce + 1)) {
+                heads.insert((Reverse(next.tx.body.fee), sender, nonce + 1));
+            }
+        }
+        picked
+    }
+
+    /// Drops what a block has made void: used nonces and expired transactions.
+    pub fn prune(&mut self, state: &State) {
+        let void = |nonce: u64, at: u64, waiting: &Waiting| {
+            at < nonce || waiting.tx.body.expires_at <= state.time()
+        };
+        let mut gone = Vec::new();
+        for (sender, queue) in &self.senders {
+            let nonce = state.accounts().account(sender).nonce;
+            let of_queue = queue.iter().filter(|(at, waiting)| void(nonce, **at, waiting));
+            gone.extend(of_queue.map(|(at, _)| (*sender, *at)));
+        }
+        for (sender, nonce) in gone {
+            drop(self.remove(sender, nonce));
+        }
+    }
+}
+
+/// Transactions that one newcomer may push out. Kept at 8: a long one must not empty the pool.
+const PUSHED_OUT_MAX: usize = 8;
+/// Heads passed over before a block counts as full. Kept at 64: looking for the last fitting transaction must not cost more than it brings.
+const MISSES_MAX: usize = 64;
+
+fn full(limit: usize, got: usize) -> Refusal {
+    let message = "the pool is full of transactions that pay as much; pay more or try again later";
+    refuse("busy", "pool", limit, got, message)
+}
+
+/// The id and the length of the canonical encoding: the signature stands as 64 bytes behind the body.
+fn id_and_bytes(tx: &SignedTransaction) -> (Hash, usize) {
+    let body = codec::encode(&tx.body);
+    (Transaction::id_of(&body), body.len() + tx.signature.0.len())
+}

@@ -1,0 +1,67 @@
+//! A small chain for the tests of this folder.
+
+#![allow(dead_code, reason = "no test uses all of it")]
+
+use gongsuan_ledger::genesis::{Admission, GenesisAccount, Params, Validator};
+use gongsuan_ledger::{Body, Genesis, Op, OrderedBlock, SignedTransaction, Transaction};
+use gongsuan_types::{Address, Amount, Hash, Height, PublicKey, SecretKey, Term, TimeMs, Verified};
+
+/// The n-th person's key.
+pub(crate) fn key(n: u16) -> SecretKey {
+    SecretKey::from_seed(&n.to_le_bytes())
+}
+
+pub(crate) fn address(n: u16) -> Address {
+    key(n).address()
+}
+
+/// An open chain on which the first `people` have a million micro-tokens each.
+pub(crate) fn genesis(people: u16) -> Genesis {
+    let account = |n| GenesisAccount { address: address(n), balance: Amount::new(1_000_000) };
+    Genesis {
+        name: "test".into(),
+        time: TimeMs(1_000),
+        params: Params { admission: Admission::Open, ..Params::default() },
+        accounts: (0..people).map(account).collect(),
+        validators: vec![Validator { name: "v0".into(), key: key(999).public_key() }],
+        issuers: vec![address(0)],
+    }
+}
+
+pub(crate) fn transfer(to: u16, amount: u128) -> Op {
+    Op::Transfer { to: address(to), amount: Amount::new(amount) }
+}
+
+pub(crate) fn transaction(
+    chain_id: Hash,
+    from: u16,
+    nonce: u64,
+    fee: u128,
+    ops: Vec<Op>,
+) -> SignedTransaction {
+    let body = Transaction {
+        version: 1,
+        chain_id,
+        sender: address(from),
+        nonce,
+        fee: Amount::new(fee),
+        expires_at: TimeMs(1_000_000),
+        ops,
+    };
+    Verified::sign(body, &key(from)).into_signed()
+}
+
+pub(crate) fn ordered(height: u64, body: &[u8]) -> OrderedBlock<'_> {
+    OrderedBlock {
+        height: Height(height),
+        term: Term(1),
+        time: TimeMs(1_000 + height),
+        proposer: PublicKey(key(999).public_key().0),
+        block: Hash::of_content(&height.to_le_bytes()),
+        body,
+    }
+}
+
+pub(crate) fn body(txs: Vec<SignedTransaction>) -> Vec<u8> {
+    Body { txs }.encode()
+}
