@@ -120,7 +120,7 @@ fn a_small_demo_holds_and_its_receipt_cannot_be_changed() {
         "/header/state_root",
         "/header/height",
         "/certified/block/header/app/hash",
-        "/certified/certificate/signatures/0/1",
+        "/certified/certificate/signatures/0/signature",
         "/certified/certificate/block",
         "/deals/0/deal/terms/price",
         "/deals/0/deal/state/settled/paid",

@@ -29,11 +29,10 @@ fn one_seed_is_one_history_and_its_lines_change_nothing() {
     for seed in [0, 9, 18] {
         let silent = run(Run::of(seed));
         let told = run(Run { trace: true, ..Run::of(seed) });
-        assert_eq!((silent.events, silent.height), (told.events, told.height));
+        assert_eq!((silent.events, silent.hash), (told.events, told.hash), "seed {seed}");
         assert!(silent.lines.is_empty());
         assert!(told.lines.len() as u64 > told.height);
         assert_eq!(silent.hash, run(Run::of(seed)).hash, "seed {seed}");
-        assert_eq!(told.hash, run(Run { trace: true, ..Run::of(seed) }).hash, "seed {seed}");
         assert_ne!(silent.hash, run(Run::of(seed + 22)).hash);
     }
 }

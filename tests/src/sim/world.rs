@@ -433,12 +433,8 @@ impl World {
                 return;
             }
         };
-        if self.trace.is_wanted() {
-            let text = brief(message.message());
-            self.note(to, "receive", bytes, || format!("from {from}: {text}"));
-        } else {
-            self.trace.event(self.now, "receive", to, &(bytes.len() as u64).to_le_bytes());
-        }
+        let text = self.trace.is_wanted().then(|| brief(message.message())).unwrap_or_default();
+        self.note(to, "receive", bytes, || format!("from {from}: {text}"));
         self.give(to, Input::Message { from: seat, message });
     }
 
@@ -614,8 +610,9 @@ impl World {
         let (logged, committed) = (node.app.durable_height(), node.app.height());
         self.judge.leaves(key, message, &judge::Stands { saved: &node.saved, logged, committed });
         if self.trace.is_wanted() {
-            let text = brief(message);
-            self.note(at, "send", &[], || format!("to {to:?}: {text}"));
+            let glyphs = self.glyphs();
+            let line = || format!("{at} send      to {to:?}: {}", brief(message));
+            self.trace.line(self.now, &glyphs, line);
         }
         let sent = self.twisted(at, to, message);
         for (to, bytes, late) in sent {
