@@ -1,12 +1,11 @@
 //! Four validators in one thread order twenty payloads: `cargo run -p gongsuan-consensus --example four_nodes_in_memory`.
-
+#![expect(clippy::wildcard_enum_match_arm, reason = "nothing is lost and nobody lies here")]
 use gongsuan_consensus::{
     AppRef, Config, Core, Draft, Epoch, Input, Millis, Output, Outputs, Payload, Recovered, Seat,
     To, ValidatorSet, VoteCache, verify,
 };
 use gongsuan_types::{Hash, SecretKey, TimeMs};
 use std::collections::VecDeque;
-
 const PAYLOADS: u64 = 20;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let chain_id = Hash::of("example", b"chain");
@@ -50,7 +49,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     newest.verify(&set, &chain_id)?;
                     inbox.push_back((seat, Input::Applied { height: newest.block.header.height }));
                 }
-                _ => {} // Timers, catch-up and evidence: nothing is lost and nobody lies here.
+                _ => {} // Timers, catch-up, snapshots, evidence.
             }
         }
     }

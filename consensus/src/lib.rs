@@ -39,18 +39,18 @@
 //!    the term follows it.
 //! 10. **Upon a quorum of timeouts** of a term, it is over; the proof is sent to all.
 //! 11. **Enter** a later term durably, before anything of it leaves. Patience doubles with each term that commits
-//!    nothing, up to a cap.
+//!     nothing, up to a cap.
 //! 12. **Repeat** what may have been lost, until superseded. A leader gives up its term after a restart, once all is final
-//!    after it was asked to hand over or its reign is over, and (at most once a minute) when a validator is stuck outside it.
+//!     after it was asked to hand over or its reign is over, and (at most once a minute) when a validator is stuck outside it.
 //! 13. **Upon word from a peer that is behind,** send it the certificate it lacks.
 //! 14. **Fetch** a block that a certificate, a vote or a child speaks of.
 //! 15. **Fetch** ranges of final blocks when far behind. This runs beside voting; there is no mode to switch.
 //! 16. **Epochs.** A block may name the validators of the next epoch: it is the last of its own, and nothing follows it
-//!    there. Once it is final *and in the log*, enter the next epoch, durably before anything of it leaves or commits. The
-//!    first term of an epoch is that of the block plus one, for everybody, whatever term certified it.
+//!     there. Once it is final *and in the log*, enter the next epoch, durably before anything of it leaves or commits. The
+//!     first term of an epoch is that of the block plus one, for everybody, whatever term certified it.
 //! 17. **Snapshots.** Who asks for blocks that are gone is offered a snapshot. Upon f + 1 equal offers whose proof leads from
-//!    my epoch to the state's hash, fetch the pieces from those who offered, each checked by itself, and have them
-//!    installed. Nothing commits meanwhile. Term, timeouts, lease and lock are not touched.
+//!     my epoch to the state's hash, fetch the pieces from those who offered, each checked by itself, and have them
+//!     installed. Nothing commits meanwhile. Term, timeouts, lease and lock are not touched.
 //!
 //! # Why it is safe, in short
 //! Two certificates of one rank share an honest validator, which prepares once a rank: one block a rank. Within a term, a
@@ -151,6 +151,9 @@ pub mod epoch;
 pub mod evidence;
 #[cfg(feature = "faults")]
 pub mod faults;
+#[cfg(not(feature = "faults"))]
+#[expect(unreachable_pub, dead_code, reason = "public and whole only with the feature")]
+mod faults;
 pub mod input;
 pub mod message;
 pub mod output;

@@ -91,7 +91,7 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            crate::note(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -107,7 +107,7 @@ pub(crate) fn replica(start: &str) -> ExitCode {
     match start.and_then(|start| node::run(&start)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("replica: {error:#}");
+            crate::note(&format!("replica: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -117,7 +117,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     anyhow::ensure!(args.size >= tx::HEAD, "a transaction has at least {} bytes", tx::HEAD);
     let mut rows = Vec::new();
     if !args.json {
-        println!("{}", Row::HEADING);
+        crate::data(Row::HEADING);
     }
     if args.rate.is_some() || args.empty {
         let fault = match (args.dead_follower, args.kill_leader) {
@@ -132,7 +132,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         table(args, &mut rows)?;
     }
     if args.json {
-        println!("{}", report(args, &rows));
+        crate::data(&report(args, &rows).to_string());
     }
     Ok(())
 }
@@ -140,11 +140,11 @@ fn run(args: &Args) -> anyhow::Result<()> {
 fn one(args: &Args, plan: &Plan) -> anyhow::Result<Row> {
     let row = plan.run()?;
     if !args.json {
-        println!("{}", row.to_line());
+        crate::data(&row.to_line());
         if args.profile {
-            println!("    {:?}", row.cpu_by_thread);
+            crate::data(&format!("    {:?}", row.cpu_by_thread));
             for report in &row.reports {
-                println!("    {report:?}");
+                crate::data(&format!("    {report:?}"));
             }
         }
     }

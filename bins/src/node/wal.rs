@@ -9,7 +9,7 @@ use gongsuan_consensus::{Record, Recovered};
 use gongsuan_journal::{Disk, Folder, Journal, JournalError, Options};
 
 /// Bytes after which the log is rewritten.
-const REWRITE_AT: u64 = 32 << 20;
+const REWRITE_AT: u64 = 256 << 20;
 const OPTIONS: Options = Options::new(*b"votes\0\0\0");
 
 /// Why the vote log cannot be used. A validator without its vote state must not vote.

@@ -56,7 +56,7 @@ impl Core {
         let votes = joined.split(&self.config.chain_id);
         self.send(To::All, Message::Votes(Box::new(joined)), None, out);
         for vote in votes {
-            self.count_own(vote, out);
+            self.count_own(&vote, out);
         }
     }
 
@@ -69,11 +69,11 @@ impl Core {
             let early = Vote::sign(kind, ballot.rank, ballot.block, seat, &self.signer());
             self.send(To::All, Message::Vote(early), None, out);
         }
-        self.count_own(vote, out);
+        self.count_own(&vote, out);
     }
 
-    fn count_own(&mut self, vote: Vote, out: &mut Outputs) {
+    fn count_own(&mut self, vote: &Vote, out: &mut Outputs) {
         self.reign.votes.insert((vote.kind, vote.rank.height), vote.clone());
-        self.on_vote(&vote, out);
+        self.on_vote(vote, out);
     }
 }

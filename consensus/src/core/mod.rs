@@ -30,24 +30,17 @@ use crate::config::{Config, StartError};
 use crate::epoch::Epoch;
 use crate::evidence::Evidence;
 use crate::input::{Input, Millis};
-use crate::message::Message;
+use crate::message::{Blocks, Message};
 use crate::output::{Output, Outputs, To};
 use crate::record::{Committed, Record, Recovered, Seq};
 use crate::validators::{Seat, ValidatorSet};
 use crate::verify::VerifiedMessage;
 use crate::vote::{Signer, Timeout, VoteKind};
 
-/// Whether a rule is broken on purpose. Without the feature `faults` the answer is a constant.
-#[cfg(feature = "faults")]
+/// Whether a rule is broken on purpose.
 macro_rules! planted {
     ($core:expr, $fault:ident) => {
-        $core.config.fault == Some(crate::faults::Fault::$fault)
-    };
-}
-#[cfg(not(feature = "faults"))]
-macro_rules! planted {
-    ($core:expr, $fault:ident) => {
-        false
+        $core.is_planted(crate::faults::Fault::$fault)
     };
 }
 pub(crate) use planted;
@@ -113,6 +106,7 @@ struct Unsaved {
 }
 
 /// A validator's consensus state. Deterministic: equal inputs at equal times give equal outputs.
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent wish of the driver")]
 #[derive(Debug)]
 pub struct Core {
     config: Config,
@@ -376,7 +370,16 @@ impl Core {
             Message::Status(status) => self.on_strange_status(from, *status, out),
             // Final blocks prove themselves, whoever sends them.
             Message::Blocks(blocks) => self.on_blocks((**blocks).clone(), out),
-            _ => {}
+            Message::Propose(_)
+            | Message::Vote(_)
+            | Message::Votes(_)
+            | Message::Certificate(_)
+            | Message::Suspect(_)
+            | Message::Timeout(_)
+            | Message::TermOver(_)
+            | Message::Reopen(_)
+            | Message::Snapshot(_)
+            | Message::Chunk(_) => {}
         }
     }
 
@@ -442,6 +445,18 @@ impl Core {
         }
     }
 
+    /// Without the feature `faults` nothing ever is, and the question costs nothing.
+    #[cfg_attr(not(feature = "faults"), expect(clippy::unused_self, reason = "see above"))]
+    fn is_planted(&self, fault: crate::faults::Fault) -> bool {
+        #[cfg(feature = "faults")]
+        return self.config.fault == Some(fault);
+        #[cfg(not(feature = "faults"))]
+        {
+            let _ = fault;
+            false
+        }
+    }
+
     fn set(&self) -> &ValidatorSet {
         self.epoch.validators()
     }
@@ -486,11 +501,9 @@ impl Core {
             Message::FetchBlock(_) | Message::FetchRange(_) | Message::FetchChunk(_)
         );
         if asks || self.set().key(from).is_none() {
-            let helps = match message {
-                Message::Blocks(blocks) => blocks.certificate.rank.height > self.tip.height,
-                _ => matches!(message, Message::Status(_)),
-            };
-            return asks || helps;
+            let is_new = |blocks: &Blocks| blocks.certificate.rank.height > self.tip.height;
+            let helps = matches!(message, Message::Blocks(blocks) if is_new(blocks));
+            return asks || helps || matches!(message, Message::Status(_));
         }
         let wants_vote = |kind, rank: Rank, block: &Hash, seat| {
             self.is_near(rank.term)

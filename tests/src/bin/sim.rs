@@ -8,68 +8,66 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use clap::Parser;
 use gongsuan_tests::sim::{Outcome, PROFILES, Profile, Run, run};
 
-const USAGE: &str = "usage: sim --seeds A..B [--profile P] [--threads N] [--json]
-       sim --seed N [--profile P] [--fault F] [--trace]
-       sim --profiles
-       sim --faults [--seeds A..B]      (built with --features faults)
-
-Simulates networks of validators: the real core, codec, signatures and vote log on an imagined clock, network and disk.
-A seed decides everything. Exit code 0: no invariant was broken; 7: one was; 2: wrong usage.";
-
-#[derive(Default)]
+/// Simulates networks of validators: the real core, codec, signatures and vote log on an imagined clock, network and disk.
+/// A seed decides everything. Exit code 0: no invariant was broken; 7: one was; 2: wrong usage.
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
+#[derive(Parser, Debug)]
+#[command(
+    name = "sim",
+    version,
+    after_help = "\
+Examples:
+  sim --seeds 0..10000                 worlds of every profile, on all cores
+  sim --seed 42 --trace                one world, a line for each event
+  sim --faults                         planted faults and what catches them (built with --features faults)"
+)]
 struct Args {
+    /// Many worlds: from the first seed up to, and without, the last.
+    #[arg(long, value_name = "A..B", value_parser = range, conflicts_with = "seed")]
     seeds: Option<Range<u64>>,
+    /// One world.
+    #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// What goes wrong, in place of the seed's own.
+    #[arg(long, value_parser = profile)]
     profile: Option<Profile>,
+    /// Threads for many worlds; all cores if not given.
+    #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// A line for each event, and a glyph for each node: L leads, . follows, t has left the term, x is down, o learns,
+    /// b and B lie.
+    #[arg(long)]
     trace: bool,
+    /// The sum as JSON.
+    #[arg(long)]
     json: bool,
+    /// Lists the profiles.
+    #[arg(long)]
     profiles: bool,
+    /// Plants every fault in turn and hunts for it.
+    #[arg(long)]
     faults: bool,
+    /// Plants one fault.
+    #[arg(long, value_name = "NAME")]
     fault: Option<String>,
 }
 
-fn parse(words: &[String]) -> Result<Args, String> {
-    let mut args = Args::default();
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        let mut value = || words.next().ok_or(format!("{word} needs a value"));
-        let number = |text: &String| text.parse().map_err(|_| format!("not a number: {text}"));
-        match word.as_str() {
-            "--trace" => args.trace = true,
-            "--json" => args.json = true,
-            "--profiles" => args.profiles = true,
-            "--faults" => args.faults = true,
-            "--fault" => args.fault = Some(value()?.clone()),
-            "--seed" => args.seed = Some(number(value()?)?),
-            "--threads" => args.threads = usize::try_from(number(value()?)?).ok(),
-            "--profile" => {
-                let name = value()?;
-                let found = Profile::named(name);
-                args.profile = Some(found.ok_or(format!("no profile {name}; see sim --profiles"))?);
-            }
-            "--seeds" => {
-                let text = value()?;
-                let (from, to) = text.split_once("..").ok_or(format!("not a range: {text}"))?;
-                args.seeds = Some(number(&from.to_owned())?..number(&to.to_owned())?);
-            }
-            other => return Err(format!("unknown argument {other}")),
-        }
-    }
-    Ok(args)
+fn range(text: &str) -> Result<Range<u64>, String> {
+    let number = |text: &str| text.parse().map_err(|_| format!("not a number: {text}"));
+    let (from, to) = text.split_once("..").ok_or("a range is written A..B")?;
+    Ok(number(from)?..number(to)?)
+}
+
+fn profile(name: &str) -> Result<Profile, String> {
+    let all = || PROFILES.map(Profile::name).join(", ");
+    Profile::named(name).ok_or_else(|| format!("no such profile; there are {}", all()))
 }
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let args = match parse(&words) {
-        Ok(args) => args,
-        Err(error) => {
-            eprintln!("{error}\n\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
+    let args = Args::parse();
     // A panic in a world is a finding, reported with its seed.
     std::panic::set_hook(Box::new(|_| {}));
     if args.profiles {
@@ -79,15 +77,11 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if args.faults {
-        return faults(args.seeds.unwrap_or(0..400));
+        return faults(args.seeds.unwrap_or(0..200));
     }
     match (args.seed, args.seeds.clone()) {
-        (Some(seed), None) => one(seed, &args),
-        (None, Some(seeds)) => many(seeds, &args),
-        _ => {
-            eprintln!("{USAGE}");
-            ExitCode::from(2)
-        }
+        (Some(seed), _) => one(seed, &args),
+        (None, seeds) => many(seeds.unwrap_or(0..220), &args),
     }
 }
 

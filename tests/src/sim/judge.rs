@@ -283,7 +283,7 @@ impl Judge {
         };
         match evidence.verify(&set, &self.chain_id) {
             Err(error) => {
-                self.blame(EVIDENCE_SOUND, format!("evidence does not convince: {error}"))
+                self.blame(EVIDENCE_SOUND, format!("evidence does not convince: {error}"));
             }
             Ok(seat) => {
                 let guilty = set.key(seat).is_some_and(|key| self.liars.contains(key));

@@ -433,7 +433,7 @@ impl World {
                 return;
             }
         };
-        let text = self.trace.is_wanted().then(|| brief(message.message())).unwrap_or_default();
+        let text = if self.trace.is_wanted() { brief(message.message()) } else { String::new() };
         self.note(to, "receive", bytes, || format!("from {from}: {text}"));
         self.give(to, Input::Message { from: seat, message });
     }
