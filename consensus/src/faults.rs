@@ -23,8 +23,6 @@ pub enum Fault {
     PrepareAfterTimeout,
     /// Rule 4: PREPARE beyond the window.
     PrepareBeyondWindow,
-    /// Rule 5: a certificate whose block is unknown is dropped.
-    DropUnknownCertificate,
     /// Rule 6: COMMIT after the timeout of the term.
     CommitAfterTimeout,
     /// Rule 6: a COMMIT leaves before the lock is durable.
@@ -55,6 +53,8 @@ pub enum Fault {
     ForgetTerm,
     /// Rule 12: nothing is repeated.
     NeverRepeat,
+    /// Rule 14: single blocks are never asked for.
+    NeverFetchBlocks,
     /// Rule 15: ranges of final blocks are never asked for.
     NeverCatchUp,
     /// Buffers for the future are not bounded.

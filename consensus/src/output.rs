@@ -64,7 +64,7 @@ pub enum Output {
         to_height: Height,
     },
     /// A peer asks for blocks that the log no longer has, or is too far behind: send it a
-    /// [`SnapshotOffer`](crate::SnapshotOffer) of a snapshot above `above`, if there is one.
+    /// [`SnapshotOffer`] of a snapshot above `above`, if there is one.
     ServeSnapshot {
         /// Who needs it.
         to: Seat,

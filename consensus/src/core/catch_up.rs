@@ -203,7 +203,8 @@ impl Core {
         let pause = self.retry();
         let wants = self.wants.iter().map(|(hash, want)| (*hash, *want));
         let due: Vec<(Hash, Want)> = wants.filter(|(_, want)| want.due <= self.now).collect();
-        for (hash, want) in due {
+        let never = planted!(self, NeverFetchBlocks);
+        for (hash, want) in due.into_iter().filter(|_| !never) {
             let message = Message::FetchBlock(FetchBlock { block: hash, height: want.height });
             if let Some(peer) = self.turn(want.attempts, Height(0)) {
                 self.send(To::One(peer), message, None, out);

@@ -35,10 +35,6 @@ impl Core {
                 self.commits.pop_first();
             }
         }
-        if planted!(self, DropUnknownCertificate) && !self.tree.contains(&qc.block) {
-            self.commits.remove(&qc.rank.height);
-            return;
-        }
         if let Some(entry) = self.tree.get_mut(&qc.block) {
             // The newest term counts: the last block of an epoch can be certified again.
             let known = entry.certificate.get_or_insert_with(|| qc.clone());

@@ -111,6 +111,8 @@ pub(crate) struct Judge {
     left: BTreeMap<(PublicKey, u64), Term>,
     commits: BTreeMap<(PublicKey, u64), Rank>,
     certified: BTreeSet<Hash>,
+    /// First blocks of terms.
+    openers: BTreeSet<Hash>,
     /// The roots of all snapshots that honest nodes have made.
     pub(crate) snapshots: BTreeSet<Hash>,
     pub(crate) liars: BTreeSet<PublicKey>,
@@ -127,6 +129,7 @@ impl Judge {
             left: BTreeMap::new(),
             commits: BTreeMap::new(),
             certified: BTreeSet::new(),
+            openers: BTreeSet::new(),
             snapshots: BTreeSet::new(),
             liars,
             found: None,
@@ -152,6 +155,11 @@ impl Judge {
 
     /// A message leaves a node.
     pub(crate) fn leaves(&mut self, key: PublicKey, message: &Message, node: &Stands<'_>) {
+        if let Message::Propose(proposal) = message
+            && proposal.block.header.tc.is_some()
+        {
+            self.openers.insert(proposal.block.hash(&self.chain_id));
+        }
         if self.liars.contains(&key) {
             return;
         }
@@ -225,9 +233,10 @@ impl Judge {
         });
         match vote.kind {
             VoteKind::Prepare => {
-                // A first block may stand one above the window.
-                let near = rank.height.0 <= committed + gongsuan_consensus::config::WINDOW + 1;
-                self.expect(near, BOUNDED, || {
+                // A first block stands where its proof puts it; terms that commit nothing may pile up.
+                let near = rank.height.0 <= committed + gongsuan_consensus::config::WINDOW;
+                let opens = self.openers.contains(&vote.block);
+                self.expect(near || opens, BOUNDED, || {
                     format!("PREPARE at {rank:?}, {committed} is committed")
                 });
                 let leased = saved.lease.term == rank.term && saved.lease.height >= rank.height;
