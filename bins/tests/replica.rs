@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use gongsuan::net::{Identity, Members};
-use gongsuan::node::wal::Wal;
+use gongsuan::replica::wal::Wal;
 use gongsuan::replica::{
     Answer, Application, Archive, ArchiveError, Context, Gate, Replica, Setup, Store, Verdict,
     Work, wall,

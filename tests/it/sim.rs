@@ -44,3 +44,18 @@ fn validators_change_and_snapshots_are_installed_in_these_worlds() {
     let told = run(Run { trace: true, ..Run::of(17) });
     assert!(told.lines.iter().any(|line| line.contains("install") && line.contains("true")));
 }
+
+#[test]
+fn two_processes_live_through_the_same_history() {
+    let sim = || {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_sim"))
+            .args(["--seed", "10", "--trace"])
+            .output()
+            .expect("sim runs");
+        assert!(output.status.success());
+        output.stdout
+    };
+    let (first, second) = (sim(), sim());
+    assert!(first.len() > 10_000, "a line for each event");
+    assert!(first == second, "the histories differ");
+}

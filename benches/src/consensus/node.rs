@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use gongsuan::net::{Identity, Members};
-use gongsuan::node::wal::Wal;
+use gongsuan::replica::wal::Wal;
 use gongsuan::replica::{Replica, Setup, Totals};
 use gongsuan_consensus::{Config, Core, Record, Seat, ValidatorSet};
 use gongsuan_types::{DurationMs, Hash, SecretKey};

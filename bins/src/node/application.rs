@@ -18,7 +18,7 @@ use gongsuan_types::{DurationMs, Hash, Height, PublicKey, Refusal, Term, Verifie
 
 use super::config::NodeConfig;
 use super::event::{Event, TxAnswer};
-use super::wal::Wal;
+use crate::replica::wal::Wal;
 use crate::replica::{Answer, Application, Context, Pace, Verdict, Work, die, wall};
 
 /// A block farther in the future than this is voted for later.
@@ -40,6 +40,9 @@ const TELL_MAX: (usize, usize) = (256, 256 << 10);
 const PACE: (Duration, usize) = (Duration::from_millis(5), 8 << 10);
 /// A transaction's bytes, roughly: for the pace only.
 const TX_BYTES: usize = 256;
+/// How long the best paying transaction may be passed over before the leader is suspected, and how often that is looked at.
+const FAIR: Duration = Duration::from_secs(5);
+const WATCH: Duration = Duration::from_millis(500);
 
 /// Events for whoever listens.
 #[derive(Debug, Clone)]
@@ -91,6 +94,9 @@ pub(super) struct Ledger {
     proposed: Height,
     /// When transactions that wait were last told to the others.
     told: Instant,
+    /// A transaction that waits, and since when; and when to look again.
+    watched: Option<(Hash, Instant)>,
+    watch_at: Instant,
     /// Ids of transactions in blocks that are not final.
     ordered: BTreeSet<Hash>,
     /// Hashes of recent headers.
@@ -150,6 +156,8 @@ impl Ledger {
             pace: Pace::new(PACE.0, PACE.1, PAYLOAD_LIMIT.1),
             proposed: Height(0),
             told: Instant::now(),
+            watched: None,
+            watch_at: Instant::now(),
             ordered: BTreeSet::new(),
             headers,
             changed: head,
@@ -318,6 +326,20 @@ impl Application for Ledger {
                 genesis: &self.genesis,
             }),
         }
+    }
+
+    /// The transaction that pays best is ordered first by every honest leader: one that stays is passed over.
+    fn starved(&mut self, cx: &mut Context<'_>) -> bool {
+        if cx.now < self.watch_at {
+            return self.watched.is_some_and(|(_, since)| cx.now >= since + FAIR);
+        }
+        self.watch_at = cx.now + WATCH;
+        let stays = self.watched.filter(|(id, _)| self.pool.contains(id));
+        self.watched = stays.or_else(|| {
+            let ready = self.pool.select(self.chain.state(), &BTreeSet::new(), (1, usize::MAX));
+            ready.first().map(|tx| (tx.body.id(), cx.now))
+        });
+        self.watched.is_some_and(|(_, since)| cx.now >= since + FAIR)
     }
 
     /// Transactions that are in no block on the way, or nothing.

@@ -4,7 +4,6 @@ mod application;
 pub mod blobs;
 pub mod config;
 mod event;
-pub mod wal;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;

@@ -38,6 +38,12 @@ pub trait Application: Send + 'static {
     /// Whether there is something to order. Asked after everything that happens, so it should cost little.
     fn work(&mut self, cx: &mut Context<'_>) -> Work;
 
+    /// Whether something that any leader should have ordered has waited longer than is fair, although blocks are made. While it
+    /// holds, this replica suspects the leader, whatever commits. Asked after everything that happens.
+    fn starved(&mut self, _cx: &mut Context<'_>) -> bool {
+        false
+    }
+
     /// A term has begun.
     fn on_term(&mut self, _term: Term, _leader: Seat, _cx: &mut Context<'_>) {}
 

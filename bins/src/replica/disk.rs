@@ -8,7 +8,7 @@ use gongsuan_consensus::{Record, Seq};
 
 use super::counters::{Counters, count};
 use super::die;
-use crate::node::wal::Wal;
+use super::wal::Wal;
 
 /// Batches that may wait. The core hands out no more than a window of blocks before it needs an answer.
 const JOBS_MAX: usize = 1_024;

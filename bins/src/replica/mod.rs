@@ -26,6 +26,7 @@ mod pace;
 mod peers;
 mod runtime;
 mod verify;
+pub mod wal;
 
 pub use application::{Answer, Application, Context, Gate, Verdict, Work};
 pub use archive::{Archive, ArchiveError, Store};

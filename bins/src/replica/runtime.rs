@@ -22,8 +22,8 @@ use super::disk::Disk;
 use super::inbox::{Checked, Front, FrontEvent, Inbox, Raw, queues};
 use super::peers::Peers;
 use super::verify::Checker;
+use super::wal::Wal;
 use crate::net::{self, Identity};
-use crate::node::wal::Wal;
 
 /// Messages handled before the application is asked for work again.
 const BATCH: usize = 64;
@@ -99,6 +99,7 @@ impl<E: Send + 'static> Replica<E> {
             wishes: Wishes::default(),
             pending: false,
             asking: false,
+            starved: false,
             delayed: Vec::new(),
         };
         let thread = std::thread::Builder::new()
@@ -173,6 +174,8 @@ struct Runtime<A: Application> {
     /// What the core was last told about work, and whether it will ask for a payload as soon as there is room.
     pending: bool,
     asking: bool,
+    /// Whether the core was told that something starves.
+    starved: bool,
     /// Blocks whose check waits.
     delayed: Vec<(Hash, Proposal)>,
 }
@@ -361,6 +364,11 @@ impl<A: Application> Runtime<A> {
             // The core asks upon this even for what the application would rather do later; then it is told so.
             self.asking = pending;
             self.drive(Input::Work { pending });
+        }
+        let starved = self.ask(|app, cx| app.starved(cx));
+        if starved != self.starved {
+            self.starved = starved;
+            self.drive(Input::Starved { starved });
         }
         self.tell_applied();
     }
