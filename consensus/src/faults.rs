@@ -57,20 +57,20 @@ pub enum Fault {
     NeverFetchBlocks,
     /// Rule 15: ranges of final blocks are never asked for.
     NeverCatchUp,
-    /// Buffers for the future are not bounded.
+    /// Votes are kept however far in the future their heights are.
     UnboundedBuffers,
     /// Snapshots: the first offer is believed, from whomever it comes.
     BelieveFirstOffer,
-    /// Snapshots: installing one lowers the term and drops the lock.
+    /// Snapshots: installing one forgets timeout, lease and lock.
     InstallForgetsVotes,
     /// Membership: blocks are proposed and prepared after the last block of an epoch.
     ProposeAfterFinal,
     /// Membership: the new epoch begins before the last block is in the log.
     EnterEpochEarly,
-    /// Evidence: every vote for another block of the term is called a double vote.
+    /// Evidence: every PREPARE on another branch of the term is called a switch, justified or not.
     AccuseAnyBranch,
     /// Evidence: nothing is ever reported.
     NeverAccuse,
-    /// Votes: the two halves of a joined vote are counted without looking at the sibling.
+    /// Rule 6: a COMMIT leaves with the PREPARE, without certificate or lock.
     VoteForBothKinds,
 }

@@ -25,13 +25,5 @@ pub struct Members {
     pub chain_id: Hash,
 }
 
-impl Members {
-    /// The epoch that messages are checked against. The ledger's validators do not change yet.
-    #[must_use]
-    pub fn epoch(&self) -> gongsuan_consensus::Epoch {
-        gongsuan_consensus::Epoch::first(&self.chain_id, self.validators.clone())
-    }
-}
-
 /// Shared by every link.
 pub type Known = std::sync::Arc<Members>;

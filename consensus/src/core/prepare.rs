@@ -68,12 +68,11 @@ impl Core {
 
     /// The driver's verdict on a block. A leader whose block does not pass is suspected.
     pub(super) fn on_checked(&mut self, block: &Hash, ok: bool, out: &mut Outputs) {
+        let ok = ok || planted!(self, PrepareUnchecked);
         let Some(entry) = self.tree.get_mut(block) else { return };
         if entry.check != Check::Asked {
             return;
         }
-        let ok = ok || planted!(self, PrepareUnchecked);
-        let Some(entry) = self.tree.get_mut(block) else { return };
         entry.check = if ok { Check::Good } else { Check::Bad };
         if !ok && entry.rank().term == self.term && entry.certificate.is_none() {
             self.suspect(out);

@@ -527,12 +527,10 @@ impl World {
             Output::Check { block, proposal } => {
                 self.nodes[at].delayed.push((block, proposal));
                 let delay = self.dice.below(3);
-                if delay == 0 {
-                    self.recheck(at);
-                } else {
+                if delay > 0 {
                     self.after(delay, Event::Answer { node: at, life, input: Input::Tick });
-                    self.recheck(at);
                 }
+                self.recheck(at);
             }
             Output::Commit { blocks } => self.commit(at, blocks),
             Output::ServeBlocks { to, from_height, to_height } => {
@@ -691,14 +689,9 @@ impl World {
         self.give(at, Input::Work { pending });
     }
 
-    fn taken(&self, at: usize, ancestors: &[Proposal]) -> BTreeSet<Tx> {
-        let _ = at;
-        ancestors.iter().filter_map(|proposal| app::decode(&proposal.payload)).flatten().collect()
-    }
-
     fn draft(&mut self, at: usize, want: &WantPayload) -> Option<Draft> {
         let node = &self.nodes[at];
-        let taken = self.taken(at, &want.ancestors);
+        let taken = ordered(want.ancestors.iter());
         let free: Vec<Tx> = (0..self.submitted.len() as Tx)
             .filter(|tx| !node.app.has(*tx) && !taken.contains(tx))
             .take(3)
@@ -724,8 +717,7 @@ impl World {
             return None;
         }
         let Some(ancestors) = core.chain_to(&header.parent) else { return Some(false) };
-        let ancestors: Vec<Proposal> = ancestors.into_iter().cloned().collect();
-        let taken = self.taken(at, &ancestors);
+        let taken = ordered(ancestors.into_iter());
         let Some(txs) = app::decode(&proposal.payload) else { return Some(false) };
         let distinct: BTreeSet<Tx> = txs.iter().copied().collect();
         let known = |tx: &Tx| usize::try_from(*tx).is_ok_and(|tx| tx < self.submitted.len());
@@ -830,6 +822,11 @@ impl World {
             node.disk().heal();
         }
     }
+}
+
+/// What blocks on the way order.
+fn ordered<'a>(ancestors: impl Iterator<Item = &'a Proposal>) -> BTreeSet<Tx> {
+    ancestors.filter_map(|proposal| app::decode(&proposal.payload)).flatten().collect()
 }
 
 /// A message in a few words.
