@@ -173,7 +173,7 @@ pub use input::{Draft, Input, Millis};
 pub use message::{Blocks, FetchBlock, FetchRange, Message, PAYLOAD_BYTES_MAX, Status};
 pub use output::{Output, Outputs, To, WantPayload};
 pub use record::{Record, Recovered, Seq};
-pub use snapshot::{Chunk, FetchChunk, SnapshotOffer};
+pub use snapshot::{Chunk, FetchChunk, Pieces, SnapshotOffer};
 pub use validators::{Seat, ValidatorSet, ValidatorSetError};
 pub use verify::{VerifiedMessage, VerifyError, VoteCache, verify};
 pub use vote::{JoinedVote, Suspect, Timeout, Vote, VoteKind, VoteShare};

@@ -81,23 +81,44 @@ mod serde_bytes_vec {
     }
 }
 
-/// Cuts a state into pieces and says their root: what every honest node does in the same way.
-#[must_use]
-pub fn cut(state: &[u8], chunk_bytes: usize) -> (Hash, Vec<Vec<u8>>) {
-    let size = chunk_bytes.clamp(1, CHUNK_BYTES_MAX);
-    let mut chunks: Vec<Vec<u8>> = state.chunks(size).map(<[u8]>::to_vec).collect();
-    if chunks.is_empty() {
-        chunks.push(Vec::new());
-    }
-    let leaves: Vec<Hash> = chunks.iter().map(|chunk| merkle::leaf(chunk)).collect();
-    (merkle::root(&leaves), chunks)
+/// A state in pieces: what every honest node makes in the same way. Hashed once, however often it is served.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pieces {
+    root: Hash,
+    leaves: Vec<Hash>,
+    chunks: Vec<Vec<u8>>,
 }
 
-/// One piece with its path; `None` if there is no such piece.
-#[must_use]
-pub fn piece(chunks: &[Vec<u8>], index: u32) -> Option<Chunk> {
-    let leaves: Vec<Hash> = chunks.iter().map(|chunk| merkle::leaf(chunk)).collect();
-    let at = usize::try_from(index).ok()?;
-    let proof = merkle::Proof::new(&leaves, at)?;
-    Some(Chunk { root: merkle::root(&leaves), proof, bytes: chunks.get(at)?.clone() })
+impl Pieces {
+    /// Cuts a state into pieces of so many bytes, at most [`CHUNK_BYTES_MAX`]; the last may be shorter.
+    #[must_use]
+    pub fn cut(state: &[u8], chunk_bytes: usize) -> Self {
+        let size = chunk_bytes.clamp(1, CHUNK_BYTES_MAX);
+        let mut chunks: Vec<Vec<u8>> = state.chunks(size).map(<[u8]>::to_vec).collect();
+        if chunks.is_empty() {
+            chunks.push(Vec::new());
+        }
+        let leaves: Vec<Hash> = chunks.iter().map(|chunk| merkle::leaf(chunk)).collect();
+        Self { root: merkle::root(&leaves), leaves, chunks }
+    }
+
+    /// The Merkle root over the pieces: [`SnapshotOffer::root`].
+    #[must_use]
+    pub fn root(&self) -> Hash {
+        self.root
+    }
+
+    /// How many there are: [`SnapshotOffer::chunks`].
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// One piece with its path; `None` if there is no such piece.
+    #[must_use]
+    pub fn piece(&self, index: u32) -> Option<Chunk> {
+        let at = usize::try_from(index).ok()?;
+        let proof = merkle::Proof::new(&self.leaves, at)?;
+        Some(Chunk { root: self.root, proof, bytes: self.chunks.get(at)?.clone() })
+    }
 }

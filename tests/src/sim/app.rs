@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gongsuan_consensus::{
-    AppRef, Blocks, CertifiedHeader, CommittedBlock, Payload, SnapshotOffer, snapshot,
+    AppRef, Blocks, CertifiedHeader, CommittedBlock, Payload, Pieces, SnapshotOffer,
 };
 use gongsuan_types::{Hash, Hasher, Height, codec};
 
@@ -40,8 +40,7 @@ fn state_hash(height: u64, txs: Hash) -> Hash {
 pub(crate) struct Kept {
     pub(crate) height: u64,
     pub(crate) app: Hash,
-    pub(crate) root: Hash,
-    pub(crate) pieces: Vec<Vec<u8>>,
+    pub(crate) pieces: Pieces,
 }
 
 /// The state and the log of one node.
@@ -128,9 +127,8 @@ impl App {
             return;
         }
         let Some((count, app)) = self.states.get(&named.height.0) else { return };
-        let (root, pieces) =
-            snapshot::cut(&codec::encode(&self.txs[..*count].to_vec()), PIECE_BYTES);
-        self.kept.push(Kept { height: named.height.0, app: *app, root, pieces });
+        let pieces = Pieces::cut(&codec::encode(&self.txs[..*count].to_vec()), PIECE_BYTES);
+        self.kept.push(Kept { height: named.height.0, app: *app, pieces });
         if self.kept.len() > 2 {
             self.kept.remove(0);
         }
@@ -213,8 +211,8 @@ impl App {
         if fresh.app_ref().hash != offer.app {
             return false;
         }
-        let (root, pieces) = snapshot::cut(&bytes, PIECE_BYTES);
-        fresh.kept = vec![Kept { height: offer.height.0, app: offer.app, root, pieces }];
+        let pieces = Pieces::cut(&bytes, PIECE_BYTES);
+        fresh.kept = vec![Kept { height: offer.height.0, app: offer.app, pieces }];
         fresh.path = offer.path.clone();
         let is_last = |block: &CommittedBlock| block.proposal.block.header.is_final();
         if let Some(last) = offer.committed().filter(is_last) {
@@ -246,8 +244,8 @@ impl App {
             Some(SnapshotOffer {
                 height: Height(kept.height),
                 app: kept.app,
-                root: kept.root,
-                chunks: u32::try_from(kept.pieces.len()).ok()?,
+                root: kept.pieces.root(),
+                chunks: u32::try_from(kept.pieces.count()).ok()?,
                 path: self.path.iter().filter(before).cloned().collect(),
                 proof,
             })

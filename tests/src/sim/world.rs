@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use gongsuan_consensus::{
     Config, Core, Draft, Epoch, Input, Message, Millis, Output, Outputs, Proposal, Seat, Seq, To,
-    ValidatorSet, VoteCache, WantPayload, snapshot, verify,
+    ValidatorSet, VoteCache, WantPayload, verify,
 };
 use gongsuan_journal::Tear;
 use gongsuan_types::{DurationMs, Hash, Height, PublicKey, SecretKey, TimeMs};
@@ -547,8 +547,9 @@ impl World {
                 }
             }
             Output::ServeChunk { to, fetch } => {
-                let kept = self.nodes[at].app.kept.iter().find(|kept| kept.root == fetch.root);
-                let chunk = kept.and_then(|kept| snapshot::piece(&kept.pieces, fetch.index));
+                let kept =
+                    self.nodes[at].app.kept.iter().find(|kept| kept.pieces.root() == fetch.root);
+                let chunk = kept.and_then(|kept| kept.pieces.piece(fetch.index));
                 if let Some(chunk) = chunk {
                     self.transmit(at, To::One(to), &Message::Chunk(Box::new(chunk)));
                 }
@@ -783,7 +784,7 @@ impl World {
             }
             let twice = self.nodes[at].app.apply(block);
             if let Some(kept) = self.nodes[at].app.kept.last().filter(|_| honest) {
-                self.judge.snapshots.insert(kept.root);
+                self.judge.snapshots.insert(kept.pieces.root());
             }
             if honest && !twice.is_empty() {
                 self.judge.blame(judge::EXACTLY_ONCE, format!("{twice:?} are ordered twice"));
