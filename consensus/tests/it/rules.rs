@@ -2,8 +2,9 @@
 
 use gongsuan_consensus::{
     AppRef, Block, Config, Core, Draft, Epoch, Evidence, Header, Input, Message, Millis, Output,
-    Outputs, Payload, Proposal, Qc, Rank, Record, Recovered, Seat, ValidatorSet, Vote, VoteCache,
-    VoteKind, genesis, verify, vote::Signer,
+    Outputs, Payload, Proposal, Qc, Rank, Record, Recovered, Seat, Timeout, ValidatorSet,
+    VerifyError, Vote, VoteCache, VoteKind, certificate::TimeoutShare, genesis, verify,
+    vote::Signer,
 };
 use gongsuan_types::{Hash, Height, SecretKey, Term, TimeMs};
 
@@ -257,4 +258,91 @@ fn a_lock_without_its_block_refuses_to_start() {
     let config = Config::new(bench.chain_id, bench.set.clone(), bench.keys[0].clone());
     let error = Core::new(config, recovered).unwrap_err();
     assert_eq!(error, gongsuan_consensus::StartError::LockedBlockMissing { block: a });
+}
+
+impl Bench {
+    fn evidence(&self) -> Vec<Evidence> {
+        let found = self.out.iter().filter_map(|output| match output {
+            Output::Evidence(evidence) => Some((**evidence).clone()),
+            _ => None,
+        });
+        found.collect()
+    }
+
+    fn timeout(&self, seat: u16, high: Qc) -> Timeout {
+        Timeout::sign(Term(1), high, Height(0), Seat(seat), &self.signer(Seat(seat)))
+    }
+}
+
+#[test]
+fn a_timeout_that_denies_a_commit_is_amnesia_whichever_comes_first() {
+    for vote_first in [true, false] {
+        let mut bench = Bench::new(0, Recovered::default());
+        let (root, none) = bench.root();
+        let (a, first) = bench.block(1, root, none.clone(), "a");
+        bench.hear(LEADER, first);
+        let vote = Message::Vote(bench.vote(VoteKind::Commit, 3, 1, a));
+        let timeout = Message::Timeout(Box::new(bench.timeout(3, none)));
+        let both = if vote_first { [vote, timeout] } else { [timeout, vote] };
+        for message in both {
+            bench.hear(Seat(3), message);
+        }
+        let [evidence] = &bench.evidence()[..] else { panic!("{:?}", bench.evidence()) };
+        assert!(matches!(evidence, Evidence::Amnesia { .. }));
+        assert_eq!(evidence.verify(&bench.set, &bench.chain_id), Ok(Seat(3)));
+        // With the rank that was locked the timeout denies nothing; with another it was never signed.
+        let Evidence::Amnesia { commit, term, timeout } = evidence.clone() else { unreachable!() };
+        let honest = TimeoutShare { high: commit.rank, ..timeout.clone() };
+        let altered = Evidence::Amnesia { commit: commit.clone(), term, timeout: honest };
+        assert_eq!(altered.verify(&bench.set, &bench.chain_id), Err(VerifyError::NoConflict));
+        let altered = Evidence::Amnesia { commit, term: Term(2), timeout };
+        assert!(matches!(
+            altered.verify(&bench.set, &bench.chain_id),
+            Err(VerifyError::Signature { seat: Seat(3), .. })
+        ));
+    }
+}
+
+#[test]
+fn a_timeout_that_shows_the_lock_accuses_nobody() {
+    let mut bench = Bench::new(0, Recovered::default());
+    let (root, none) = bench.root();
+    let (a, first) = bench.block(1, root, none, "a");
+    bench.hear(LEADER, first);
+    let vote = bench.vote(VoteKind::Commit, 3, 1, a);
+    bench.hear(Seat(3), Message::Vote(vote));
+    let lock = bench.certificate(VoteKind::Prepare, 1, a);
+    let timeout = bench.timeout(3, lock);
+    bench.hear(Seat(3), Message::Timeout(Box::new(timeout)));
+    assert!(bench.evidence().is_empty());
+}
+
+#[test]
+fn a_switch_of_branches_that_the_blocks_do_not_justify_is_evidence_and_a_justified_one_is_not() {
+    for justified in [false, true] {
+        let mut bench = Bench::new(0, Recovered::default());
+        let (root, none) = bench.root();
+        let (a1, first) = bench.block(1, root, none.clone(), "a");
+        let (b1, twin) = bench.block(1, root, none.clone(), "b");
+        let shown = if justified { bench.certificate(VoteKind::Prepare, 1, b1) } else { none };
+        let (b2, child) = bench.block(2, b1, shown, "b");
+        bench.hear(LEADER, first);
+        for seat in [1, 2] {
+            let vote = bench.vote(VoteKind::Prepare, seat, 1, b1);
+            bench.hear(Seat(seat), Message::Vote(vote));
+        }
+        bench.hear(LEADER, twin);
+        bench.hear(LEADER, child);
+        for (height, block) in [(1, a1), (2, b2)] {
+            let vote = bench.vote(VoteKind::Prepare, 3, height, block);
+            bench.hear(Seat(3), Message::Vote(vote));
+        }
+        let switches: Vec<_> = bench
+            .evidence()
+            .into_iter()
+            .filter(|evidence| matches!(evidence, Evidence::BranchSwitch { .. }))
+            .map(|evidence| evidence.verify(&bench.set, &bench.chain_id))
+            .collect();
+        assert_eq!(switches, if justified { vec![] } else { vec![Ok(Seat(3))] });
+    }
 }
