@@ -3,6 +3,8 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use crate::machine::cpu_nanos;
+
 /// One measured thing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Median {
@@ -12,12 +14,6 @@ pub(crate) struct Median {
     pub(crate) wall_ns: f64,
     /// The fastest and the slowest repetition, CPU nanoseconds per item.
     pub(crate) range: (f64, f64),
-}
-
-/// CPU time of this thread: Linux counts it in `/proc/thread-self/schedstat`.
-fn thread_cpu() -> Option<Duration> {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
 
 fn nanos(time: Duration) -> f64 {
@@ -37,14 +33,13 @@ pub(crate) fn median<R>(items: usize, runs: usize, mut work: impl FnMut() -> R) 
     let done = f64::from(u32::try_from(items).unwrap_or(1)) * f64::from(repeats);
     let per_item = |time: Duration| nanos(time) / done;
     for _ in 0..runs.max(1) {
-        let (started, cpu_started) = (Instant::now(), thread_cpu());
+        let (started, cpu_started) = (Instant::now(), cpu_nanos());
         for _ in 0..repeats {
             black_box(work());
         }
         let elapsed = started.elapsed();
-        let of_cpu = thread_cpu().zip(cpu_started).map(|(end, start)| end.saturating_sub(start));
         wall.push(per_item(elapsed));
-        cpu.push(per_item(of_cpu.unwrap_or(elapsed)));
+        cpu.push(per_item(Duration::from_nanos(cpu_nanos().saturating_sub(cpu_started))));
     }
     cpu.sort_by(f64::total_cmp);
     wall.sort_by(f64::total_cmp);

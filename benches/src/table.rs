@@ -1,31 +1,16 @@
 //! What a run found: rows for people and for scripts.
 
 use std::fmt::Write as _;
-use std::process::Command;
 
 use serde_json::{Map, Value, json};
+
+use crate::machine::{Machine, commit};
 
 /// Rows with the machine and the commit that they were measured on.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     rows: Vec<Map<String, Value>>,
     notes: Vec<String>,
-}
-
-/// The processor's name.
-fn machine() -> String {
-    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = cpuinfo.lines().find_map(|line| line.strip_prefix("model name"));
-    let name = name.map_or("unknown processor", |name| name.trim_start_matches([' ', '\t', ':']));
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    format!("{name}, {cores} threads, {}", std::env::consts::OS)
-}
-
-fn commit() -> String {
-    let output = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
-    let text = output.ok().filter(|output| output.status.success());
-    let text = text.and_then(|output| String::from_utf8(output.stdout).ok());
-    text.map_or_else(|| "unknown".to_owned(), |text| text.trim().to_owned())
 }
 
 impl Report {
@@ -48,7 +33,7 @@ impl Report {
     pub(crate) fn to_json(&self) -> String {
         let all = json!({
             "schema": "gongsuan/bench/v1",
-            "machine": machine(),
+            "machine": Machine::read(),
             "commit": commit(),
             "seed": 0,
             "notes": self.notes,
@@ -75,7 +60,7 @@ impl Report {
         table.extend(self.rows.iter().map(|row| columns.iter().map(|c| cell(row, c)).collect()));
         let width = |at: usize| table.iter().map(|row| row[at].len()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..columns.len()).map(width).collect();
-        let mut text = format!("{} · commit {}\n", machine(), commit());
+        let mut text = format!("{} · commit {}\n", Machine::read().cpu, commit());
         for row in &table {
             for (cell, width) in row.iter().zip(&widths) {
                 let _ = write!(text, "{cell:<width$}  ");

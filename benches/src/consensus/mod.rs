@@ -25,6 +25,7 @@ mod tx;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::machine::{Machine, commit};
 use clap::Parser;
 use serde_json::json;
 
@@ -205,14 +206,10 @@ impl Args {
 }
 
 fn report(args: &Args, rows: &[Row]) -> serde_json::Value {
-    let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model =
-        processor.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
     json!({
         "schema": "gongsuan/bench/v1",
-        "machine": { "processor": model.map(|(_, name)| name), "cores": cores },
-        "commit": option_env!("GONGSUAN_COMMIT"),
+        "machine": Machine::read(),
+        "commit": commit(),
         "seed": 0,
         "workload": {
             "nodes": args.nodes, "tx_bytes": args.size, "links": "Noise XX, loopback", "sync": true,
