@@ -12,17 +12,19 @@ mod reign;
 mod snapshot;
 mod tally;
 mod term;
+mod tip;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gongsuan_types::{Hash, Height, Term, TimeMs};
+use gongsuan_types::{Hash, Height, Term};
 
 use self::accuse::Memory;
 use self::catch_up::{Peer, Want};
 use self::reign::Reign;
 use self::snapshot::Snapshots;
 use self::tally::Tallies;
+use self::tip::Tip;
 use self::tree::{Check, Tree};
 use crate::block::{Proposal, Rank};
 use crate::certificate::Qc;
@@ -32,7 +34,7 @@ use crate::evidence::Evidence;
 use crate::input::{Input, Millis};
 use crate::message::{Blocks, Message};
 use crate::output::{Output, Outputs, To};
-use crate::record::{Committed, Record, Recovered, Seq};
+use crate::record::{Record, Recovered, Seq};
 use crate::validators::{Seat, ValidatorSet};
 use crate::verify::VerifiedMessage;
 use crate::vote::{Signer, Timeout, VoteKind};
@@ -50,53 +52,6 @@ const PENDING_MAX: usize = 64;
 
 /// Pairs of seat and rank for which evidence was given out, at most: enough to report, not to flood.
 const EVIDENCE_MAX: usize = 1024;
-
-/// The committed block.
-#[derive(Debug)]
-struct Tip {
-    height: Height,
-    hash: Hash,
-    time: TimeMs,
-    /// The COMMIT certificate of this block (or, just after a restart, of a later one).
-    certificate: Qc,
-    /// The epoch that begins after it, if it is the last of its own.
-    next: Option<Box<Epoch>>,
-}
-
-impl Tip {
-    fn base(epoch: &Epoch) -> Self {
-        Self {
-            height: epoch.base_height(),
-            hash: epoch.base_block(),
-            time: epoch.base_time(),
-            certificate: epoch.certificate(),
-            next: None,
-        }
-    }
-
-    /// Where the log ends, if the records know its epoch.
-    fn recovered(
-        committed: Option<Committed>,
-        epoch: &Epoch,
-        chain_id: &Hash,
-    ) -> Result<Self, StartError> {
-        let Some(Committed { block, certificate }) = committed else {
-            let missing = StartError::EpochMissing { log: 0, records: epoch.number() };
-            return if epoch.number() == 0 { Ok(Self::base(epoch)) } else { Err(missing) };
-        };
-        let hash = block.hash(chain_id);
-        if hash == epoch.base_block() {
-            return Ok(Self::base(epoch));
-        }
-        if block.header.epoch != epoch.number() {
-            let (log, records) = (block.header.epoch, epoch.number());
-            return Err(StartError::EpochMissing { log, records });
-        }
-        let next = Epoch::after(chain_id, &block).map(Box::new);
-        let (height, time) = (block.header.height, block.header.time);
-        Ok(Self { height, hash, time, certificate, next })
-    }
-}
 
 /// A timeout of ours counts here only once it is durable, as it does elsewhere.
 #[derive(Debug)]

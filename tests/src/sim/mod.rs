@@ -4,7 +4,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `plan` | the profiles: what goes wrong, and when |
-//! | `world` | time, network, and what the driver of a node would do |
+//! | `world` | time and the plan's doings; `driver`: what the driver of a node does; `network`: what is between nodes |
 //! | `node` | one node: core, vote log on a disk that loses, tears and reorders what was not synced, clocks |
 //! | `app` | what is ordered, snapshots |
 //! | `mischief` | what liars send |

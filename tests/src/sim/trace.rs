@@ -1,5 +1,6 @@
 //! What happened, as a hash always and as readable lines when asked for.
 
+use gongsuan_consensus::Message;
 use gongsuan_types::{Hash, Hasher};
 
 /// The trace of one world.
@@ -41,5 +42,43 @@ impl Trace {
 
     pub(crate) fn hash(&self) -> Hash {
         self.hasher.clone().finish()
+    }
+}
+
+/// A message in a few words.
+pub(crate) fn brief(message: &Message) -> String {
+    match message {
+        Message::Propose(p) => {
+            let header = &p.block.header;
+            let more = if header.is_final() { ", last of its epoch" } else { "" };
+            format!("block {}.{}{more}", header.term, header.height)
+        }
+        Message::Vote(vote) => format!("{:?} {}.{}", vote.kind, vote.rank.term, vote.rank.height),
+        Message::Votes(joined) => {
+            let (prepare, commit) = (joined.prepare.0, joined.commit.0);
+            format!(
+                "Prepare {}.{} + Commit {}.{}",
+                prepare.term, prepare.height, commit.term, commit.height
+            )
+        }
+        Message::Certificate(qc) => {
+            format!("certificate {:?} {}.{}", qc.kind, qc.rank.term, qc.rank.height)
+        }
+        Message::Suspect(suspect) => format!("suspects term {}", suspect.term),
+        Message::Timeout(timeout) => format!(
+            "ends term {}, highest {}.{}",
+            timeout.term, timeout.high.rank.term, timeout.high.rank.height
+        ),
+        Message::TermOver(tc) => format!("term {} is over", tc.term),
+        Message::Reopen(tc) => format!("votes again on the last block, after term {}", tc.term),
+        Message::Status(status) => {
+            format!("is at epoch {} term {} height {}", status.epoch, status.term, status.committed)
+        }
+        Message::FetchBlock(fetch) => format!("asks for block {}", fetch.height),
+        Message::FetchRange(fetch) => format!("asks for blocks from {}", fetch.from_height),
+        Message::Blocks(blocks) => format!("{} blocks", blocks.proposals.len()),
+        Message::Snapshot(offer) => format!("offers a snapshot of {}", offer.height),
+        Message::FetchChunk(fetch) => format!("asks for piece {}", fetch.index),
+        Message::Chunk(chunk) => format!("piece {}", chunk.proof.index),
     }
 }
