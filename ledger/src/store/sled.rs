@@ -2,8 +2,11 @@
 //!
 //! sled is fast enough and handy, and it is beta: its `flush` does not reach the disk on Linux by itself, and a damaged file can panic.
 //! So a commit flushes *and* syncs the file, an opening is guarded, and whoever reads a checkpoint compares its root with a header.
+//! A dropped sled keeps its file locked until its own threads have ended, some milliseconds later: an opening waits for that.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use gongsuan_types::Height;
 
@@ -11,6 +14,9 @@ use super::{Batch, COLUMNS, Column, Pairs, STORE_VERSION, Store, StoreError};
 
 const APPLIED: &[u8] = b"applied";
 const VERSION: &[u8] = b"version";
+/// How often, and after which pause, an opening asks for the end of the threads of a sled that was dropped. Another *process* is refused at once by the folder's own lock.
+const RELEASE_TRIES: u32 = 10_000;
+const RELEASE_PAUSE: Duration = Duration::from_millis(1);
 
 /// sled on disk.
 #[derive(Debug)]
@@ -25,7 +31,10 @@ impl SledStore {
     ///
     /// # Errors
     /// [`StoreError`], also where sled panics over a damaged file or the store is of another version: remove the folder and rebuild.
+    /// A store still open elsewhere is one too, after some ten seconds.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        wait_for_release(&path.join("db"))
+            .map_err(|error| StoreError { path: path.to_owned(), reason: error.to_string() })?;
         let owned = path.to_owned();
         let opened = std::panic::catch_unwind(move || {
             let config = sled::Config::new().path(&owned).flush_every_ms(None);
@@ -106,7 +115,7 @@ impl Store for SledStore {
         done.map_err(|error| self.fault(format!("{error:?}")))?;
         self.db.flush().map_err(|error| self.fault(error))?;
         // sled 0.34's flush issues sync_file_range on Linux, which does not survive a power cut.
-        let file = std::fs::File::open(self.path.join("db")).map_err(|error| self.fault(error))?;
+        let file = File::open(self.path.join("db")).map_err(|error| self.fault(error))?;
         file.sync_data().map_err(|error| self.fault(error))
     }
 
@@ -128,4 +137,21 @@ impl Store for SledStore {
             .collect::<Result<_, _>>()
             .map_err(|error| self.fault(error))
     }
+}
+
+/// Returns when nobody holds the lock on the file, or fails with the reason.
+fn wait_for_release(file: &Path) -> std::io::Result<()> {
+    let file = match File::open(file) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for _ in 0..RELEASE_TRIES {
+        match file.try_lock() {
+            Ok(()) => return file.unlock(),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(RELEASE_PAUSE),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(std::io::Error::new(std::io::ErrorKind::WouldBlock, "the store is open elsewhere"))
 }
