@@ -5,6 +5,8 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use gongsuan::net::{Identity, Members};
@@ -17,7 +19,10 @@ use gongsuan_consensus::{
     AppRef, CommittedBlock, Config, Core, Draft, Payload, Proposal, Seat, To, ValidatorSet,
     WantPayload,
 };
-use gongsuan_types::{Hash, Height, SecretKey};
+use gongsuan_types::{DurationMs, Hash, Height, SecretKey};
+
+/// A test that waits longer has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A word, from a client of this replica or from another replica.
 type Word = (bool, String);
@@ -41,6 +46,7 @@ struct Words {
     archive: Archive,
     told: Height,
     ordered: Sender<String>,
+    leader: Arc<AtomicU16>,
 }
 
 impl Application for Words {
@@ -91,7 +97,8 @@ impl Application for Words {
         self.archive.serve(to, from, up_to);
     }
 
-    fn work(&mut self, _: &mut Context<'_>) -> Work {
+    fn work(&mut self, cx: &mut Context<'_>) -> Work {
+        self.leader.store(cx.core.progress().leader.0, Ordering::Relaxed);
         if self.waiting.is_empty() { Work::None } else { Work::Now }
     }
 }
@@ -100,16 +107,28 @@ fn key(seat: u16) -> SecretKey {
     SecretKey::from_seed(&seat.to_le_bytes())
 }
 
+/// A replica as the tests hold it.
+struct Node {
+    replica: Replica<Word>,
+    log: Receiver<String>,
+    leader: Arc<AtomicU16>,
+}
+
 fn start(
     seat: u16,
     socket: TcpListener,
     all: &[SocketAddr],
     dir: &Path,
-) -> (Replica<Word>, Receiver<String>) {
+    timeout: DurationMs,
+) -> Node {
     let keys = (0..4).map(|seat| key(seat).public_key()).collect();
     let (validators, chain_id) = (ValidatorSet::new(0, keys).unwrap(), Hash::of("words", b"test"));
     let (wal, recovered, _) = Wal::open(&dir.join(format!("votes-{seat}"))).unwrap();
-    let config = Config::new(chain_id, validators.clone(), key(seat));
+    let config = Config {
+        timeout,
+        timeout_max: DurationMs(600_000),
+        ..Config::new(chain_id, validators.clone(), key(seat))
+    };
     let setup = Setup {
         core: Core::new(config, recovered).unwrap(),
         wal,
@@ -122,35 +141,62 @@ fn start(
         addresses: (0..4).map(Seat).zip(all.iter().copied()).filter(|(s, _)| s.0 != seat).collect(),
     };
     let (ordered, log) = unbounded();
+    let leader = Arc::new(AtomicU16::new(u16::MAX));
+    let seen = leader.clone();
     let gate: Gate<Word> =
         Arc::new(|_, bytes| Some((false, String::from_utf8(bytes.to_vec()).ok()?)));
     let replica = Replica::start(setup, gate, |front, peers| {
         let archive = Archive::start(Memory::default(), peers, front)?;
-        Ok(Words { waiting: Vec::new(), archive, told: Height(0), ordered })
+        Ok(Words { waiting: Vec::new(), archive, told: Height(0), ordered, leader: seen })
     });
-    (replica.unwrap(), log)
+    Node { replica: replica.unwrap(), log, leader }
 }
 
-#[test]
-fn four_replicas_order_the_same_words_each_once() {
-    let dir = tempfile::tempdir().unwrap();
+fn start_four(dir: &Path, timeout: DurationMs) -> Vec<Node> {
     let sockets: Vec<_> = (0..4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let all: Vec<_> = sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
-    let replicas: Vec<_> =
-        (0..).zip(sockets).map(|(seat, socket)| start(seat, socket, &all, dir.path())).collect();
-    let mut words: Vec<String> = (0..20).map(|n| format!("word {n}")).collect();
+    (0..).zip(sockets).map(|(seat, socket)| start(seat, socket, &all, dir, timeout)).collect()
+}
+
+/// Has words ordered; what each replica ordered. What peers are told may be lost while links come up, so every replica hears of each word
+/// from a client.
+fn order(nodes: &[Node], words: &[String]) -> Vec<Vec<String>> {
     for (n, word) in words.iter().enumerate() {
-        // What peers are told may be lost while links come up, so every replica hears of each word from a client.
-        for k in 0..4 {
-            replicas[(n + k) % 4].0.front().try_push((false, word.clone())).unwrap();
+        for k in 0..nodes.len() {
+            nodes[(n + k) % nodes.len()].replica.front().try_push((false, word.clone())).unwrap();
         }
     }
-    let logs: Vec<Vec<String>> =
-        replicas.iter().map(|(_, log)| log.iter().take(words.len()).collect()).collect();
+    let next = |node: &Node| node.log.recv_timeout(PATIENCE).expect("words are ordered");
+    nodes.iter().map(|node| words.iter().map(|_| next(node)).collect()).collect()
+}
+
+fn assert_each_once(logs: &[Vec<String>], mut words: Vec<String>) {
     assert!(logs.iter().all(|log| *log == logs[0]));
     let mut sorted = logs[0].clone();
     sorted.sort();
     words.sort();
     assert_eq!(sorted, words);
-    replicas.into_iter().for_each(|(replica, _)| replica.stop());
+}
+
+#[test]
+fn four_replicas_order_the_same_words_each_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let nodes = start_four(dir.path(), DurationMs(500));
+    let words: Vec<String> = (0..20).map(|n| format!("word {n}")).collect();
+    assert_each_once(&order(&nodes, &words), words);
+    nodes.into_iter().for_each(|node| node.replica.stop());
+}
+
+/// Nobody's patience ends within this test, so the leader that stops must have handed over.
+#[test]
+fn a_leader_that_is_told_to_stop_hands_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut nodes = start_four(dir.path(), DurationMs(600_000));
+    let before: Vec<String> = (0..5).map(|n| format!("before {n}")).collect();
+    assert_each_once(&order(&nodes, &before), before);
+    let leader = usize::from(nodes[0].leader.load(Ordering::Relaxed));
+    nodes.remove(leader).replica.stop();
+    let after: Vec<String> = (0..5).map(|n| format!("after {n}")).collect();
+    assert_each_once(&order(&nodes, &after), after);
+    nodes.into_iter().for_each(|node| node.replica.stop());
 }

@@ -12,7 +12,7 @@ use gongsuan_consensus::{
     Core, Input, Message, Output, Outputs, Proposal, Rank, Seat, Seq, To, Vote, VoteKind,
     WantPayload,
 };
-use gongsuan_types::Hash;
+use gongsuan_types::{Hash, Term};
 
 use super::Clock;
 use super::application::{Answer, Application, Context, Gate, Verdict, Wishes, Work};
@@ -29,6 +29,9 @@ use crate::net::{self, Identity};
 const BATCH: usize = 64;
 /// How soon a block that cannot be judged yet is looked at again.
 const RECHECK: Duration = Duration::from_millis(20);
+/// How long a leader that is told to stop waits for its successor. A few milliseconds are enough where there is a quorum; where there is
+/// none there is no successor.
+const FAREWELL: Duration = Duration::from_millis(250);
 
 /// What a replica is made of.
 #[derive(Debug)]
@@ -100,6 +103,7 @@ impl<E: Send + 'static> Replica<E> {
             pending: false,
             asking: false,
             starved: false,
+            farewell: None,
             delayed: Vec::new(),
         };
         let thread = std::thread::Builder::new()
@@ -137,7 +141,8 @@ impl<E: Send + 'static> Replica<E> {
         self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
-    /// Ends the replica: the application is dropped when this returns.
+    /// Ends the replica: if it leads, after what is in flight is final and another leads, or 250 ms later. The application is dropped
+    /// when this returns.
     pub fn stop(mut self) {
         self.stop.store(true, Ordering::Relaxed);
         self.front.stop();
@@ -176,6 +181,8 @@ struct Runtime<A: Application> {
     asking: bool,
     /// Whether the core was told that something starves.
     starved: bool,
+    /// Told to stop while leading: the term that is handed over, and until when that may take.
+    farewell: Option<(Term, Instant)>,
     /// Blocks whose check waits.
     delayed: Vec<(Hash, Proposal)>,
 }
@@ -191,7 +198,7 @@ enum Next<E> {
 impl<A: Application> Runtime<A> {
     fn run(mut self, inbox: &Inbox<A::Event>) {
         self.drive(Input::Tick);
-        loop {
+        while !self.has_parted() {
             self.settle();
             let next = self.wait(inbox);
             if !self.handle(next) {
@@ -215,7 +222,9 @@ impl<A: Application> Runtime<A> {
 
     /// Sleeps until something arrives or the next timer.
     fn wait(&self, inbox: &Inbox<A::Event>) -> Next<A::Event> {
-        let due = [self.timer, self.wishes.wake, self.ballots.due()].into_iter().flatten().min();
+        let farewell = self.farewell.map(|(_, until)| until);
+        let due = [self.timer, self.wishes.wake, self.ballots.due(), farewell];
+        let due = due.into_iter().flatten().min();
         let time = due.map_or_else(never, at);
         // A queue's other end closes only when the replica stops.
         select_biased! {
@@ -239,7 +248,14 @@ impl<A: Application> Runtime<A> {
             Next::Front(FrontEvent::App(event)) => {
                 self.ask(|app, cx| app.on_event(event, cx));
             }
-            Next::Front(FrontEvent::Stop) => return false,
+            Next::Front(FrontEvent::Stop) => {
+                let progress = self.core.progress();
+                if Some(progress.leader) != self.seat || progress.timed_out {
+                    return false;
+                }
+                self.farewell = Some((progress.term, Instant::now() + FAREWELL));
+                self.drive(Input::HandOver);
+            }
             Next::Time => {}
         }
         self.tally();
@@ -252,6 +268,13 @@ impl<A: Application> Runtime<A> {
             self.drive(Input::Tick);
         }
         true
+    }
+
+    /// Whether the lead was given up, as it is before a stop, or nobody takes it.
+    fn has_parted(&self) -> bool {
+        self.farewell.is_some_and(|(term, until)| {
+            self.core.progress().term > term || Instant::now() >= until
+        })
     }
 
     /// The disk has made records durable, or its file has grown.
