@@ -41,12 +41,12 @@ struct Deals {
     deals: Vec<Deal>,
 }
 
-/// Reads all deals of the chain.
+/// Reads the newest 1,000 deals that a filter lets pass (`state=open`, `order=4`, `account=gs1…`), newest first.
 ///
 /// # Errors
 /// [`ClientError`].
-pub fn deals(client: &Client) -> Result<Vec<Deal>, ClientError> {
-    client.get::<Deals>("/v1/deals").map(|all| all.deals)
+pub fn deals(client: &Client, filter: &str) -> Result<Vec<Deal>, ClientError> {
+    client.get::<Deals>(&format!("/v1/deals?limit=1000&{filter}")).map(|all| all.deals)
 }
 
 /// Reads the job of a deal: its specification, module and inputs for some segments, all checked against their hashes.
@@ -99,7 +99,7 @@ impl Agent {
         let me = self.key.address();
         let (mut started, mut audited) = (BTreeSet::new(), BTreeSet::new());
         loop {
-            match deals(&self.client) {
+            match deals(&self.client, "state=open") {
                 Err(error) => tracing::warn!(%error, "cannot read the deals"),
                 Ok(all) => {
                     for deal in all.into_iter().filter(|deal| !deal.is_over()) {

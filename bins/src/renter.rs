@@ -83,7 +83,7 @@ pub fn place(client: &Client, key: &SecretKey, bid: Bid) -> anyhow::Result<Order
 /// # Errors
 /// [`ClientError`].
 pub fn deals_of(client: &Client, bid: OrderId) -> Result<Vec<Deal>, ClientError> {
-    let mut own: Vec<Deal> = deals(client)?.into_iter().filter(|deal| deal.bid == bid).collect();
+    let mut own = deals(client, &format!("order={bid}"))?;
     own.sort_by_key(|deal| deal.id);
     Ok(own)
 }

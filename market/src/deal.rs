@@ -174,6 +174,20 @@ impl Deal {
         matches!(self.state, DealState::Settled { .. } | DealState::Failed { .. })
     }
 
+    /// The content address of the list of receipts, once the results are committed.
+    #[must_use]
+    pub fn receipts(&self) -> Option<Hash> {
+        match &self.state {
+            DealState::Committed { receipts, .. }
+            | DealState::Drawn { receipts, .. }
+            | DealState::Settled { receipts, .. } => Some(*receipts),
+            DealState::Matched { .. }
+            | DealState::Running { .. }
+            | DealState::Disputed { .. }
+            | DealState::Failed { .. } => None,
+        }
+    }
+
     /// The deadline that ends the present state.
     #[must_use]
     pub fn due(&self) -> Option<TimeMs> {

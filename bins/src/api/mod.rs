@@ -1,10 +1,15 @@
 //! The HTTP API: a thin translation between JSON and questions to the node. tokio lives here and nowhere else.
 
+mod events;
+mod explorer;
+mod lists;
 mod routes;
 pub mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+
+use tokio::sync::Semaphore;
 
 use crate::node::blobs::Blobs;
 use crate::node::{Feed, Handle};
@@ -18,7 +23,12 @@ pub struct Server {
     pub blobs: Arc<Blobs>,
     /// Events.
     pub feed: Feed,
+    /// Places for listeners.
+    pub listeners: Arc<Semaphore>,
 }
+
+/// Listeners at one time, at most.
+pub const LISTENERS_MAX: usize = 256;
 
 impl Server {
     /// Serves on an address, on threads of its own; returns the real address (port 0 takes a free one).

@@ -1,6 +1,5 @@
 //! The routes.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Json;
@@ -8,8 +7,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
-use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use gongsuan_ledger::header::Body;
 use gongsuan_ledger::{Chain, SignedTransaction, StateKey};
@@ -18,11 +16,10 @@ use gongsuan_types::order::Class;
 use gongsuan_types::{Address, DealId, Hash, Height, OrderId, Refusal, codec};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::BroadcastStream;
 
-use super::Server;
+use super::lists::{self, ROWS_MAX};
 use super::wire::{AccountView, CertifiedState, ErrorBody, ProofView, Status, SupplyView, TxState};
+use super::{Server, events, explorer};
 use crate::node::{TxAnswer, View};
 
 /// Bytes of a request's body, at most, but for blobs.
@@ -31,12 +28,10 @@ const BODY_BYTES_MAX: usize = 256 << 10;
 const WAIT: Duration = Duration::from_secs(30);
 /// A request must be answered by then, but for waits and streams.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// Rows of one answer.
-const ROWS_MAX: usize = 1_000;
 
-struct ApiError(Refusal);
+pub(super) struct ApiError(Refusal);
 
-type Answer<T> = Result<Json<T>, ApiError>;
+pub(super) type Answer<T> = Result<Json<T>, ApiError>;
 
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
@@ -58,7 +53,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-fn missing(field: &'static str, got: impl std::fmt::Display) -> ApiError {
+pub(super) fn missing(field: &'static str, got: impl std::fmt::Display) -> ApiError {
     let message = format!("there is no such {field}");
     ApiError(Refusal::new(
         "not-found",
@@ -69,7 +64,7 @@ fn missing(field: &'static str, got: impl std::fmt::Display) -> ApiError {
     ))
 }
 
-fn parse<T: std::str::FromStr>(field: &'static str, text: &str) -> Result<T, ApiError>
+pub(super) fn parse<T: std::str::FromStr>(field: &'static str, text: &str) -> Result<T, ApiError>
 where
     T::Err: std::fmt::Display,
 {
@@ -80,7 +75,7 @@ where
     })
 }
 
-async fn ask<T: Send + 'static>(
+pub(super) async fn ask<T: Send + 'static>(
     server: &Server,
     question: impl FnOnce(&View<'_>) -> T + Send + 'static,
 ) -> Result<T, ApiError> {
@@ -97,24 +92,28 @@ pub(super) fn router(server: Server) -> Router {
     let plain = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/tx/{id}", get(tx))
+        .route("/v1/blocks", get(lists::blocks))
         .route("/v1/blocks/{height}", get(block))
         .route("/v1/headers/latest", get(latest))
         .route("/v1/genesis", get(genesis))
         .route("/v1/accounts/{address}", get(account))
         .route("/v1/accounts/{address}/history", get(history))
         .route("/v1/book/{*class}", get(book))
-        .route("/v1/orders", get(orders))
+        .route("/v1/classes", get(lists::classes))
+        .route("/v1/trades/{*class}", get(lists::trades))
+        .route("/v1/orders", get(lists::orders))
         .route("/v1/orders/{id}", get(order))
         .route("/v1/orders/{id}/why", get(why))
-        .route("/v1/deals", get(deals))
+        .route("/v1/deals", get(lists::deals))
         .route("/v1/deals/{id}", get(deal))
+        .route("/v1/deals/{id}/receipts", get(lists::receipts))
+        .route("/v1/identities", get(lists::identities))
         .route("/v1/providers", get(providers))
         .route("/v1/validators", get(validators))
         .route("/v1/supply", get(supply))
         .route("/v1/proofs/{kind}/{id}", get(proof))
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
-        .route("/", get(|| async { Html(FRONT) }))
         .layer(tower_http::timeout::TimeoutLayer::with_status_code(
             StatusCode::REQUEST_TIMEOUT,
             DEADLINE,
@@ -124,18 +123,24 @@ pub(super) fn router(server: Server) -> Router {
         .layer(DefaultBodyLimit::max(crate::node::blobs::BLOB_BYTES_MAX + 1));
     Router::new()
         .route("/v1/tx", post(submit))
-        .route("/v1/events", get(events))
+        .route("/v1/events", get(events::listen))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .merge(plain)
         .merge(blobs)
-        .fallback(|uri: axum::http::Uri| async move { missing("endpoint", uri.path()) })
+        .fallback(fallback)
         .with_state(server)
 }
 
-const FRONT: &str = "<!doctype html><meta charset=utf-8><title>Gongsuan</title><h1>Gongsuan 共算</h1>\
-<p>This node serves an HTTP API: <a href=/v1/status>status</a>, <a href=/v1/deals>deals</a>, <a href=/v1/orders>orders</a>, \
-<a href=/v1/book/giga-fuel/wasm>book</a>, <a href=/v1/providers>providers</a>, <a href=/v1/validators>validators</a>, \
-<a href=/v1/supply>supply</a>, <a href=/v1/headers/latest>latest certified header</a>, <a href=/v1/events>events</a>.";
+/// The explorer's files; anything else is not here.
+async fn fallback(
+    method: axum::http::Method,
+    uri: axum::http::Uri,
+    headers: axum::http::HeaderMap,
+) -> Response {
+    let reads = [axum::http::Method::GET, axum::http::Method::HEAD].contains(&method);
+    let file = reads.then(|| explorer::file(&uri, &headers)).flatten();
+    file.unwrap_or_else(|| missing("endpoint", uri.path()).into_response())
+}
 
 async fn status(State(server): State<Server>) -> Answer<Status> {
     let status = ask(&server, |view| {
@@ -316,14 +321,6 @@ async fn book(
     Ok(Json(ask(&server, move |view| view.chain.state().market().book(class)).await?))
 }
 
-async fn orders(State(server): State<Server>) -> Answer<Value> {
-    let rows = ask(&server, |view| {
-        let all: Vec<_> = view.chain.state().market().orders().cloned().collect();
-        all.into_iter().rev().take(ROWS_MAX).collect::<Vec<_>>()
-    });
-    Ok(Json(json!({ "orders": rows.await? })))
-}
-
 async fn order(
     State(server): State<Server>,
     Path(id): Path<String>,
@@ -340,14 +337,6 @@ async fn why(
     let id: OrderId = parse("order", &id)?;
     let found = ask(&server, move |view| view.chain.state().market().explain(id));
     found.await?.map(Json).ok_or_else(|| missing("order", id))
-}
-
-async fn deals(State(server): State<Server>) -> Answer<Value> {
-    let rows = ask(&server, |view| {
-        let all: Vec<_> = view.chain.state().market().deals().cloned().collect();
-        all.into_iter().rev().take(ROWS_MAX).collect::<Vec<_>>()
-    });
-    Ok(Json(json!({ "deals": rows.await? })))
 }
 
 async fn deal(
@@ -438,91 +427,4 @@ async fn put_blob(
         ApiError(Refusal::new("stopped", "node", "an answer", "none", error.to_string()))
     })??;
     Ok(Json(json!({ "hash": hash })))
-}
-
-/// Events from now on, or from after `Last-Event-ID` (`height:index`) out of the log, without a gap.
-async fn events(
-    State(server): State<Server>,
-    headers: axum::http::HeaderMap,
-) -> Result<Sse<impl tokio_stream::Stream<Item = Result<SseEvent, Infallible>>>, ApiError> {
-    let last = match headers.get("last-event-id") {
-        None => None,
-        Some(value) => {
-            let text = value.to_str().unwrap_or_default();
-            let bad = || {
-                let message = "not the id of an event";
-                ApiError(Refusal::new("malformed", "Last-Event-ID", "height:index", text, message))
-            };
-            let (height, index) = text.split_once(':').ok_or_else(bad)?;
-            let height: u64 = height.parse().map_err(|_| bad())?;
-            Some((height, index.parse::<usize>().map_err(|_| bad())?))
-        }
-    };
-    let live = BroadcastStream::new(server.feed.0.subscribe());
-    let past = match last {
-        None => Vec::new(),
-        Some(last) => ask(&server, move |view| past_events(view.chain, last)).await?,
-    };
-    let seen = past.last().map_or(0, |(height, ..)| *height);
-    let past = tokio_stream::iter(
-        past.into_iter().map(|(height, index, data)| line(height, index, &data)),
-    );
-    // A listener that lags behind loses its place: the stream ends and it resumes from the log.
-    let live = live
-        .take_while(Result::is_ok)
-        .filter_map(Result::ok)
-        .filter(move |block| block.height.0 > seen);
-    let live = live.flat_map_block();
-    let stream = past.chain(live).map(Ok);
-    Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
-}
-
-fn line(height: u64, index: usize, data: &Value) -> SseEvent {
-    SseEvent::default().id(format!("{height}:{index}")).event("chain").data(data.to_string())
-}
-
-/// Every event of a block, one after another.
-trait FlatMapBlock: tokio_stream::Stream<Item = std::sync::Arc<crate::node::Happened>> + Sized {
-    fn flat_map_block(self) -> impl tokio_stream::Stream<Item = SseEvent> {
-        self.map(|block| {
-            let rows: Vec<Value> = block
-                .events
-                .iter()
-                .map(|(tx, event)| json!({ "height": block.height, "tx": tx, "event": event }))
-                .collect();
-            // One message for a block: its id is that of its last event.
-            let index = rows.len().saturating_sub(1);
-            line(block.height.0, index, &json!({ "height": block.height, "events": rows }))
-        })
-    }
-}
-
-impl<S: tokio_stream::Stream<Item = std::sync::Arc<crate::node::Happened>>> FlatMapBlock for S {}
-
-fn past_events(chain: &Chain, last: (u64, usize)) -> Vec<(u64, usize, Value)> {
-    let mut rows = Vec::new();
-    for height in last.0 + 1..=chain.state().height().0 {
-        if rows.len() >= ROWS_MAX {
-            break;
-        }
-        let Ok(Some(stored)) = chain.stored(Height(height)) else { break };
-        let mut events = Vec::new();
-        for receipt in &stored.receipts {
-            events.extend(
-                receipt
-                    .events
-                    .iter()
-                    .map(|event| json!({ "height": height, "tx": receipt.id, "event": event })),
-            );
-        }
-        events.extend(
-            stored
-                .events
-                .iter()
-                .map(|event| json!({ "height": height, "tx": null, "event": event })),
-        );
-        let index = events.len().saturating_sub(1);
-        rows.push((height, index, json!({ "height": height, "events": events })));
-    }
-    rows
 }

@@ -44,7 +44,7 @@ pub(super) fn run(command: &Command, context: &Context) -> anyhow::Result<u8> {
             });
         }
         Command::Orders => {
-            let orders: Value = client.get("/v1/orders")?;
+            let orders: Value = client.get("/v1/orders?limit=1000")?;
             output::show(context.json, "gongsuan/orders/v1", &orders, || {
                 let rows =
                     orders["orders"].as_array().cloned().unwrap_or_default().into_iter().map(

@@ -77,8 +77,9 @@ impl Offer {
 
 fn own_asks(context: &Context) -> anyhow::Result<Vec<Order>> {
     let me = context.key()?.address();
-    let all: Orders = context.client().get("/v1/orders")?;
-    Ok(all.orders.into_iter().filter(|order| order.owner == me && order.ask().is_some()).collect())
+    let all: Orders =
+        context.client().get(&format!("/v1/orders?limit=1000&side=ask&account={me}"))?;
+    Ok(all.orders)
 }
 
 fn join(offer: &Offer, context: &Context) -> anyhow::Result<()> {
@@ -109,8 +110,8 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
         Command::Status => {
             let me = context.key()?.address();
             let asks = own_asks(context)?;
-            let own: Vec<_> =
-                deals(&context.client())?.into_iter().filter(|deal| deal.provider == me).collect();
+            let mut own = deals(&context.client(), &format!("account={me}"))?;
+            own.retain(|deal| deal.provider == me);
             let value = json!({ "address": me, "asks": asks, "deals": own });
             output::show(context.json, "gongsuan/provider/v1", &value, || {
                 let lines = asks.iter().map(|order| {

@@ -12,12 +12,13 @@ use gongsuan_consensus::{
 };
 use gongsuan_ledger::{
     Body, Chain, Event as ChainEvent, Header, Location, Mempool, OrderedBlock, Transaction,
-    check_body, mempool,
+    TxReceipt, check_body, mempool,
 };
 use gongsuan_types::{DurationMs, Hash, Height, PublicKey, Refusal, Term, Verified, codec};
 
 use super::config::NodeConfig;
 use super::event::{Event, TxAnswer};
+use super::trades::Trades;
 use crate::replica::wal::Wal;
 use crate::replica::{Answer, Application, Context, Pace, Verdict, Work, die, wall};
 
@@ -57,6 +58,18 @@ pub struct Happened {
     pub events: Vec<(Option<Hash>, ChainEvent)>,
 }
 
+impl Happened {
+    /// A block's events in order: those of its transactions, then its own.
+    #[must_use]
+    pub fn of(height: Height, receipts: &[TxReceipt], own: &[ChainEvent]) -> Self {
+        let of_txs = receipts.iter().flat_map(|receipt| {
+            receipt.events.iter().map(|event| (Some(receipt.id), event.clone()))
+        });
+        let events = of_txs.chain(own.iter().map(|event| (None, event.clone()))).collect();
+        Self { height, events }
+    }
+}
+
 impl Default for Feed {
     fn default() -> Self {
         Self(tokio::sync::broadcast::channel(FEED_MAX).0)
@@ -74,6 +87,8 @@ pub struct View<'a> {
     pub core: &'a Core,
     /// The newest header that is certified, with the certificate.
     pub certified: Option<&'a (Header, CertifiedHeader)>,
+    /// The newest trades.
+    pub trades: &'a Trades,
     /// Which links are up, by validator.
     pub links: Vec<(u16, bool)>,
     /// This validator.
@@ -104,6 +119,7 @@ pub(super) struct Ledger {
     /// The last block that must be certified: it changed something.
     changed: Height,
     certified: Option<(Header, CertifiedHeader)>,
+    trades: Trades,
     waiting: BTreeMap<Hash, Vec<Sender<TxAnswer>>>,
 }
 
@@ -117,11 +133,12 @@ impl Ledger {
         let validators = super::validator_set(&config.genesis);
         let mut headers = BTreeMap::new();
         let head = chain.state().height();
-        let mut certified = None;
+        let (mut certified, mut trades) = (None, Trades::default());
         for height in head.0.saturating_sub(256).max(1)..=head.0 {
             let Some(stored) = chain.stored(Height(height))? else { continue };
             headers.insert(Height(height), stored.header.hash());
             certified = certificate_in(&chain, &stored.consensus)?.or(certified);
+            trades.take(&stored.header, &stored.events, chain.state().market());
         }
         let path = config.home.join("votes.wal");
         let (mut wal, mut recovered, was_there) = Wal::open(&path)?;
@@ -162,6 +179,7 @@ impl Ledger {
             headers,
             changed: head,
             certified,
+            trades,
             waiting: BTreeMap::new(),
         };
         Ok((ledger, core, wal))
@@ -285,20 +303,19 @@ impl Ledger {
             while self.headers.len() > 1_024 {
                 self.headers.pop_first();
             }
+            self.trades.take(header, &applied.events, self.chain.state().market());
             if header.tx_count > 0 || !applied.events.is_empty() {
                 self.changed = header.height;
             }
-            let mut events: Vec<(Option<Hash>, ChainEvent)> = Vec::new();
             for (index, receipt) in (0u32..).zip(&applied.receipts) {
                 self.ordered.remove(&receipt.id);
                 let location = Location { height: header.height, index };
                 for waiter in self.waiting.remove(&receipt.id).unwrap_or_default() {
                     drop(waiter.send(TxAnswer::Committed(location)));
                 }
-                events.extend(receipt.events.iter().map(|event| (Some(receipt.id), event.clone())));
             }
-            events.extend(applied.events.iter().map(|event| (None, event.clone())));
-            drop(self.feed.0.send(Arc::new(Happened { height: header.height, events })));
+            let happened = Happened::of(header.height, &applied.receipts, &applied.events);
+            drop(self.feed.0.send(Arc::new(happened)));
         }
         let stored = ordered.last().map(|(_, bytes)| bytes.clone()).unwrap_or_default();
         match certificate_in(&self.chain, &stored) {
@@ -322,6 +339,7 @@ impl Application for Ledger {
                 pool: &self.pool,
                 core: cx.core,
                 certified: self.certified.as_ref(),
+                trades: &self.trades,
                 index: self.index,
                 genesis: &self.genesis,
             }),

@@ -4,6 +4,7 @@ mod application;
 pub mod blobs;
 pub mod config;
 mod event;
+mod trades;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -17,6 +18,7 @@ pub use application::{Feed, Happened, View};
 use blobs::Blobs;
 use config::{HomeLock, NodeConfig};
 pub use event::{Handle, TxAnswer};
+pub use trades::{Trade, Trades};
 
 use crate::replica::{Replica, Setup};
 
@@ -60,7 +62,8 @@ impl Node {
         let replica = Replica::start(setup, event::gate(), |_, _| Ok(ledger))
             .context("cannot start the replica")?;
         let handle = Handle::new(replica.front().clone());
-        let server = crate::api::Server { node: handle, blobs, feed };
+        let listeners = Arc::new(tokio::sync::Semaphore::new(crate::api::LISTENERS_MAX));
+        let server = crate::api::Server { node: handle, blobs, feed, listeners };
         let api = server
             .start(config.file.api)
             .with_context(|| format!("cannot serve the API on {}", config.file.api))?;
