@@ -1,8 +1,10 @@
 //! The HTTP API: a thin translation between JSON and questions to the node. tokio lives here and nowhere else.
 
+mod door;
 mod events;
 mod explorer;
 mod lists;
+mod metrics;
 mod routes;
 pub mod wire;
 
@@ -13,6 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::node::blobs::Blobs;
 use crate::node::{Feed, Handle};
+use crate::replica::Counters;
 
 /// What the API serves.
 #[derive(Debug, Clone)]
@@ -23,6 +26,8 @@ pub struct Server {
     pub blobs: Arc<Blobs>,
     /// Events.
     pub feed: Feed,
+    /// What the replica counts.
+    pub counters: Arc<Counters>,
     /// Places for listeners.
     pub listeners: Arc<Semaphore>,
 }
@@ -36,9 +41,7 @@ impl Server {
     /// # Errors
     /// If the address is taken.
     pub fn start(self, address: SocketAddr) -> std::io::Result<SocketAddr> {
-        let listener = std::net::TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
+        let (listener, address) = door::bind(address)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("api")
@@ -46,12 +49,12 @@ impl Server {
             .build()?;
         std::thread::spawn(move || {
             runtime.block_on(async move {
-                let served = match tokio::net::TcpListener::from_std(listener) {
-                    Ok(listener) => axum::serve(listener, routes::router(self)).await,
-                    Err(error) => Err(error),
-                };
-                if let Err(error) = served {
-                    tracing::error!(%error, "the API has stopped");
+                let limits = door::Limits::default();
+                match tokio::net::TcpListener::from_std(listener) {
+                    Ok(listener) => {
+                        door::serve(listener, routes::router(self, &limits), limits).await;
+                    }
+                    Err(error) => tracing::error!(%error, "the API has stopped"),
                 }
             });
         });

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::lists::{self, ROWS_MAX};
 use super::wire::{AccountView, CertifiedState, ErrorBody, ProofView, Status, SupplyView, TxState};
-use super::{Server, events, explorer};
+use super::{Server, door, events, explorer, metrics};
 use crate::node::{TxAnswer, View};
 
 /// Bytes of a request's body, at most, but for blobs.
@@ -44,6 +44,7 @@ impl IntoResponse for ApiError {
         let status = match self.0.code.as_ref() {
             "not-found" => StatusCode::NOT_FOUND,
             "busy" => StatusCode::SERVICE_UNAVAILABLE,
+            "rate-limited" => StatusCode::TOO_MANY_REQUESTS,
             "timeout" => StatusCode::GATEWAY_TIMEOUT,
             "too-long" => StatusCode::PAYLOAD_TOO_LARGE,
             "stopped" | "disk" => StatusCode::INTERNAL_SERVER_ERROR,
@@ -88,7 +89,7 @@ pub(super) async fn ask<T: Send + 'static>(
         .map_err(ApiError)
 }
 
-pub(super) fn router(server: Server) -> Router {
+pub(super) fn router(server: Server, limits: &door::Limits) -> Router {
     let plain = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/tx/{id}", get(tx))
@@ -112,23 +113,29 @@ pub(super) fn router(server: Server) -> Router {
         .route("/v1/validators", get(validators))
         .route("/v1/supply", get(supply))
         .route("/v1/proofs/{kind}/{id}", get(proof))
+        .route("/metrics", get(metrics::metrics))
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
-        .layer(tower_http::timeout::TimeoutLayer::with_status_code(
-            StatusCode::REQUEST_TIMEOUT,
-            DEADLINE,
-        ));
+        .layer(within(DEADLINE));
     let blobs = Router::new()
         .route("/v1/blobs/{hash}", get(get_blob).put(put_blob).post(put_blob))
         .layer(DefaultBodyLimit::max(crate::node::blobs::BLOB_BYTES_MAX + 1));
-    Router::new()
+    let slow = Router::new()
         .route("/v1/tx", post(submit))
-        .route("/v1/events", get(events::listen))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .merge(plain)
         .merge(blobs)
+        .layer(within(limits.answer_within));
+    Router::new()
+        .route("/v1/events", get(events::listen))
+        .merge(slow)
+        .merge(plain)
         .fallback(fallback)
         .with_state(server)
+}
+
+/// Ends a request that takes longer, its body included.
+fn within(limit: Duration) -> tower_http::timeout::TimeoutLayer {
+    tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, limit)
 }
 
 /// The explorer's files; anything else is not here.

@@ -12,7 +12,7 @@ use gongsuan_consensus::{
 };
 use gongsuan_ledger::{
     Body, Chain, Event as ChainEvent, Header, Location, Mempool, OrderedBlock, Transaction,
-    TxReceipt, check_body, mempool,
+    TxReceipt, TxStatus, check_body, mempool,
 };
 use gongsuan_types::{DurationMs, Hash, Height, PublicKey, Refusal, Term, Verified, codec};
 
@@ -76,6 +76,27 @@ impl Default for Feed {
     }
 }
 
+/// Transactions in blocks since this node started, by how they ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Everything was done.
+    pub applied: u64,
+    /// Refused; the fee was charged.
+    pub failed: u64,
+    /// Could not even begin.
+    pub skipped: u64,
+}
+
+impl Counts {
+    fn take(&mut self, status: &TxStatus) {
+        match status {
+            TxStatus::Applied => self.applied += 1,
+            TxStatus::Failed { .. } => self.failed += 1,
+            TxStatus::Skipped { .. } => self.skipped += 1,
+        }
+    }
+}
+
 /// What a question can read.
 #[derive(Debug)]
 pub struct View<'a> {
@@ -89,6 +110,8 @@ pub struct View<'a> {
     pub certified: Option<&'a (Header, CertifiedHeader)>,
     /// The newest trades.
     pub trades: &'a Trades,
+    /// Transactions since the start.
+    pub counts: Counts,
     /// Which links are up, by validator.
     pub links: Vec<(u16, bool)>,
     /// This validator.
@@ -120,6 +143,7 @@ pub(super) struct Ledger {
     changed: Height,
     certified: Option<(Header, CertifiedHeader)>,
     trades: Trades,
+    counts: Counts,
     waiting: BTreeMap<Hash, Vec<Sender<TxAnswer>>>,
 }
 
@@ -180,6 +204,7 @@ impl Ledger {
             changed: head,
             certified,
             trades,
+            counts: Counts::default(),
             waiting: BTreeMap::new(),
         };
         Ok((ledger, core, wal))
@@ -309,6 +334,7 @@ impl Ledger {
             }
             for (index, receipt) in (0u32..).zip(&applied.receipts) {
                 self.ordered.remove(&receipt.id);
+                self.counts.take(&receipt.status);
                 let location = Location { height: header.height, index };
                 for waiter in self.waiting.remove(&receipt.id).unwrap_or_default() {
                     drop(waiter.send(TxAnswer::Committed(location)));
@@ -340,6 +366,7 @@ impl Application for Ledger {
                 core: cx.core,
                 certified: self.certified.as_ref(),
                 trades: &self.trades,
+                counts: self.counts,
                 index: self.index,
                 genesis: &self.genesis,
             }),

@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use gongsuan_consensus::{Seat, ValidatorSet};
 
 use crate::net::{self, Identity};
-pub use application::{Feed, Happened, View};
+pub use application::{Counts, Feed, Happened, View};
 use blobs::Blobs;
 use config::{HomeLock, NodeConfig};
 pub use event::{Handle, TxAnswer};
@@ -63,7 +63,13 @@ impl Node {
             .context("cannot start the replica")?;
         let handle = Handle::new(replica.front().clone());
         let listeners = Arc::new(tokio::sync::Semaphore::new(crate::api::LISTENERS_MAX));
-        let server = crate::api::Server { node: handle, blobs, feed, listeners };
+        let server = crate::api::Server {
+            node: handle,
+            blobs,
+            feed,
+            counters: replica.counters().clone(),
+            listeners,
+        };
         let api = server
             .start(config.file.api)
             .with_context(|| format!("cannot serve the API on {}", config.file.api))?;
