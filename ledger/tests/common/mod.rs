@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "no test uses all of it")]
 
+pub(crate) mod world;
+
 use gongsuan_ledger::genesis::{Admission, GenesisAccount, Params, Validator};
 use gongsuan_ledger::{Body, Genesis, Op, OrderedBlock, SignedTransaction, Transaction};
 use gongsuan_market::Command;
