@@ -119,9 +119,9 @@ impl Ledger {
         let head = chain.state().height();
         let mut certified = None;
         for height in head.0.saturating_sub(256).max(1)..=head.0 {
-            let Some(stored) = chain.stored(Height(height))? else { continue };
-            headers.insert(Height(height), stored.header.hash());
-            certified = certificate_in(&chain, &stored.consensus)?.or(certified);
+            let Some(sealed) = chain.sealed(Height(height))? else { continue };
+            headers.insert(Height(height), sealed.header.hash());
+            certified = certificate_in(&chain, &sealed.consensus)?.or(certified);
         }
         let path = config.home.join("votes.wal");
         let (mut wal, mut recovered, was_there) = Wal::open(&path)?;
@@ -431,6 +431,6 @@ fn certificate_in(
     if certificate.rank.height != block.header.height {
         return Ok(None);
     }
-    let stored = chain.stored(block.header.app.height)?;
-    Ok(stored.map(|stored| (stored.header, CertifiedHeader { block, certificate })))
+    let sealed = chain.sealed(block.header.app.height)?;
+    Ok(sealed.map(|sealed| (sealed.header, CertifiedHeader { block, certificate })))
 }
