@@ -15,10 +15,12 @@
 pub mod accounts;
 mod chain;
 mod check;
+mod checkpoint;
 pub mod genesis;
 pub mod header;
 pub mod history;
 pub mod identity;
+pub mod index;
 pub mod invariants;
 pub mod light;
 pub mod lock;
@@ -32,12 +34,16 @@ pub mod tree;
 pub mod tx;
 
 pub use accounts::StateKey;
-pub use chain::{Chain, ChainError, Location, StoredBlock, replay};
+pub use chain::{
+    BLOCK_VERSION, Chain, ChainError, FOLDER_VERSION, Options, Retention, Rooms, Sealed,
+    StoredBlock, replay,
+};
 pub use check::{Unverified, check_body, check_body_hinted, verify_signatures};
 pub use genesis::Genesis;
 pub use header::{Body, Event, Header, TxReceipt, TxStatus};
 pub use history::{History, HistoryProof, HistoryTree};
 pub use identity::Role;
+pub use index::{Location, Subject};
 pub use light::LightClient;
 pub use mempool::Mempool;
 pub use state::{State, Supply};

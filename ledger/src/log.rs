@@ -10,6 +10,8 @@ use gongsuan_journal::{Cut, Disk, Folder, Journal, JournalError, Options};
 use gongsuan_types::Height;
 
 const OPTIONS: Options = Options::new(*b"blocks\0\0");
+/// Bytes of a segment after which the next one is begun.
+pub const SEGMENT_BYTES: u64 = OPTIONS.segment_bytes;
 
 /// Why the log cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +31,9 @@ pub enum LogError {
         /// What came.
         got: Height,
     },
-    /// The oldest blocks are gone.
+    /// The oldest blocks are gone, and nothing says that they should be.
     #[error(
-        "the log begins at block {first} instead of 1; restore the files, or remove the node's data and let it catch up"
+        "the log begins at block {first} instead of 1, and nothing says that it was pruned; restore the files, or remove the node's data and let it catch up"
     )]
     Headless {
         /// The oldest block that is there.
@@ -70,11 +72,28 @@ impl BlockLog {
     /// # Errors
     /// [`LogError`]: unreadable or damaged.
     pub fn open_over(disk: Box<dyn Disk>) -> Result<Self, LogError> {
-        let (journal, cut) = Journal::open(disk, OPTIONS)?;
-        if journal.first() != OPTIONS.first {
-            return Err(LogError::Headless { first: Height(journal.first()) });
-        }
+        Self::open_with(disk, SEGMENT_BYTES)
+    }
+
+    /// Opens or creates the log on a disk, with segments of so many bytes.
+    ///
+    /// # Errors
+    /// [`LogError`]: unreadable or damaged.
+    pub fn open_with(disk: Box<dyn Disk>, segment_bytes: u64) -> Result<Self, LogError> {
+        let (journal, cut) = Journal::open(disk, Options { segment_bytes, ..OPTIONS })?;
         Ok(Self { journal, cut })
+    }
+
+    /// The height of the oldest record that is kept: 1, or more if the log was pruned; after the head if there is none.
+    #[must_use]
+    pub fn first(&self) -> Height {
+        Height(self.journal.first())
+    }
+
+    /// The height at which the newest segment begins.
+    #[must_use]
+    pub fn newest(&self) -> Height {
+        Height(self.journal.newest())
     }
 
     /// The torn end that was cut upon opening, if there was one. No block in it was acknowledged.
@@ -102,7 +121,22 @@ impl BlockLog {
         Ok(())
     }
 
-    /// Reads a record; `None` beyond the head or at 0. The checksum is verified on every read.
+    /// The oldest record that [`BlockLog::drop_before`] would keep.
+    #[must_use]
+    pub fn kept_from(&self, height: Height) -> Height {
+        Height(self.journal.kept_by_drop_before(height.0))
+    }
+
+    /// Removes whole segments of records that all stand before a height.
+    ///
+    /// # Errors
+    /// [`LogError`]; then the log refuses further use.
+    pub fn drop_before(&mut self, height: Height) -> Result<(), LogError> {
+        self.journal.drop_before(height.0)?;
+        Ok(())
+    }
+
+    /// Reads a record; `None` beyond the head, at 0, and before [`BlockLog::first`]. The checksum is verified on every read.
     ///
     /// # Errors
     /// [`LogError`]: unreadable or damaged.
@@ -167,15 +201,6 @@ mod tests {
             "memory/00000000000000000001.seg is damaged at byte 48: the record's checksum does not match; \
              restore the file, or remove the node's data and let it catch up"
         );
-    }
-
-    #[test]
-    fn a_log_without_its_first_blocks_is_refused() {
-        let disk = MemoryDisk::new();
-        let late = Options { first: 7, ..OPTIONS };
-        Journal::open(Box::new(disk.clone()), late).unwrap();
-        let error = BlockLog::open_over(Box::new(disk)).unwrap_err();
-        assert!(matches!(error, LogError::Headless { first: Height(7) }));
     }
 
     #[test]

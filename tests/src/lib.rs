@@ -5,4 +5,5 @@
 
 pub mod arbitrary;
 pub mod conformance;
+pub mod faults;
 pub mod sim;

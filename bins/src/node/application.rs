@@ -159,10 +159,12 @@ impl Ledger {
         let head = chain.state().height();
         let (mut certified, mut trades) = (None, Trades::default());
         for height in head.0.saturating_sub(256).max(1)..=head.0 {
-            let Some(stored) = chain.stored(Height(height))? else { continue };
-            headers.insert(Height(height), stored.header.hash());
-            certified = certificate_in(&chain, &stored.consensus)?.or(certified);
-            trades.take(&stored.header, &stored.events, chain.state().market());
+            let Some(sealed) = chain.sealed(Height(height))? else { continue };
+            headers.insert(Height(height), sealed.header.hash());
+            certified = certificate_in(&chain, &sealed.consensus)?.or(certified);
+            if let Ok(Some(stored)) = chain.stored(Height(height)) {
+                trades.take(&stored.header, &stored.events, chain.state().market());
+            }
         }
         let path = config.home.join("votes.wal");
         let (mut wal, mut recovered, was_there) = Wal::open(&path)?;
@@ -476,6 +478,6 @@ fn certificate_in(
     if certificate.rank.height != block.header.height {
         return Ok(None);
     }
-    let stored = chain.stored(block.header.app.height)?;
-    Ok(stored.map(|stored| (stored.header, CertifiedHeader { block, certificate })))
+    let sealed = chain.sealed(block.header.app.height)?;
+    Ok(sealed.map(|sealed| (sealed.header, CertifiedHeader { block, certificate })))
 }

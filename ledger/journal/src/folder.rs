@@ -1,15 +1,19 @@
 //! Real files.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::disk::{Disk, sync_dir};
 use crate::error::JournalError;
 
 const LOCK: &str = ".lock";
+/// Files kept open for reading, at most: opening one costs several times what reading a page of it does.
+const READERS_MAX: usize = 64;
 
 /// A folder of the file system, locked against a second opening for as long as the value lives.
 #[derive(Debug)]
@@ -17,6 +21,8 @@ pub struct Folder {
     path: PathBuf,
     /// The file written last, kept open: nearly every call is for it.
     current: Option<(String, File)>,
+    /// Files that were read lately.
+    readers: Mutex<BTreeMap<String, Arc<File>>>,
     /// Held, not read: the system releases the lock when this is closed, also after a crash.
     _lock: File,
 }
@@ -37,7 +43,12 @@ impl Folder {
             .open(path.join(LOCK))
             .map_err(|source| io("lock", source))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), current: None, _lock: lock }),
+            Ok(()) => Ok(Self {
+                path: path.to_owned(),
+                current: None,
+                readers: Mutex::default(),
+                _lock: lock,
+            }),
             Err(TryLockError::WouldBlock) => Err(JournalError::Locked { path: path.to_owned() }),
             Err(TryLockError::Error(source)) => Err(io("lock", source)),
         }
@@ -55,6 +66,21 @@ impl Folder {
 
     fn forget(&mut self, name: &str) {
         self.current.take_if(|(current, _)| current == name);
+        self.readers.get_mut().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    fn reader(&self, name: &str) -> io::Result<Arc<File>> {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = readers.get(name) {
+            return Ok(Arc::clone(file));
+        }
+        let file = Arc::new(File::open(self.path.join(name))?);
+        if readers.len() >= READERS_MAX {
+            // The oldest names are asked for least.
+            readers.pop_first();
+        }
+        readers.insert(name.to_owned(), Arc::clone(&file));
+        Ok(file)
     }
 }
 
@@ -91,7 +117,7 @@ impl Disk for Folder {
     fn read(&self, name: &str, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
         match &self.current {
             Some((current, file)) if current == name => file.read_exact_at(bytes, offset),
-            _ => File::open(self.path.join(name))?.read_exact_at(bytes, offset),
+            _ => self.reader(name)?.read_exact_at(bytes, offset),
         }
     }
 

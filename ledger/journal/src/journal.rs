@@ -91,6 +91,12 @@ impl Journal {
         self.sealed.first().unwrap_or(&self.current).header.first
     }
 
+    /// The number of the first record of the newest segment.
+    #[must_use]
+    pub fn newest(&self) -> u64 {
+        self.current.header.first
+    }
+
     /// The number that the next record will get.
     #[must_use]
     pub fn next(&self) -> u64 {
@@ -227,6 +233,13 @@ impl Journal {
             // If power goes before the removals are durable, the next opening repeats them.
             Ok(first..journal.next())
         })
+    }
+
+    /// The oldest number that [`Journal::drop_before`] would keep.
+    #[must_use]
+    pub fn kept_by_drop_before(&self, sequence: u64) -> u64 {
+        let kept = self.sealed.iter().find(|segment| segment.next() > sequence);
+        kept.unwrap_or(&self.current).header.first
     }
 
     /// Removes whole segments in which every record's number is below `sequence`, and returns the oldest number that is kept.

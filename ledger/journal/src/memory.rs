@@ -48,10 +48,13 @@ pub enum Fault {
 
 /// A disk in memory. Clones are handles of the same disk.
 ///
-/// It keeps what was synced and what was not apart, so that a test can ask what a power cut would leave: [`MemoryDisk::crash`].
+/// It keeps what was synced and what was not apart, so that a test can ask what a power cut would leave: [`MemoryDisk::crash`]. Several folders can be
+/// on one disk ([`MemoryDisk::folder`]), so that the power goes in all of them at once.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryDisk {
     state: Arc<Mutex<State>>,
+    /// Stands before every name: nothing, or a folder's name and a slash.
+    folder: String,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -90,6 +93,14 @@ enum NameChange {
 }
 
 impl NameChange {
+    fn name(&self) -> &str {
+        match self {
+            Self::Create { name, .. } | Self::Remove { name } | Self::Rename { to: name, .. } => {
+                name
+            }
+        }
+    }
+
     fn apply(&self, names: &mut BTreeMap<String, u64>) {
         match self {
             Self::Create { name, file } => {
@@ -227,6 +238,16 @@ impl MemoryDisk {
         Self::default()
     }
 
+    /// A folder of this disk. Its names are durable when *its* directory was synced.
+    #[must_use]
+    pub fn folder(&self, name: &str) -> Self {
+        Self { state: Arc::clone(&self.state), folder: format!("{}{name}/", self.folder) }
+    }
+
+    fn full(&self, name: &str) -> String {
+        format!("{}{name}", self.folder)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -262,7 +283,7 @@ impl MemoryDisk {
             file_count: state.file_count,
             ..State::default()
         };
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Mutex::new(state)), folder: self.folder.clone() }
     }
 
     /// How many calls of [`Disk`] were made.
@@ -295,25 +316,31 @@ impl MemoryDisk {
         (bytes.max().unwrap_or(0), state.name_changes.len())
     }
 
-    /// The names of all files, in order.
+    /// The names of all files, in order; those in folders with the folder's name before them.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
-        self.state().names.keys().cloned().collect()
+        let state = self.state();
+        state
+            .names
+            .keys()
+            .filter_map(|name| Some(name.strip_prefix(&self.folder)?.to_owned()))
+            .collect()
     }
 
     /// A file's content as a running program sees it; empty if there is no such file.
     #[must_use]
     pub fn content(&self, name: &str) -> Vec<u8> {
-        self.state().file(name).map(|image| image.live.clone()).unwrap_or_default()
+        self.state().file(&self.full(name)).map(|image| image.live.clone()).unwrap_or_default()
     }
 
     /// Puts a file there, durably, as an operator or a decaying disk would.
     pub fn set_content(&self, name: &str, content: &[u8]) {
+        let name = self.full(name);
         let mut state = self.state();
-        let file = state.names.get(name).copied().unwrap_or(state.file_count);
+        let file = state.names.get(&name).copied().unwrap_or(state.file_count);
         state.file_count = state.file_count.max(file + 1);
-        state.names.insert(name.to_owned(), file);
-        state.durable_names.insert(name.to_owned(), file);
+        state.names.insert(name.clone(), file);
+        state.durable_names.insert(name, file);
         let image =
             Image { live: content.to_vec(), durable: content.to_vec(), changes: Vec::new() };
         state.files.insert(file, image);
@@ -326,7 +353,8 @@ impl Disk for MemoryDisk {
         if let Some(fault) = state.call() {
             return Err(failed(fault));
         }
-        Ok(state.names.keys().cloned().collect())
+        let own = state.names.keys().filter_map(|name| name.strip_prefix(&self.folder));
+        Ok(own.filter(|name| !name.contains('/')).map(str::to_owned).collect())
     }
 
     fn size(&self, name: &str) -> io::Result<u64> {
@@ -334,7 +362,7 @@ impl Disk for MemoryDisk {
         if let Some(fault) = state.call() {
             return Err(failed(fault));
         }
-        Ok(state.file(name)?.live.len() as u64)
+        Ok(state.file(&self.full(name))?.live.len() as u64)
     }
 
     fn read(&self, name: &str, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
@@ -342,7 +370,7 @@ impl Disk for MemoryDisk {
         if let Some(fault) = state.call() {
             return Err(failed(fault));
         }
-        let live = &state.file(name)?.live;
+        let live = &state.file(&self.full(name))?.live;
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
         let content = live.get(offset..).and_then(|rest| rest.get(..bytes.len()));
         bytes.copy_from_slice(content.ok_or(io::ErrorKind::UnexpectedEof)?);
@@ -354,13 +382,14 @@ impl Disk for MemoryDisk {
         if let Some(fault) = state.call() {
             return Err(failed(fault));
         }
-        if state.names.contains_key(name) {
+        let name = self.full(name);
+        if state.names.contains_key(&name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let file = state.file_count;
         state.file_count += 1;
         state.files.insert(file, Image::default());
-        state.change(NameChange::Create { name: name.to_owned(), file });
+        state.change(NameChange::Create { name, file });
         Ok(())
     }
 
@@ -372,7 +401,7 @@ impl Disk for MemoryDisk {
             Some(Fault::Full { kept }) => kept.min(bytes.len()),
             Some(Fault::Error | Fault::SyncLost | Fault::PowerCut) => 0,
         };
-        let image = state.file(name)?;
+        let image = state.file(&self.full(name))?;
         let bytes = &bytes[..written];
         if !bytes.is_empty() {
             put(&mut image.live, offset, bytes);
@@ -386,7 +415,7 @@ impl Disk for MemoryDisk {
         if let Some(fault) = state.call() {
             return Err(failed(fault));
         }
-        let image = state.file(name)?;
+        let image = state.file(&self.full(name))?;
         cut(&mut image.live, size);
         image.changes.push(Change::Cut { size });
         Ok(())
@@ -395,7 +424,7 @@ impl Disk for MemoryDisk {
     fn sync(&mut self, name: &str) -> io::Result<()> {
         let mut state = self.state();
         let fault = state.call();
-        let image = state.file(name)?;
+        let image = state.file(&self.full(name))?;
         match fault {
             Some(Fault::SyncLost) => image.changes.clear(),
             None => {
@@ -416,9 +445,15 @@ impl Disk for MemoryDisk {
         if let Some(fault) = state.call() {
             return Err(failed(fault));
         }
-        state.durable_names = state.names.clone();
-        state.name_changes.clear();
-        let named: Vec<u64> = state.names.values().copied().collect();
+        let own = |change: &mut NameChange| {
+            change.name().strip_prefix(&self.folder).is_some_and(|name| !name.contains('/'))
+        };
+        let changes: Vec<NameChange> = state.name_changes.extract_if(.., own).collect();
+        for change in changes {
+            change.apply(&mut state.durable_names);
+        }
+        let named: Vec<u64> =
+            state.names.values().chain(state.durable_names.values()).copied().collect();
         state.files.retain(|file, _| named.contains(file));
         Ok(())
     }
@@ -428,8 +463,8 @@ impl Disk for MemoryDisk {
         if let Some(fault) = state.call() {
             return Err(failed(fault));
         }
-        state.file(name)?;
-        state.change(NameChange::Remove { name: name.to_owned() });
+        state.file(&self.full(name))?;
+        state.change(NameChange::Remove { name: self.full(name) });
         Ok(())
     }
 
@@ -438,8 +473,8 @@ impl Disk for MemoryDisk {
         if let Some(fault) = state.call() {
             return Err(failed(fault));
         }
-        let file = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
-        let (from, to) = (from.to_owned(), to.to_owned());
+        let (from, to) = (self.full(from), self.full(to));
+        let file = *state.names.get(&from).ok_or(io::ErrorKind::NotFound)?;
         state.change(NameChange::Rename { from, to, file });
         Ok(())
     }
@@ -450,6 +485,6 @@ impl Disk for MemoryDisk {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        PathBuf::from("memory").join(name)
+        PathBuf::from("memory").join(self.full(name))
     }
 }

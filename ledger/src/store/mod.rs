@@ -1,4 +1,4 @@
-//! Checkpoints and indexes: what can be rebuilt from the block log.
+//! Checkpoints: what can be rebuilt by executing the block log.
 //!
 //! | store | for |
 //! |---|---|
@@ -7,7 +7,7 @@
 //! | `RedbStore` (feature `redb`) | checksummed pages; opens at once |
 //!
 //! All keep one contract, which `tests/store.rs` checks: a batch happens as a whole with its height or not at all, later changes of a batch
-//! win, scans are in the order of the keys' bytes, columns are apart, and what was committed is there after opening again.
+//! win, scans are in the order of the keys' bytes, and what was committed is there after opening again.
 
 #[cfg(feature = "redb")]
 mod redb;
@@ -15,63 +15,81 @@ mod sled;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gongsuan_types::Height;
+
+use crate::checkpoint::pack_bytes;
 
 #[cfg(feature = "redb")]
 pub use self::redb::RedbStore;
 pub use self::sled::SledStore;
 
-/// The version of what stores hold. A store of another version is refused; it can be rebuilt.
-const STORE_VERSION: u32 = 1;
+/// The newest version of what stores hold. 1 had two more tables, of index entries, and no head before a checkpoint's parts.
+pub const STORE_VERSION: u32 = 2;
+/// The name of the one table.
+const TABLE: &str = "checkpoint";
+/// The tables of version 1 that hold nothing any more.
+const OLD_TABLES: [&str; 2] = ["transactions", "history"];
 
-/// A table of the store.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Column {
-    /// Parts of the last checkpoint, numbered.
-    Checkpoint,
-    /// Transaction id → height and index.
-    Transactions,
-    /// Account, height, index → transaction id.
-    History,
+/// The key of what says which checkpoint the parts are of. It stands after the keys of all parts.
+pub(crate) const HEAD: &[u8] = b"head";
+
+/// The key of a checkpoint's part.
+pub(crate) fn part_key(number: u32) -> Vec<u8> {
+    number.to_be_bytes().to_vec()
 }
 
-const COLUMNS: [(Column, &str); 3] = [
-    (Column::Checkpoint, "checkpoint"),
-    (Column::Transactions, "transactions"),
-    (Column::History, "history"),
-];
+/// What turns the content of version 1 into that of version 2: a head before the parts.
+fn from_version_1(applied: Height, pairs: &Pairs) -> Batch {
+    if pairs.is_empty() {
+        return Batch::default();
+    }
+    let bytes: Vec<u8> = pairs.iter().flat_map(|(_, part)| part.iter().copied()).collect();
+    let (head, _) = pack_bytes(applied, &bytes);
+    Batch { changes: vec![(HEAD.to_vec(), Some(head))] }
+}
 
 /// Why the store cannot be used. Time is lost by it, never data.
 #[derive(Debug, thiserror::Error)]
-#[error("{path}: {reason}")]
-pub struct StoreError {
-    /// Where.
-    pub path: PathBuf,
-    /// What was wrong.
-    pub reason: String,
+#[non_exhaustive]
+pub enum StoreError {
+    /// It failed, or is damaged.
+    #[error("{path}: {reason}")]
+    Fault {
+        /// Where.
+        path: PathBuf,
+        /// What was wrong.
+        reason: String,
+    },
+    /// A newer program wrote it.
+    #[error(
+        "{path}: the store has version {got}, this program reads up to {known}: use a newer program, or remove the store"
+    )]
+    Newer {
+        /// Where.
+        path: PathBuf,
+        /// Its version.
+        got: u32,
+        /// The newest version that this program knows.
+        known: u32,
+    },
 }
 
 /// Changes that happen together.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// Keys set and removed.
-    pub changes: Vec<(Column, Vec<u8>, Option<Vec<u8>>)>,
+    pub changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
-/// An ordered key-value store with tables.
+/// An ordered key-value store.
 pub trait Store: Send {
     /// Makes a batch durable together with the height that it reflects.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing is promised about the batch.
     fn commit(&mut self, batch: &Batch, applied: Height) -> Result<(), StoreError>;
-    /// Makes a batch visible and not yet durable: the next commit makes it so. After a crash before that, any part of it may be missing, so
-    /// this is for what will be written again.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn write(&mut self, batch: &Batch) -> Result<(), StoreError>;
     /// The height of the last batch committed.
     ///
     /// # Errors
@@ -81,56 +99,53 @@ pub trait Store: Send {
     ///
     /// # Errors
     /// [`StoreError`].
-    fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
     /// All pairs whose key begins with `prefix`, in order.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn scan(&self, column: Column, prefix: &[u8]) -> Result<Pairs, StoreError>;
+    fn scan(&self, prefix: &[u8]) -> Result<Pairs, StoreError>;
 }
 
 /// Keys with their values.
 pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// A store in memory, for tests and embedding.
-#[derive(Debug, Default)]
+/// A store in memory, for tests and embedding. Clones are handles of the same store.
+#[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
-    tables: BTreeMap<(Column, Vec<u8>), Vec<u8>>,
-    applied: u64,
+    content: Arc<Mutex<(BTreeMap<Vec<u8>, Vec<u8>>, Height)>>,
+}
+
+impl MemoryStore {
+    fn content(&self) -> MutexGuard<'_, (BTreeMap<Vec<u8>, Vec<u8>>, Height)> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Store for MemoryStore {
-    fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        for (column, key, value) in &batch.changes {
-            let key = (*column, key.clone());
+    fn commit(&mut self, batch: &Batch, applied: Height) -> Result<(), StoreError> {
+        let mut content = self.content();
+        for (key, value) in &batch.changes {
             match value {
-                Some(value) => self.tables.insert(key, value.clone()),
-                None => self.tables.remove(&key),
+                Some(value) => content.0.insert(key.clone(), value.clone()),
+                None => content.0.remove(key),
             };
         }
-        Ok(())
-    }
-
-    fn commit(&mut self, batch: &Batch, applied: Height) -> Result<(), StoreError> {
-        self.write(batch)?;
-        self.applied = applied.0;
+        content.1 = applied;
         Ok(())
     }
 
     fn applied(&self) -> Result<Height, StoreError> {
-        Ok(Height(self.applied))
+        Ok(self.content().1)
     }
 
-    fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.tables.get(&(column, key.to_vec())).cloned())
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.content().0.get(key).cloned())
     }
 
-    fn scan(&self, column: Column, prefix: &[u8]) -> Result<Pairs, StoreError> {
-        let from = (column, prefix.to_vec());
-        let pairs = self
-            .tables
-            .range(from..)
-            .take_while(|((at, key), _)| *at == column && key.starts_with(prefix));
-        Ok(pairs.map(|((_, key), value)| (key.clone(), value.clone())).collect())
+    fn scan(&self, prefix: &[u8]) -> Result<Pairs, StoreError> {
+        let content = self.content();
+        let own = content.0.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
+        Ok(own.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 }

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use gongsuan_types::Height;
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::{Batch, COLUMNS, Column, Pairs, STORE_VERSION, Store, StoreError};
+use super::{Batch, OLD_TABLES, Pairs, STORE_VERSION, Store, StoreError, TABLE, from_version_1};
 
 type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+const CONTENT: Table = TableDefinition::new(TABLE);
 
 /// The height of the last batch and the version.
 const META: TableDefinition<'static, &'static str, u64> = TableDefinition::new("meta");
@@ -21,37 +23,40 @@ pub struct RedbStore {
     db: Database,
 }
 
-fn table(column: Column) -> Table {
-    let name = COLUMNS.iter().find(|(other, _)| *other == column);
-    TableDefinition::new(name.expect("every column has a name").1)
-}
-
 /// Any of redb's errors, which all turn into this one.
 type Fault = redb::Error;
 
 impl RedbStore {
-    /// Opens or creates the store in a file.
+    /// Opens or creates the store in a file. One of an older version is brought up to date.
     ///
     /// # Errors
-    /// [`StoreError`], also for a store of another version: remove the file and rebuild.
+    /// [`StoreError::Newer`]; [`StoreError::Fault`]: remove the file and rebuild.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let fault = |reason: String| StoreError { path: path.to_owned(), reason };
+        let fault = |reason: String| StoreError::Fault { path: path.to_owned(), reason };
         let db = Database::create(path).map_err(|error| fault(error.to_string()))?;
-        let store = Self { path: path.to_owned(), db };
-        let version = store.prepare().map_err(|error| store.fault(error))?;
-        if version != u64::from(STORE_VERSION) {
-            return Err(store.fault(format!("the store is not of version {STORE_VERSION}")));
+        let mut store = Self { path: path.to_owned(), db };
+        let got = store.prepare().map_err(|error| store.fault(error))?;
+        match u32::try_from(got).unwrap_or(u32::MAX) {
+            STORE_VERSION => Ok(store),
+            1 => {
+                store.drop_old().map_err(|error| store.fault(error))?;
+                let applied = store.applied()?;
+                let batch = from_version_1(applied, &store.scan(&[])?);
+                store.commit(&batch, applied)?;
+                Ok(store)
+            }
+            got if got > STORE_VERSION => {
+                Err(StoreError::Newer { path: path.to_owned(), got, known: STORE_VERSION })
+            }
+            _ => Err(store.fault("the store says nothing of its version")),
         }
-        Ok(store)
     }
 
     /// Makes every table and says which version the store is of.
     fn prepare(&self) -> Result<u64, Fault> {
         let transaction = self.db.begin_write()?;
         let version = {
-            for (column, _) in COLUMNS {
-                transaction.open_table(table(column))?;
-            }
+            transaction.open_table(CONTENT)?;
             let mut meta = transaction.open_table(META)?;
             let version = meta.get(VERSION)?.map(|version| version.value());
             let fresh = u64::from(STORE_VERSION);
@@ -64,26 +69,33 @@ impl RedbStore {
         Ok(version)
     }
 
-    fn fault(&self, reason: impl std::fmt::Display) -> StoreError {
-        StoreError { path: self.path.clone(), reason: reason.to_string() }
+    /// The index is derived from the log now.
+    fn drop_old(&self) -> Result<(), Fault> {
+        let transaction = self.db.begin_write()?;
+        for old in OLD_TABLES {
+            transaction.delete_table(Table::new(old))?;
+        }
+        transaction.commit()?;
+        Ok(())
     }
 
-    /// Durable if it comes with a height.
-    fn put(&self, batch: &Batch, applied: Option<Height>) -> Result<(), Fault> {
-        let mut transaction = self.db.begin_write()?;
-        let lasting = if applied.is_some() { Durability::Immediate } else { Durability::None };
-        transaction.set_durability(lasting)?;
-        for (column, _) in COLUMNS {
-            let mut table = transaction.open_table(table(column))?;
-            for (_, key, value) in batch.changes.iter().filter(|(of, ..)| *of == column) {
+    fn fault(&self, reason: impl std::fmt::Display) -> StoreError {
+        StoreError::Fault { path: self.path.clone(), reason: reason.to_string() }
+    }
+
+    fn put(&self, batch: &Batch, applied: Height) -> Result<(), Fault> {
+        let transaction = self.db.begin_write()?;
+        {
+            let mut table = transaction.open_table(CONTENT)?;
+            for (key, value) in &batch.changes {
                 match value {
                     Some(value) => table.insert(key.as_slice(), value.as_slice())?,
                     None => table.remove(key.as_slice())?,
                 };
             }
-        }
-        if let Some(applied) = applied {
-            transaction.open_table(META)?.insert(APPLIED, applied.0)?;
+            let mut meta = transaction.open_table(META)?;
+            meta.insert(APPLIED, applied.0)?;
+            meta.insert(VERSION, u64::from(STORE_VERSION))?;
         }
         transaction.commit()?;
         Ok(())
@@ -94,13 +106,13 @@ impl RedbStore {
         Ok(meta.get(APPLIED)?.map_or(0, |applied| applied.value()))
     }
 
-    fn read(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        let table = self.db.begin_read()?.open_table(table(column))?;
+    fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        let table = self.db.begin_read()?.open_table(CONTENT)?;
         Ok(table.get(key)?.map(|value| value.value().to_vec()))
     }
 
-    fn read_prefix(&self, column: Column, prefix: &[u8]) -> Result<Pairs, Fault> {
-        let table = self.db.begin_read()?.open_table(table(column))?;
+    fn read_prefix(&self, prefix: &[u8]) -> Result<Pairs, Fault> {
+        let table = self.db.begin_read()?.open_table(CONTENT)?;
         let mut pairs = Pairs::new();
         for pair in table.range(prefix..)? {
             let (key, value) = pair?;
@@ -114,23 +126,19 @@ impl RedbStore {
 }
 
 impl Store for RedbStore {
-    fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        self.put(batch, None).map_err(|error| self.fault(error))
-    }
-
     fn commit(&mut self, batch: &Batch, applied: Height) -> Result<(), StoreError> {
-        self.put(batch, Some(applied)).map_err(|error| self.fault(error))
+        self.put(batch, applied).map_err(|error| self.fault(error))
     }
 
     fn applied(&self) -> Result<Height, StoreError> {
         self.read_applied().map(Height).map_err(|error| self.fault(error))
     }
 
-    fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(column, key).map_err(|error| self.fault(error))
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(key).map_err(|error| self.fault(error))
     }
 
-    fn scan(&self, column: Column, prefix: &[u8]) -> Result<Pairs, StoreError> {
-        self.read_prefix(column, prefix).map_err(|error| self.fault(error))
+    fn scan(&self, prefix: &[u8]) -> Result<Pairs, StoreError> {
+        self.read_prefix(prefix).map_err(|error| self.fault(error))
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use gongsuan_types::Height;
 
-use super::{Batch, COLUMNS, Column, Pairs, STORE_VERSION, Store, StoreError};
+use super::{Batch, OLD_TABLES, Pairs, STORE_VERSION, Store, StoreError, TABLE, from_version_1};
 
 const APPLIED: &[u8] = b"applied";
 const VERSION: &[u8] = b"version";
@@ -23,119 +23,110 @@ const RELEASE_PAUSE: Duration = Duration::from_millis(1);
 pub struct SledStore {
     path: PathBuf,
     db: sled::Db,
-    trees: Vec<sled::Tree>,
+    table: sled::Tree,
 }
 
 impl SledStore {
-    /// Opens or creates the store in a folder.
+    /// Opens or creates the store in a folder. One of an older version is brought up to date.
     ///
     /// # Errors
-    /// [`StoreError`], also where sled panics over a damaged file or the store is of another version: remove the folder and rebuild.
+    /// [`StoreError::Newer`]; [`StoreError::Fault`], also where sled panics over a damaged file: remove the folder and rebuild.
     /// A store still open elsewhere is one too, after some ten seconds.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        wait_for_release(&path.join("db"))
-            .map_err(|error| StoreError { path: path.to_owned(), reason: error.to_string() })?;
+        let fault = |reason: String| StoreError::Fault { path: path.to_owned(), reason };
+        wait_for_release(&path.join("db")).map_err(|error| fault(error.to_string()))?;
         let owned = path.to_owned();
-        let opened = std::panic::catch_unwind(move || {
+        guarded(path, move || {
             let config = sled::Config::new().path(&owned).flush_every_ms(None);
             let config = config.cache_capacity(64 << 20);
             let db = config.open()?;
-            let trees = COLUMNS.iter().map(|(_, name)| db.open_tree(name));
-            let trees = trees.collect::<Result<Vec<_>, sled::Error>>()?;
+            let table = db.open_tree(TABLE)?;
             crate::log::sync_dir(&owned).map_err(sled::Error::Io)?;
-            Ok::<_, sled::Error>((db, trees))
-        });
-        let fault = |reason: String| StoreError { path: path.to_owned(), reason };
-        match opened {
-            Ok(Ok((db, trees))) => {
-                let store = Self { path: path.to_owned(), db, trees };
-                store.check_version()?;
-                Ok(store)
-            }
-            Ok(Err(error)) => Err(fault(error.to_string())),
-            Err(_) => Err(fault("sled panicked over a damaged file".to_owned())),
-        }
+            Ok(Self { path: owned, db, table })
+        })
+        .and_then(|mut store| {
+            store.migrate()?;
+            Ok(store)
+        })
     }
 
-    fn check_version(&self) -> Result<(), StoreError> {
-        let expected = STORE_VERSION.to_be_bytes();
-        let used = self.applied()? > Height(0);
-        match self.db.get(VERSION).map_err(|error| self.fault(error))? {
-            None if !used => {
-                let set = self.db.insert(VERSION, &expected);
-                set.map(drop).map_err(|error| self.fault(error))
+    fn migrate(&mut self) -> Result<(), StoreError> {
+        let applied = self.applied()?;
+        let db = self.db.clone();
+        let got = guarded(&self.path, move || db.get(VERSION))?;
+        let got = got.and_then(|value| Some(u32::from_be_bytes(value.as_ref().try_into().ok()?)));
+        match got {
+            Some(STORE_VERSION) => Ok(()),
+            None if applied == Height(0) => self.commit(&Batch::default(), applied),
+            Some(1) => {
+                // The index is derived from the log now.
+                let db = self.db.clone();
+                guarded(&self.path, move || {
+                    OLD_TABLES.iter().try_for_each(|old| db.drop_tree(old).map(drop))
+                })?;
+                let batch = from_version_1(applied, &self.scan(&[])?);
+                self.commit(&batch, applied)
             }
-            Some(got) if got.as_ref() == expected => Ok(()),
-            None | Some(_) => {
-                Err(self.fault(format!("the store is not of version {STORE_VERSION}")))
+            Some(got) if got > STORE_VERSION => {
+                Err(StoreError::Newer { path: self.path.clone(), got, known: STORE_VERSION })
             }
+            None | Some(_) => Err(self.fault("the store says nothing of its version")),
         }
-    }
-
-    fn tree(&self, column: Column) -> &sled::Tree {
-        let at = COLUMNS.iter().position(|(other, _)| *other == column);
-        &self.trees[at.expect("every column has a tree")]
     }
 
     fn fault(&self, reason: impl std::fmt::Display) -> StoreError {
-        StoreError { path: self.path.clone(), reason: reason.to_string() }
+        StoreError::Fault { path: self.path.clone(), reason: reason.to_string() }
+    }
+}
+
+/// Calls sled, which may panic over a damaged file.
+fn guarded<T>(path: &Path, call: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, StoreError> {
+    let fault = |reason: String| StoreError::Fault { path: path.to_owned(), reason };
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(fault(error.to_string())),
+        Err(_) => Err(fault("sled panicked over a damaged file".to_owned())),
     }
 }
 
 impl Store for SledStore {
-    /// Plain insertions: a transaction of sled costs several times more.
-    fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        for (column, key, value) in &batch.changes {
-            let tree = self.tree(*column);
-            let done = match value {
-                Some(value) => tree.insert(key.as_slice(), value.as_slice()),
-                None => tree.remove(key.as_slice()),
-            };
-            done.map_err(|error| self.fault(error))?;
-        }
-        Ok(())
-    }
-
     fn commit(&mut self, batch: &Batch, applied: Height) -> Result<(), StoreError> {
         use sled::Transactional as _;
-        let mut all: Vec<&sled::Tree> = self.trees.iter().collect();
-        all.push(&self.db);
-        let done = all.as_slice().transaction(|trees| {
-            for (column, key, value) in &batch.changes {
-                let at = COLUMNS.iter().position(|(other, _)| other == column);
-                let tree = &trees[at.expect("every column has a tree")];
-                match value {
-                    Some(value) => tree.insert(key.as_slice(), value.as_slice())?,
-                    None => tree.remove(key.as_slice())?,
-                };
-            }
-            trees[COLUMNS.len()].insert(APPLIED, &applied.0.to_be_bytes())?;
-            Ok::<(), sled::transaction::ConflictableTransactionError<()>>(())
-        });
-        done.map_err(|error| self.fault(format!("{error:?}")))?;
-        self.db.flush().map_err(|error| self.fault(error))?;
-        // sled 0.34's flush issues sync_file_range on Linux, which does not survive a power cut.
-        let file = File::open(self.path.join("db")).map_err(|error| self.fault(error))?;
-        file.sync_data().map_err(|error| self.fault(error))
+        guarded(&self.path, || {
+            let done = (&self.table, &*self.db).transaction(|(table, meta)| {
+                for (key, value) in &batch.changes {
+                    match value {
+                        Some(value) => table.insert(key.as_slice(), value.as_slice())?,
+                        None => table.remove(key.as_slice())?,
+                    };
+                }
+                meta.insert(APPLIED, &applied.0.to_be_bytes())?;
+                meta.insert(VERSION, &STORE_VERSION.to_be_bytes())?;
+                Ok::<(), sled::transaction::ConflictableTransactionError<()>>(())
+            });
+            done.map_err(|error| sled::Error::Unsupported(format!("{error:?}")))?;
+            self.db.flush()?;
+            // sled 0.34's flush issues sync_file_range on Linux, which does not survive a power cut.
+            File::open(self.path.join("db"))?.sync_data()?;
+            Ok(())
+        })
     }
 
     fn applied(&self) -> Result<Height, StoreError> {
-        let value = self.db.get(APPLIED).map_err(|error| self.fault(error))?;
+        let value = guarded(&self.path, || self.db.get(APPLIED))?;
         let bytes = value.and_then(|value| <[u8; 8]>::try_from(value.as_ref()).ok());
         Ok(Height(bytes.map_or(0, u64::from_be_bytes)))
     }
 
-    fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let value = self.tree(column).get(key).map_err(|error| self.fault(error))?;
-        Ok(value.map(|value| value.to_vec()))
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(guarded(&self.path, || self.table.get(key))?.map(|value| value.to_vec()))
     }
 
-    fn scan(&self, column: Column, prefix: &[u8]) -> Result<Pairs, StoreError> {
-        self.tree(column)
-            .scan_prefix(prefix)
-            .map(|pair| pair.map(|(key, value)| (key.to_vec(), value.to_vec())))
-            .collect::<Result<_, _>>()
-            .map_err(|error| self.fault(error))
+    fn scan(&self, prefix: &[u8]) -> Result<Pairs, StoreError> {
+        guarded(&self.path, || {
+            let pairs = self.table.scan_prefix(prefix);
+            pairs.map(|pair| pair.map(|(key, value)| (key.to_vec(), value.to_vec()))).collect()
+        })
     }
 }
 

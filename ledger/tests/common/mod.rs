@@ -2,9 +2,16 @@
 
 #![allow(dead_code, reason = "no test uses all of it")]
 
+pub(crate) mod world;
+
 use gongsuan_ledger::genesis::{Admission, GenesisAccount, Params, Validator};
 use gongsuan_ledger::{Body, Genesis, Op, OrderedBlock, SignedTransaction, Transaction};
-use gongsuan_types::{Address, Amount, Hash, Height, PublicKey, SecretKey, Term, TimeMs, Verified};
+use gongsuan_market::Command;
+use gongsuan_types::order::{Ask, Capabilities, Class, Machine, Region};
+use gongsuan_types::{
+    Address, Amount, Hash, Height, OrderId, Price, PublicKey, SecretKey, Term, TimeMs, Units,
+    Verified,
+};
 
 /// The n-th person's key.
 pub(crate) fn key(n: u16) -> SecretKey {
@@ -30,6 +37,29 @@ pub(crate) fn genesis(people: u16) -> Genesis {
 
 pub(crate) fn transfer(to: u16, amount: u128) -> Op {
     Op::Transfer { to: address(to), amount: Amount::new(amount) }
+}
+
+pub(crate) fn ask(price: u64) -> Op {
+    Op::Market(Command::PlaceAsk(Ask {
+        class: Class::WASM,
+        price: Price(price),
+        units: Units(10),
+        fill_min: Units(1),
+        machine: Machine {
+            cpu_cores: 1,
+            memory_mib: 1,
+            disk_mib: 0,
+            gpu_count: 0,
+            duration_s_max: 1,
+            region: Region(0),
+            capabilities: Capabilities::NONE,
+        },
+        expires_at: TimeMs(1_000_000),
+    }))
+}
+
+pub(crate) fn cancel(order: u64) -> Op {
+    Op::Market(Command::Cancel(OrderId(order)))
 }
 
 pub(crate) fn transaction(
