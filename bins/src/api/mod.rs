@@ -1,5 +1,6 @@
 //! The HTTP API: a thin translation between JSON and questions to the node. tokio lives here and nowhere else.
 
+mod proofs;
 mod routes;
 pub mod wire;
 

@@ -12,8 +12,7 @@ use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use gongsuan_ledger::header::Body;
-use gongsuan_ledger::{Chain, SignedTransaction, StateKey};
-use gongsuan_market::RecordId;
+use gongsuan_ledger::{Chain, SignedTransaction};
 use gongsuan_types::order::Class;
 use gongsuan_types::{Address, DealId, Hash, Height, OrderId, Refusal, codec};
 use serde::Deserialize;
@@ -22,7 +21,8 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::BroadcastStream;
 
 use super::Server;
-use super::wire::{AccountView, CertifiedState, ErrorBody, ProofView, Status, SupplyView, TxState};
+use super::wire::{AccountView, CertifiedState, ErrorBody, Status, SupplyView, TxState};
+use crate::audit::{ProofFile, Subject};
 use crate::node::{TxAnswer, View};
 
 /// Bytes of a request's body, at most, but for blobs.
@@ -31,6 +31,8 @@ const BODY_BYTES_MAX: usize = 256 << 10;
 const WAIT: Duration = Duration::from_secs(30);
 /// A request must be answered by then, but for waits and streams.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// How long a proof waits for its certificate.
+const PROOF_WAIT: Duration = Duration::from_secs(4);
 /// Rows of one answer.
 const ROWS_MAX: usize = 1_000;
 
@@ -390,32 +392,30 @@ async fn supply(State(server): State<Server>) -> Answer<SupplyView> {
     Ok(Json(SupplyView { supply, equal }))
 }
 
+/// A proof of any kind as a file. What is not certified yet will be in some milliseconds, unless the chain rests; it is waited for.
 async fn proof(
     State(server): State<Server>,
     Path((kind, id)): Path<(String, String)>,
-) -> Answer<ProofView> {
-    let key = match kind.as_str() {
-        "account" => StateKey::Account(parse("id", &id)?),
-        "deal" => StateKey::Market(RecordId::Deal(parse("id", &id)?)),
-        "order" => StateKey::Market(RecordId::Order(parse("id", &id)?)),
-        other => {
-            let message = "no records of this kind";
-            let refusal =
-                Refusal::new("malformed", "kind", "account, deal or order", other, message);
-            return Err(ApiError(refusal));
+) -> Answer<ProofFile> {
+    let subject = Subject::parse(&kind, &id)?;
+    let shown = ask(&server, move |view| super::proofs::find(view, &subject)).await??;
+    let until = tokio::time::Instant::now() + PROOF_WAIT;
+    loop {
+        let height = shown.height();
+        let found = ask(&server, move |view| super::proofs::anchor(view, height)).await??;
+        if let Some(anchor) = found {
+            let made = tokio::task::spawn_blocking(move || shown.proof(anchor)).await;
+            let made = made.map_err(|error| {
+                ApiError(Refusal::new("stopped", "node", "an answer", "none", error.to_string()))
+            })?;
+            return Ok(Json(made?));
         }
-    };
-    let view = ask(&server, move |view| {
-        let state = view.chain.state();
-        ProofView {
-            key: hex::encode(codec::encode(&key)),
-            value: state.record(&key).map(hex::encode),
-            proof: state.prove(&key),
-            state_root: state.root(),
-            height: state.height(),
+        if tokio::time::Instant::now() >= until {
+            let message = "the block is not certified yet: blocks after it do that; try again";
+            return Err(ApiError(Refusal::new("timeout", "id", "certified", height, message)));
         }
-    });
-    Ok(Json(view.await?))
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn get_blob(
