@@ -228,7 +228,7 @@ fn a_proof_of_every_kind_holds_across_an_epoch_and_only_for_its_subject() {
         files.push(file);
     }
     let shows = |at: usize, pointer: &str| files[at].shows.pointer(pointer).cloned();
-    assert_eq!(shows(0, "/record/balance"), Some("0.000077".into()), "{}", files[0].shows);
+    assert_eq!(shows(0, "/record/balance"), Some("77".into()), "{}", files[0].shows);
     assert_eq!(shows(1, "/present"), Some(false.into()));
     assert_eq!(shows(11, "/receipt/status/failed/op"), Some(0.into()), "{}", files[11].shows);
     // The anchor is of the second epoch: the client has followed the first one's last block to it.

@@ -13,7 +13,7 @@ use crate::audit::export::{Format, Range, Table, replace, write, write_file};
 use crate::audit::proof_file::Checkpoint;
 use crate::audit::replay::replay;
 use crate::audit::subject::KINDS;
-use crate::audit::trail::{Of, rows};
+use crate::audit::trail::{Of, Trail};
 use crate::audit::{
     Bundle, Check, Mismatch, ProofFile, Source, Subject, Validators, check, prove, replay_all,
 };
@@ -212,9 +212,10 @@ fn supply(from: &Files, context: &Context) -> anyhow::Result<u8> {
 
 fn trail(of: Of, from: &Files, context: &Context) -> anyhow::Result<u8> {
     let source = from.source(context)?;
+    let trail = Trail::new(&source, of)?;
     let mut all = Vec::new();
     for block in source.blocks(Height(1), source.head()) {
-        all.extend(rows(&block?, of)?);
+        all.extend(trail.rows(&block?)?);
     }
     let (kind, id) = match of {
         Of::Deal(deal) => ("deal", json!(deal)),

@@ -43,7 +43,7 @@ const HEADER: usize = 48;
 
 const KEYSTORE: &str = r#"{
   "schema": "gongsuan/keystore/v1",
-  "address": "gs1pwrvmuf8ufglelf9mzn0jhzn6uq4qpmr39n2pxgfyy6unurv0xpyqmvqtrm",
+  "address": "gs1nxt6f97evn7p5c5gtvz62ytx5edfphcqfykg6l8kr44vea2gqwlq65zw5m",
   "memory_kib": 8192,
   "passes": 1,
   "salt": "000102030405060708090a0b0c0d0e0f",
