@@ -6,13 +6,27 @@
 #![expect(clippy::expect_used, reason = "an example stops where something is wrong")]
 
 use gongsuan_ledger::genesis::{Admission, GenesisAccount, Params, Validator};
-use gongsuan_ledger::header::{receipt_proof, tx_proof};
-use gongsuan_ledger::light::{check_receipt, check_tx};
+use gongsuan_ledger::light::Authority;
+use gongsuan_ledger::proof::{Fact, PROOF_VERSION, Past, receipt_of, transaction_of};
 use gongsuan_ledger::{
-    Applied, Body, Genesis, HistoryTree, LightClient, Op, OrderedBlock, State, StateKey,
-    Transaction, apply_block,
+    Body, Genesis, Header, HistoryTree, LightClient, Op, OrderedBlock, Proof, State, StateKey,
+    StoredBlock, Transaction, apply_block,
 };
-use gongsuan_types::{Amount, Hash, Height, SecretKey, Term, TimeMs, Verified};
+use gongsuan_types::{
+    Amount, Hash, Height, PublicKey, SecretKey, Signature, Term, TimeMs, Verified, codec,
+};
+
+/// One validator whose signature is the certificate. A real chain has a quorum of many: see `gongsuan::audit::Validators`.
+struct One(PublicKey);
+
+impl Authority for One {
+    fn certifies(&mut self, header: &Header, certificate: &[u8]) -> Result<String, String> {
+        let signature: Signature =
+            codec::decode("signature", 64, certificate).map_err(|error| error.to_string())?;
+        self.0.verify(&header.hash(), &signature).map_err(|error| error.to_string())?;
+        Ok("signed".to_owned())
+    }
+}
 
 fn main() {
     let (alice, bob) = (SecretKey::from_seed(b"alice"), SecretKey::from_seed(b"bob"));
@@ -30,7 +44,7 @@ fn main() {
 
     // A full node applies a thousand blocks and keeps all of it.
     let mut state = State::new(&genesis).expect("a good genesis");
-    let (mut history, mut blocks) = (HistoryTree::default(), Vec::<Applied>::new());
+    let (mut history, mut blocks) = (HistoryTree::default(), Vec::<StoredBlock>::new());
     for height in 1..=1_000_u64 {
         let transaction = Transaction {
             version: 1,
@@ -52,32 +66,42 @@ fn main() {
         };
         let applied = apply_block(&mut state, &ordered);
         history.push(applied.header.hash());
-        blocks.push(applied);
+        blocks.push(StoredBlock {
+            header: applied.header,
+            body,
+            receipts: applied.receipts,
+            events: applied.events,
+            consensus: vec![],
+        });
     }
 
-    // A light client trusts the first header and skips to the last one with one proof. The certificate is judged by whoever knows
-    // the validators; here everybody believes them.
-    let mut client = LightClient::new(blocks[0].header);
+    // A light client trusts the genesis. The last header is certified; a header of long ago is in its past.
+    let mut client = LightClient::from_genesis(genesis.chain_id(), One(bob.public_key()));
     let last = blocks[999].header;
-    let past = history.prove(0, 999).expect("999 headers stand under the last");
-    client.advance(last, Some(&past), |_| true).expect("the last header descends from the first");
-    println!("followed 999 blocks with {} hashes", past.siblings.len() + past.peaks.len());
+    let certificate = codec::encode(&bob.sign(&last.hash()));
+    let mut show = |what: &str, past: Option<Past>, fact: Fact| {
+        let certificate = certificate.clone();
+        let proof = Proof { version: PROOF_VERSION, anchor: last, certificate, past, fact };
+        let passed = client.verify(&proof).expect("everything holds");
+        println!("{what}, {} bytes", proof.encode().len());
+        passed.iter().for_each(|step| println!("    {}: {}", step.step, step.detail));
+        // One wrong bit and it is refused.
+        let mut bytes = proof.encode();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        let bent = Proof::decode(&bytes);
+        assert!(bent.is_err() || bent.is_ok_and(|bent| client.verify(&bent).is_err()));
+    };
 
-    let key = StateKey::Account(bob.address());
-    let (value, proof) = (state.record(&key), state.prove(&key));
-    client.check_record(&key, value.as_deref(), &proof).expect("the balance is proved");
-    println!("bob's account is proved with {} hashes", proof.siblings.len());
-    let nobody = StateKey::Account(SecretKey::from_seed(b"nobody").address());
-    client.check_record(&nobody, None, &state.prove(&nobody)).expect("absence is proved");
-    assert!(client.check_record(&key, None, &proof).is_err(), "a lie is noticed");
-
-    // A payment of long ago: the header, then the transaction and its receipt under it.
+    for (what, who) in [("bob's account", &bob), ("nobody has none", &SecretKey::from_seed(b"x"))] {
+        let key = StateKey::Account(who.address());
+        let (value, path) = (state.record(&key), state.prove(&key));
+        show(what, None, Fact::Record { key, value, path });
+    }
     let old = &blocks[122];
-    let past = history.prove(122, 999).expect("it is in the past");
-    client.check_past(&old.header, &past).expect("the old header is ours");
+    let path = history.prove(122, 999).expect("999 headers stand under the last");
+    let past = Some(Past { header: old.header, path });
     let id = old.receipts[0].id;
-    check_tx(&old.header, &id, &tx_proof(&[id], 0).expect("the only one")).expect("it was there");
-    let proof = receipt_proof(&old.receipts, &old.events, 0).expect("it has a receipt");
-    check_receipt(&old.header, &old.receipts[0], &proof).expect("and this became of it");
-    println!("payment {} of block {} is proved", id.short(), old.header.height);
+    show("a payment of long ago", past.clone(), transaction_of(old, &id).expect("it is there"));
+    show("and what became of it", past, receipt_of(old, &id).expect("it is there"));
 }

@@ -9,9 +9,13 @@
 //! root   H(history/root, count u64 LE, peaks...)
 //! ```
 //!
-//! [`History`] holds the peaks alone and is part of the state; [`HistoryTree`] holds everything (64 bytes a block) and makes proofs, also
-//! under earlier roots.
+//! [`History`] holds the peaks alone and is part of the state; [`HistoryTree`] holds everything (64 bytes a block, in memory or in a [`NodeFile`]) and
+//! makes proofs, also under earlier roots.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::sync::LazyLock;
 
 use gongsuan_types::{Hash, Hasher, merkle};
@@ -82,11 +86,97 @@ impl History {
     }
 }
 
-/// All nodes of the range.
+/// Where the nodes of a range stand: numbered from 0 in the order in which they come to be, so that appending is all that is ever done.
+pub trait Nodes {
+    /// How many there are.
+    fn len(&self) -> u64;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A node.
+    ///
+    /// # Errors
+    /// What the system said, also if there is no such node.
+    fn read(&self, at: u64) -> io::Result<Hash>;
+
+    /// Appends nodes.
+    ///
+    /// # Errors
+    /// What the system said.
+    fn append(&mut self, nodes: &[Hash]) -> io::Result<()>;
+}
+
+impl Nodes for Vec<Hash> {
+    fn len(&self) -> u64 {
+        Self::len(self) as u64
+    }
+
+    fn read(&self, at: u64) -> io::Result<Hash> {
+        let found = usize::try_from(at).ok().and_then(|at| self.get(at));
+        found.copied().ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    fn append(&mut self, nodes: &[Hash]) -> io::Result<()> {
+        self.extend_from_slice(nodes);
+        Ok(())
+    }
+}
+
+/// Nodes in a file: 32 bytes each, nothing else. What it holds is known from the headers, so it is never synced; whoever opens it compares a root.
+#[derive(Debug)]
+pub struct NodeFile {
+    file: File,
+    len: u64,
+}
+
+impl NodeFile {
+    /// Opens or creates a file. An incomplete node at its end is cut.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file =
+            File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        let len = file.metadata()?.len() / 32;
+        file.set_len(32 * len)?;
+        Ok(Self { file, len })
+    }
+}
+
+impl Nodes for NodeFile {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read(&self, at: u64) -> io::Result<Hash> {
+        let mut bytes = [0; 32];
+        self.file.read_exact_at(&mut bytes, 32 * at)?;
+        Ok(Hash(bytes))
+    }
+
+    fn append(&mut self, nodes: &[Hash]) -> io::Result<()> {
+        let bytes: Vec<u8> = nodes.iter().flat_map(|node| node.0).collect();
+        self.file.write_all_at(&bytes, 32 * self.len)?;
+        self.len += nodes.len() as u64;
+        Ok(())
+    }
+}
+
+/// All nodes of the range, in memory or in a file.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct HistoryTree {
-    /// `levels[k][i]` is the root over leaves `i·2^k .. (i+1)·2^k`.
-    levels: Vec<Vec<Hash>>,
+pub struct HistoryTree<N = Vec<Hash>> {
+    nodes: N,
+    count: u64,
+}
+
+/// The number of the node over leaves `index·2^height .. (index + 1)·2^height`. A leaf comes after everything over the leaves before it, and the nodes
+/// that it completes come right after it.
+fn place(index: u64, height: u32) -> u64 {
+    let last = ((index + 1) << height) - 1;
+    2 * last - u64::from(last.count_ones()) + u64::from(height)
 }
 
 /// Where a leaf is: the height of its peak's tree, and how many peaks stand before it.
@@ -110,34 +200,41 @@ fn mountain(index: u64, count: u64) -> Option<Mountain> {
     None
 }
 
-impl HistoryTree {
+impl<N: Nodes> HistoryTree<N> {
+    /// The range whose nodes these are; `None` if no range has so many.
+    #[must_use]
+    pub fn of(nodes: N) -> Option<Self> {
+        // Some n leaves have 2n - popcount(n) nodes: n is half of that, and at most 32 more.
+        let half = nodes.len() / 2;
+        let count =
+            (half..=half + 32).find(|n| 2 * n - u64::from(n.count_ones()) == nodes.len())?;
+        Some(Self { nodes, count })
+    }
+
     /// Appends a header's hash.
     ///
-    /// # Panics
-    /// Never: a level is asked for its last two nodes when it has an even number of them.
-    pub fn push(&mut self, header: Hash) {
-        let mut node = leaf(header);
-        for level in 0.. {
-            if self.levels.len() == level {
-                self.levels.push(Vec::new());
-            }
-            let nodes = &mut self.levels[level];
-            nodes.push(node);
-            if nodes.len() % 2 == 1 {
-                return;
-            }
-            let (left, right) = (nodes[nodes.len() - 2], nodes[nodes.len() - 1]);
-            node = parent(left, right);
+    /// # Errors
+    /// What the system said; the range is of no use any more.
+    pub fn try_push(&mut self, header: Hash) -> io::Result<()> {
+        let mut made = vec![leaf(header)];
+        let mut node = made[0];
+        for height in 0..self.count.trailing_ones() {
+            let left = self.nodes.read(place((self.count >> height) - 1, height))?;
+            node = parent(left, node);
+            made.push(node);
         }
+        self.nodes.append(&made)?;
+        self.count += 1;
+        Ok(())
     }
 
     /// Headers so far.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.levels.first().map_or(0, |leaves| leaves.len() as u64)
+        self.count
     }
 
-    /// The root when there were `count` headers; `None` if there never were.
+    /// The root when there were `count` headers; `None` if there never were, or if nodes cannot be read.
     #[must_use]
     pub fn root_at(&self, count: u64) -> Option<Hash> {
         Some(seal(count, &self.peaks_at(count)?))
@@ -146,28 +243,41 @@ impl HistoryTree {
     /// The proof that the header with this index (its height less one) is among the first `count`.
     #[must_use]
     pub fn prove(&self, index: u64, count: u64) -> Option<HistoryProof> {
+        if index >= count {
+            return None;
+        }
         let mut peaks = self.peaks_at(count)?;
         let mountain = mountain(index, count)?;
         peaks.remove(mountain.before);
-        let siblings = (0..mountain.height as usize)
-            .map(|level| Some(self.levels[level][usize::try_from(index >> level ^ 1).ok()?]))
+        let siblings = (0..mountain.height)
+            .map(|height| self.nodes.read(place(index >> height ^ 1, height)).ok())
             .collect::<Option<Vec<Hash>>>()?;
         Some(HistoryProof { index, count, siblings, peaks })
     }
 
     fn peaks_at(&self, count: u64) -> Option<Vec<Hash>> {
-        if count > self.count() {
+        if count > self.count {
             return None;
         }
         let mut first_leaf = 0_u64;
         let heights = (0..u64::BITS).rev().filter(|height| count >> height & 1 == 1);
         heights
             .map(|height| {
-                let at = usize::try_from(first_leaf >> height).ok()?;
+                let node = self.nodes.read(place(first_leaf >> height, height)).ok()?;
                 first_leaf += 1 << height;
-                self.levels.get(height as usize)?.get(at).copied()
+                Some(node)
             })
             .collect()
+    }
+}
+
+impl HistoryTree {
+    /// Appends a header's hash.
+    ///
+    /// # Panics
+    /// Never: memory can be read.
+    pub fn push(&mut self, header: Hash) {
+        self.try_push(header).expect("memory can be read");
     }
 }
 
@@ -241,6 +351,31 @@ mod tests {
         }
         assert_eq!(tree.prove(0, 71), None);
         assert_eq!(tree.root_at(71), None);
+    }
+
+    #[test]
+    fn a_file_makes_the_same_proofs_also_when_it_was_cut_in_the_middle_of_a_node() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("history");
+        let mut memory = HistoryTree::default();
+        for n in 0..77 {
+            // Opened again for every header.
+            let mut tree = HistoryTree::of(NodeFile::open(&path).unwrap()).unwrap();
+            assert_eq!(tree.count(), n);
+            tree.try_push(header(n)).unwrap();
+            memory.push(header(n));
+            for count in 1..=n + 1 {
+                assert_eq!(tree.root_at(count), memory.root_at(count));
+            }
+            assert_eq!(tree.prove(n / 2, n + 1), memory.prove(n / 2, n + 1));
+        }
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes.extend_from_slice(&[7; 31]);
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(HistoryTree::of(NodeFile::open(&path).unwrap()).unwrap().count(), 77);
+        // A leaf whose parents are missing is no range.
+        std::fs::write(&path, &bytes[..64]).unwrap();
+        assert!(HistoryTree::of(NodeFile::open(&path).unwrap()).is_none());
     }
 
     #[test]

@@ -1,23 +1,36 @@
-//! A client that keeps headers only and checks everything else by proofs.
+//! A client that keeps one header and checks everything else by proofs.
 //!
-//! It trusts one header to begin with. What makes a later header trustworthy is a certificate of the validators, which this crate does not know; the
-//! caller hands in a function that judges it. From then on:
+//! It trusts a genesis, or a checkpoint: one header, from where trust comes from. What makes another header trustworthy is a certificate of the
+//! validators. This crate does not know consensus, so the caller brings an [`Authority`] that judges certificates and follows the validators from epoch
+//! to epoch. From then on:
 //!
 //! | question | proof |
 //! |---|---|
-//! | is this record in the state, or absent? | [`StateProof`] under `state_root` |
-//! | was this transaction in that block? | [`merkle::Proof`] under `tx_root` |
-//! | what became of it? | [`merkle::Proof`] under `receipt_root` |
-//! | is this older header one of ours? | [`HistoryProof`] under `history_root` |
+//! | is this record in the state, or absent? | [`Fact::Record`](crate::proof::Fact::Record) under `state_root` |
+//! | was this transaction in that block? | [`Fact::Transaction`](crate::proof::Fact::Transaction) under `tx_root` |
+//! | what became of it? | [`Fact::Receipt`](crate::proof::Fact::Receipt) under `receipt_root` |
+//! | what else happened in the block? | [`Fact::Events`](crate::proof::Fact::Events) under `receipt_root` |
+//! | is this older header one of ours? | [`Fact::Block`](crate::proof::Fact::Block), by [`HistoryProof`] under `history_root` |
+//!
+//! [`LightClient::verify`] answers all of them.
 
-use gongsuan_types::{Hash, codec, merkle};
+use gongsuan_types::Hash;
 
-use crate::accounts::StateKey;
-use crate::header::{Header, TxReceipt};
+use crate::header::Header;
 use crate::history::HistoryProof;
-use crate::tree::{StateProof, key_hash, value_hash};
+use crate::proof::{PROOF_VERSION, Passed, Proof, Refuted, Step};
 
-/// Why a header or an answer is not believed.
+/// Judges certificates.
+pub trait Authority {
+    /// Whether the validators certified a header; returns how, for people. Certificates of later epochs bring the proof of who votes in them, and
+    /// the authority goes on to those. It is unchanged after an error.
+    ///
+    /// # Errors
+    /// Why the certificate does not count, for people.
+    fn certifies(&mut self, header: &Header, certificate: &[u8]) -> Result<String, String>;
+}
+
+/// Why a header is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LightError {
@@ -28,40 +41,48 @@ pub enum LightError {
     #[error("the header is not later than the trusted one")]
     NotLater,
     /// The validators did not certify it.
-    #[error("the header is not certified")]
-    NotCertified,
+    #[error("the header is not certified: {0}")]
+    NotCertified(String),
     /// It does not descend from the one that is trusted.
     #[error("the header does not descend from the trusted one")]
     NotDescended,
-    /// A proof does not hold.
-    #[error("the proof of {what} does not hold")]
-    BadProof {
-        /// What was to be proved.
-        what: &'static str,
-    },
 }
 
 /// See the module's documentation.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LightClient {
-    head: Header,
+pub struct LightClient<A> {
+    chain_id: Hash,
+    head: Option<Header>,
+    authority: A,
 }
 
-impl LightClient {
-    /// A client that trusts this header, which came from where trust comes from: the genesis's first block, an operator, a pinned checkpoint.
+impl<A: Authority> LightClient<A> {
+    /// A client that trusts the chain with this id, which is the hash of its genesis, and whom the authority begins with.
     #[must_use]
-    pub fn new(trusted: Header) -> Self {
-        Self { head: trusted }
+    pub fn from_genesis(chain_id: Hash, authority: A) -> Self {
+        Self { chain_id, head: None, authority }
     }
 
-    /// The latest header trusted.
+    /// A client that trusts this header: an operator's, a pinned one. The authority begins with those who vote at or before it.
     #[must_use]
-    pub fn head(&self) -> &Header {
-        &self.head
+    pub fn from_checkpoint(trusted: Header, authority: A) -> Self {
+        Self { chain_id: trusted.chain_id, head: Some(trusted), authority }
     }
 
-    /// Goes on to a later header, any number of blocks ahead. `past` proves that the trusted header is in its past (for the very next
-    /// block none is needed); `certified` judges its certificate.
+    /// The latest header trusted; nothing yet after [`LightClient::from_genesis`].
+    #[must_use]
+    pub fn head(&self) -> Option<&Header> {
+        self.head.as_ref()
+    }
+
+    /// Who judges certificates, with what it has learnt.
+    #[must_use]
+    pub fn authority(&self) -> &A {
+        &self.authority
+    }
+
+    /// Goes on to a later header, any number of blocks ahead. `past` proves that the trusted header is in its past; for the very next block, and while
+    /// no header is trusted, none is needed.
     ///
     /// # Errors
     /// A [`LightError`]; the client is unchanged.
@@ -69,49 +90,85 @@ impl LightClient {
         &mut self,
         to: Header,
         past: Option<&HistoryProof>,
-        certified: impl FnOnce(&Header) -> bool,
+        certificate: &[u8],
     ) -> Result<(), LightError> {
-        if to.version != self.head.version || to.chain_id != self.head.chain_id {
+        if to.version != 1 || to.chain_id != self.chain_id {
             return Err(LightError::Foreign);
         }
-        if to.height <= self.head.height || to.time <= self.head.time {
-            return Err(LightError::NotLater);
+        if let Some(head) = &self.head {
+            if to.height <= head.height || to.time <= head.time {
+                return Err(LightError::NotLater);
+            }
+            let next = to.height == head.height.next() && to.parent == head.hash();
+            if !next && !past.is_some_and(|past| descends(&to, past, head)) {
+                return Err(LightError::NotDescended);
+            }
         }
-        let next = to.height == self.head.height.next() && to.parent == self.head.hash();
-        if !next && !past.is_some_and(|past| descends(&to, past, &self.head)) {
-            return Err(LightError::NotDescended);
-        }
-        if !certified(&to) {
-            return Err(LightError::NotCertified);
-        }
-        self.head = to;
+        self.authority.certifies(&to, certificate).map_err(LightError::NotCertified)?;
+        self.head = Some(to);
         Ok(())
     }
 
-    /// Checks that an older header is in the past of the trusted one, or is it.
+    /// Checks a proof of any kind, from the certificate to the fact. The anchor may be older or younger than the trusted header; it counts if it is that
+    /// header or if the validators that the authority knows certified it. Returns the steps, for people.
     ///
     /// # Errors
-    /// [`LightError::BadProof`].
-    pub fn check_past(&self, header: &Header, past: &HistoryProof) -> Result<(), LightError> {
-        if *header == self.head || descends(&self.head, past, header) {
-            return Ok(());
+    /// [`Refuted`]: the first step that fails.
+    pub fn verify(&mut self, proof: &Proof) -> Result<Vec<Passed>, Refuted> {
+        let mut passed = Vec::new();
+        for step in [
+            Step::Version,
+            Step::Chain,
+            Step::Certificate,
+            Step::Ancestry,
+            Step::Content,
+            Step::Path,
+        ] {
+            match self.step(step, proof) {
+                Ok(Some(detail)) => passed.push(Passed { step, detail }),
+                Ok(None) => {}
+                Err((step, reason)) => return Err(Refuted { step, reason, passed }),
+            }
         }
-        Err(LightError::BadProof { what: "an older header" })
+        Ok(passed)
     }
 
-    /// Checks what a record is after the trusted block: its bytes, or that it is absent.
-    ///
-    /// # Errors
-    /// [`LightError::BadProof`].
-    pub fn check_record(
-        &self,
-        key: &StateKey,
-        value: Option<&[u8]>,
-        proof: &StateProof,
-    ) -> Result<(), LightError> {
-        let key = key_hash(&codec::encode(key));
-        let holds = proof.verify(self.head.state_root, key, value.map(value_hash));
-        if holds { Ok(()) } else { Err(LightError::BadProof { what: "a record" }) }
+    /// One step; nothing to say for one that the last step does together with its own.
+    fn step(&mut self, step: Step, proof: &Proof) -> Result<Option<String>, (Step, String)> {
+        let anchor = &proof.anchor;
+        let found = match step {
+            Step::Version if proof.version != PROOF_VERSION || anchor.version != 1 => {
+                let got = format!("proof {}, header {}", proof.version, anchor.version);
+                Err(format!("this program reads proof 1 with header 1, got {got}"))
+            }
+            Step::Version => Ok(Some(format!("proof {}", proof.version))),
+            Step::Chain if anchor.chain_id != self.chain_id => Err(format!(
+                "the proof is of chain {}, trusted is {}",
+                anchor.chain_id, self.chain_id
+            )),
+            Step::Chain => Ok(Some(self.chain_id.to_string())),
+            // Bytes that nobody reads could be anything: a trusted header's proof brings none, or good ones.
+            Step::Certificate if self.head == Some(*anchor) && proof.certificate.is_empty() => {
+                Ok(Some(format!("header {} is the trusted one", anchor.height)))
+            }
+            Step::Certificate => self.authority.certifies(anchor, &proof.certificate).map(Some),
+            Step::Ancestry => match &proof.past {
+                None => Ok(Some(format!("block {} is certified itself", anchor.height))),
+                Some(past) if descends(anchor, &past.path, &past.header) => Ok(Some(format!(
+                    "block {} is in the past of certified block {}",
+                    past.header.height, anchor.height
+                ))),
+                Some(past) => Err(format!(
+                    "header {} is not at height {} in the past of certified block {}",
+                    past.header.hash(),
+                    past.header.height,
+                    anchor.height
+                )),
+            },
+            Step::Content => return Ok(None),
+            Step::Path => return proof.fact.check(proof.block()).map(Some),
+        };
+        found.map_err(|reason| (step, reason))
     }
 }
 
@@ -120,30 +177,4 @@ fn descends(newer: &Header, past: &HistoryProof, older: &Header) -> bool {
     let placed = past.index.checked_add(1) == Some(older.height.0)
         && past.count.checked_add(1) == Some(newer.height.0);
     placed && past.verify(newer.history_root, older.hash())
-}
-
-/// Checks that a transaction stands at the proof's place in the block of a header that is trusted.
-///
-/// # Errors
-/// [`LightError::BadProof`].
-pub fn check_tx(header: &Header, id: &Hash, proof: &merkle::Proof) -> Result<(), LightError> {
-    let holds = proof.count == u64::from(header.tx_count)
-        && proof.verify(header.tx_root, merkle::leaf(&id.0));
-    if holds { Ok(()) } else { Err(LightError::BadProof { what: "a transaction" }) }
-}
-
-/// Checks that this is the receipt at the proof's place in the block of a header that is trusted.
-///
-/// # Errors
-/// [`LightError::BadProof`].
-pub fn check_receipt(
-    header: &Header,
-    receipt: &TxReceipt,
-    proof: &merkle::Proof,
-) -> Result<(), LightError> {
-    // The last leaf is the block's own events.
-    let holds = proof.count == u64::from(header.tx_count) + 1
-        && proof.index < u64::from(header.tx_count)
-        && proof.verify(header.receipt_root, merkle::leaf(&codec::encode(receipt)));
-    if holds { Ok(()) } else { Err(LightError::BadProof { what: "a receipt" }) }
 }

@@ -1,9 +1,10 @@
 //! What the tests of the whole workspace share.
 //!
 //! [`arbitrary`] makes values of any wire type from a seed; [`conformance`] hashes their encodings, so that an
-//! accidental change of a format fails a test.
+//! accidental change of a format fails a test; [`fuzz`] feeds damaged bytes to every decoder.
 
 pub mod arbitrary;
 pub mod conformance;
 pub mod faults;
+pub mod fuzz;
 pub mod sim;

@@ -3,8 +3,10 @@
 mod door;
 mod events;
 mod explorer;
+mod histories;
 mod lists;
 mod metrics;
+mod proofs;
 mod routes;
 pub mod wire;
 

@@ -10,16 +10,16 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use gongsuan_ledger::header::Body;
-use gongsuan_ledger::{Chain, SignedTransaction, StateKey};
-use gongsuan_market::RecordId;
+use gongsuan_ledger::{Chain, SignedTransaction};
 use gongsuan_types::order::Class;
 use gongsuan_types::{Address, DealId, Hash, Height, OrderId, Refusal, codec};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::lists::{self, ROWS_MAX};
-use super::wire::{AccountView, CertifiedState, ErrorBody, ProofView, Status, SupplyView, TxState};
-use super::{Server, door, events, explorer, metrics};
+use super::lists;
+use super::wire::{AccountView, CertifiedState, ErrorBody, Status, SupplyView, TxState};
+use super::{Server, door, events, explorer, histories, metrics};
+use crate::audit::{ProofFile, Subject};
 use crate::node::{TxAnswer, View};
 
 /// Bytes of a request's body, at most, but for blobs.
@@ -28,6 +28,8 @@ const BODY_BYTES_MAX: usize = 256 << 10;
 const WAIT: Duration = Duration::from_secs(30);
 /// A request must be answered by then, but for waits and streams.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// How long a proof waits for its certificate.
+const PROOF_WAIT: Duration = Duration::from_secs(4);
 
 pub(super) struct ApiError(Refusal);
 
@@ -98,7 +100,8 @@ pub(super) fn router(server: Server, limits: &door::Limits) -> Router {
         .route("/v1/headers/latest", get(latest))
         .route("/v1/genesis", get(genesis))
         .route("/v1/accounts/{address}", get(account))
-        .route("/v1/accounts/{address}/history", get(history))
+        .route("/v1/{kind}/{id}/history", get(histories::history))
+        .route("/v1/deals/{id}/trail", get(histories::trail))
         .route("/v1/book/{*class}", get(book))
         .route("/v1/classes", get(lists::classes))
         .route("/v1/trades/{*class}", get(lists::trades))
@@ -308,18 +311,6 @@ async fn account(State(server): State<Server>, Path(text): Path<String>) -> Answ
     Ok(Json(view.await?))
 }
 
-async fn history(State(server): State<Server>, Path(text): Path<String>) -> Answer<Value> {
-    let address: Address = parse("address", &text)?;
-    let rows = ask(&server, move |view| view.chain.history(&address)).await?;
-    let rows: Vec<Value> = rows
-        .into_iter()
-        .rev()
-        .take(ROWS_MAX)
-        .map(|(at, id)| json!({ "id": id, "height": at.height, "index": at.index }))
-        .collect();
-    Ok(Json(json!({ "address": address, "transactions": rows })))
-}
-
 async fn book(
     State(server): State<Server>,
     Path(class): Path<String>,
@@ -386,32 +377,30 @@ async fn supply(State(server): State<Server>) -> Answer<SupplyView> {
     Ok(Json(SupplyView { supply, equal }))
 }
 
+/// A proof of any kind as a file. What is not certified yet will be in some milliseconds, unless the chain rests; it is waited for.
 async fn proof(
     State(server): State<Server>,
     Path((kind, id)): Path<(String, String)>,
-) -> Answer<ProofView> {
-    let key = match kind.as_str() {
-        "account" => StateKey::Account(parse("id", &id)?),
-        "deal" => StateKey::Market(RecordId::Deal(parse("id", &id)?)),
-        "order" => StateKey::Market(RecordId::Order(parse("id", &id)?)),
-        other => {
-            let message = "no records of this kind";
-            let refusal =
-                Refusal::new("malformed", "kind", "account, deal or order", other, message);
-            return Err(ApiError(refusal));
+) -> Answer<ProofFile> {
+    let subject = Subject::parse(&kind, &id)?;
+    let shown = ask(&server, move |view| super::proofs::find(view, &subject)).await??;
+    let until = tokio::time::Instant::now() + PROOF_WAIT;
+    loop {
+        let height = shown.height();
+        let found = ask(&server, move |view| super::proofs::anchor(view, height)).await??;
+        if let Some(anchor) = found {
+            let made = tokio::task::spawn_blocking(move || shown.proof(anchor)).await;
+            let made = made.map_err(|error| {
+                ApiError(Refusal::new("stopped", "node", "an answer", "none", error.to_string()))
+            })?;
+            return Ok(Json(made?));
         }
-    };
-    let view = ask(&server, move |view| {
-        let state = view.chain.state();
-        ProofView {
-            key: hex::encode(codec::encode(&key)),
-            value: state.record(&key).map(hex::encode),
-            proof: state.prove(&key),
-            state_root: state.root(),
-            height: state.height(),
+        if tokio::time::Instant::now() >= until {
+            let message = "the block is not certified yet: blocks after it do that; try again";
+            return Err(ApiError(Refusal::new("timeout", "id", "certified", height, message)));
         }
-    });
-    Ok(Json(view.await?))
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn get_blob(

@@ -1,7 +1,6 @@
 //! What the API says, as JSON.
 
 use gongsuan_consensus::{CertifiedHeader, ValidatorSet};
-use gongsuan_ledger::tree::StateProof;
 use gongsuan_ledger::{Header, Location, Supply, TxReceipt};
 use gongsuan_types::{Address, Amount, Hash, Height, Refusal, Term, TimeMs};
 use serde::{Deserialize, Serialize};
@@ -87,21 +86,6 @@ pub struct CertifiedState {
     pub certified: CertifiedHeader,
     /// Who signs.
     pub validators: ValidatorSet,
-}
-
-/// `/v1/proofs/{kind}/{id}`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct ProofView {
-    /// The record's key, canonical bytes in hex.
-    pub key: String,
-    /// The record, canonical bytes in hex; absent if there is none.
-    pub value: Option<String>,
-    /// The path.
-    pub proof: StateProof,
-    /// The root that it leads to.
-    pub state_root: Hash,
-    /// The height of that root.
-    pub height: Height,
 }
 
 /// `/v1/supply`.

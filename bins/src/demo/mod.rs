@@ -188,8 +188,13 @@ pub fn run(options: &Options) -> anyhow::Result<Summary> {
     let checks = crate::audit::check(&bundle, None);
     let receipt_valid = checks.iter().all(|check| check.ok);
     rejoined(&bench, &stage)?;
-    let replayed = crate::audit::replay_all(&bench.client).context("the replay differs")?;
-    let flow = flow(&replayed.blocks, bid);
+    let mut blocks = Vec::new();
+    let look = |block: &StoredBlock, _: &gongsuan_ledger::State| {
+        blocks.push(block.clone());
+        Ok(())
+    };
+    let replayed = crate::audit::replay_all(&bench.client, look).context("the replay differs")?;
+    let flow = flow(&blocks, bid);
     let supply_after: SupplyView = bench.client.get("/v1/supply")?;
     let supply_equal = supply_before.supply.total == supply_after.supply.total
         && supply_before.equal

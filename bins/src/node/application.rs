@@ -11,8 +11,8 @@ use gongsuan_consensus::{
     Proposal, Qc, Record, Seat, To, ValidatorSet, WantPayload,
 };
 use gongsuan_ledger::{
-    Body, Chain, Event as ChainEvent, Header, Location, Mempool, OrderedBlock, Transaction,
-    TxReceipt, TxStatus, check_body, mempool,
+    Body, Chain, Event as ChainEvent, Header, HistoryTree, Location, Mempool, NodeFile,
+    OrderedBlock, Transaction, TxReceipt, TxStatus, check_body, mempool,
 };
 use gongsuan_types::{DurationMs, Hash, Height, PublicKey, Refusal, Term, Verified, codec};
 
@@ -118,6 +118,8 @@ pub struct View<'a> {
     pub index: u16,
     /// Names and keys.
     pub genesis: &'a gongsuan_ledger::Genesis,
+    /// All headers, for proofs; nothing, if their file cannot be used.
+    pub history: Option<&'a HistoryTree<NodeFile>>,
 }
 
 pub(super) struct Ledger {
@@ -139,6 +141,8 @@ pub(super) struct Ledger {
     ordered: BTreeSet<Hash>,
     /// Hashes of recent headers.
     headers: BTreeMap<Height, Hash>,
+    /// Hashes of all headers, for proofs. Without it the node serves none of the past.
+    history: Option<HistoryTree<NodeFile>>,
     /// The last block that must be certified: it changed something.
     changed: Height,
     certified: Option<(Header, CertifiedHeader)>,
@@ -166,6 +170,7 @@ impl Ledger {
                 trades.take(&stored.header, &stored.events, chain.state().market());
             }
         }
+        let history = open_history(&chain, &config.home.join("history"));
         let path = config.home.join("votes.wal");
         let (mut wal, mut recovered, was_there) = Wal::open(&path)?;
         if !was_there && head.0 > 0 {
@@ -203,6 +208,7 @@ impl Ledger {
             watch_at: Instant::now(),
             ordered: BTreeSet::new(),
             headers,
+            history,
             changed: head,
             certified,
             trades,
@@ -326,7 +332,12 @@ impl Ledger {
         let all = self.chain.commit(&ordered).unwrap_or_else(|error| die(&error));
         for applied in &all {
             let header = &applied.header;
-            self.headers.insert(header.height, header.hash());
+            let hash = header.hash();
+            self.headers.insert(header.height, hash);
+            if let Some(Err(error)) = self.history.as_mut().map(|tree| tree.try_push(hash)) {
+                tracing::warn!(%error, "the file of header hashes cannot be written; no proofs of the past are served");
+                self.history = None;
+            }
             while self.headers.len() > 1_024 {
                 self.headers.pop_first();
             }
@@ -371,6 +382,7 @@ impl Application for Ledger {
                 counts: self.counts,
                 index: self.index,
                 genesis: &self.genesis,
+                history: self.history.as_ref(),
             }),
         }
     }
@@ -457,6 +469,43 @@ impl Application for Ledger {
         self.ordered.clear();
         self.proposed = Height(0);
     }
+}
+
+/// The hashes of all headers in a file beside the chain. One that is missing, too long or of other headers is written anew from the log.
+fn open_history(chain: &Chain, path: &std::path::Path) -> Option<HistoryTree<NodeFile>> {
+    let head = chain.state().height();
+    let warn = |error: &dyn std::fmt::Display| {
+        let file = path.display();
+        tracing::warn!(%file, %error, "no proofs of the past are served");
+    };
+    for attempt in 0..2 {
+        if attempt > 0
+            && let Err(error) = std::fs::remove_file(path)
+        {
+            warn(&error);
+            return None;
+        }
+        let opened = NodeFile::open(path).map(HistoryTree::of);
+        let Ok(Some(mut tree)) = opened else { continue };
+        let from = tree.count();
+        let filled = (from + 1..=head.0).try_for_each(|height| {
+            let stored = chain.stored(Height(height)).ok().flatten()?;
+            tree.try_push(stored.header.hash()).ok()
+        });
+        // The last header commits to all before it; its own hash is the head.
+        let last = chain.stored(head).ok().flatten().map(|stored| stored.header);
+        let right = last.is_none_or(|last| {
+            tree.root_at(head.0 - 1) == Some(last.history_root)
+                && tree.prove(head.0 - 1, head.0).is_some_and(|proof| {
+                    tree.root_at(head.0).is_some_and(|root| proof.verify(root, last.hash()))
+                })
+        });
+        if filled.is_some() && right && tree.count() == head.0 {
+            return Some(tree);
+        }
+    }
+    warn(&"the header hashes cannot be written from the log");
+    None
 }
 
 /// A block of the log as consensus knew it.

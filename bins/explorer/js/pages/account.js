@@ -35,6 +35,6 @@ export default async function account(_place, address) {
       ]))),
     panel(t("account.history"), table(
       [[t("tx.block"), true], [t("tx.index"), true], [t("tx.id")]],
-      past.transactions.map((row) => [block(row.height), count(row.index), transaction(row.id)]), t("account.no_history"))),
+      past.rows.map((row) => [block(row.height), count(row.index), row.tx ? transaction(row.tx) : t("account.block")]), t("account.no_history"))),
   ];
 }

@@ -18,7 +18,7 @@ function strip(name) {
 export default async function deal(place, id) {
   const body = h("div");
   const fill = async () => {
-    const [found, trail] = await Promise.all([get(`deals/${id}`), get(`deals/${id}/trail`).catch(() => ({ events: [] }))]);
+    const [found, trail] = await Promise.all([get(`deals/${id}`), get(`deals/${id}/trail`)]);
     const [name, state] = tagged(found.state);
     const samples = state.samples ?? [];
     if (!place.isHere()) return;

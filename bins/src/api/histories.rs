@@ -1,0 +1,93 @@
+//! What happened to one account, order or deal: by the index, newest first, a page at a time; and a deal's trail with its events.
+
+use std::collections::BTreeSet;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use gongsuan_ledger::{Location, Subject};
+use gongsuan_types::{DealId, Height, Refusal};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Server;
+use super::lists::ROWS_MAX;
+use super::routes::{Answer, ApiError, ask, missing, parse};
+use crate::audit::trail::{Of, Trail};
+
+/// Rows of one answer, unless the request says fewer.
+const ROWS: usize = 100;
+/// Blocks read for one trail, at most: the newest ones, and those in which the orders came.
+const TRAIL_BLOCKS: usize = 128;
+
+/// A page of a history.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Before {
+    /// Rows, at most.
+    limit: Option<usize>,
+    /// `height:index`: only what is older, as `next` of the page before says.
+    before: Option<String>,
+}
+
+fn place(text: &str) -> Result<Location, ApiError> {
+    let parsed = text.split_once(':').and_then(|(height, index)| {
+        Some(Location { height: Height(height.parse().ok()?), index: index.parse().ok()? })
+    });
+    parsed.ok_or_else(|| {
+        let message = "not a place in the chain";
+        Refusal::new("malformed", "before", "height:index", text, message).into()
+    })
+}
+
+/// `GET /v1/accounts/{address}/history`, `/v1/orders/{id}/history`, `/v1/deals/{id}/history`.
+pub(super) async fn history(
+    State(server): State<Server>,
+    Path((kind, id)): Path<(String, String)>,
+    Query(query): Query<Before>,
+) -> Answer<Value> {
+    let subject = match kind.as_str() {
+        "accounts" => Subject::Account(parse("address", &id)?),
+        "orders" => Subject::Order(parse("order", &id)?),
+        "deals" => Subject::Deal(parse("deal", &id)?),
+        _ => return Err(missing("endpoint", format!("/v1/{kind}/{id}/history"))),
+    };
+    let before = query.before.as_deref().map(place).transpose()?;
+    let rows = query.limit.unwrap_or(ROWS);
+    if !(1..=ROWS_MAX).contains(&rows) {
+        let limit = format!("1..={ROWS_MAX}");
+        let message = "too few or too many rows; ask for more with before";
+        return Err(Refusal::new("out-of-range", "limit", limit, rows, message).into());
+    }
+    let page = ask(&server, move |view| view.chain.history_page(subject, before, rows));
+    let page = page.await?.map_err(|error| {
+        Refusal::new("not-kept", "before", "what this node keeps", id, error.to_string())
+    })?;
+    let row =
+        |(at, tx): &(Location, _)| json!({ "height": at.height, "index": at.index, "tx": tx });
+    let next = page.next.map(|at| format!("{}:{}", at.height, at.index));
+    Ok(Json(json!({ "rows": page.rows.iter().map(row).collect::<Vec<_>>(), "next": next })))
+}
+
+/// `GET /v1/deals/{id}/trail`: every event of a deal, from the placing of its orders on, oldest first.
+pub(super) async fn trail(State(server): State<Server>, Path(id): Path<String>) -> Answer<Value> {
+    let id: DealId = parse("deal", &id)?;
+    let found = ask(&server, move |view| {
+        let market = view.chain.state().market();
+        let deal = market.deal(id)?;
+        let page = view.chain.history_page(Subject::Deal(id), None, ROWS_MAX).ok()?;
+        let newest = page.rows.iter().map(|(at, _)| at.height);
+        let mut heights: Vec<Height> = newest.collect::<BTreeSet<_>>().into_iter().rev().collect();
+        let is_whole = heights.len() <= TRAIL_BLOCKS && page.next.is_none();
+        heights.truncate(TRAIL_BLOCKS);
+        let placed = [deal.ask, deal.bid].into_iter().filter_map(|order| market.order(order));
+        heights.extend(placed.map(|order| order.arrived));
+        let heights: BTreeSet<Height> = heights.into_iter().collect();
+        let trail = Trail::of_deal(Of::Deal(id), (deal.ask, deal.bid));
+        let blocks = heights.into_iter().filter_map(|at| view.chain.stored(at).ok().flatten());
+        let rows: Vec<Value> =
+            blocks.flat_map(|block| trail.rows(&block).unwrap_or_default()).collect();
+        Some((rows, is_whole))
+    });
+    let (events, is_whole) = found.await?.ok_or_else(|| missing("deal", id))?;
+    Ok(Json(json!({ "deal": id, "events": events, "whole": is_whole })))
+}
