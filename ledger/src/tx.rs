@@ -1,8 +1,10 @@
 //! Transactions.
 
+use std::sync::LazyLock;
+
 use gongsuan_market::Command;
 use gongsuan_types::signed::Signable;
-use gongsuan_types::{Address, Amount, Hash, PublicKey, Refusal, Signed, TimeMs, codec};
+use gongsuan_types::{Address, Amount, Hash, Hasher, PublicKey, Refusal, Signed, TimeMs, codec};
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Role;
@@ -76,7 +78,10 @@ impl Transaction {
 
     /// The id of the transaction with these canonical bytes.
     pub(crate) fn id_of(bytes: &[u8]) -> Hash {
-        Hash::of("gongsuan/tx/v1", bytes)
+        static TAGGED: LazyLock<Hasher> = LazyLock::new(|| Hasher::new("gongsuan/tx/v1"));
+        let mut hasher = TAGGED.clone();
+        hasher.update(bytes);
+        hasher.finish()
     }
 
     /// What can be checked without state: version, chain, number of operations.

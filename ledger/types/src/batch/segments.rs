@@ -4,7 +4,8 @@
 //! and three multiplications each, which makes an addition about six multiplications against eleven in Jacobian coordinates. A round
 //! adds neighbours pairwise, so a list of n points takes ⌈log₂ n⌉ rounds.
 
-use super::field::{Affine, Field, is_zero};
+use super::affine::Affine;
+use super::field::Field;
 
 /// The lists. Points of one list stand together.
 #[derive(Debug, Default)]
@@ -77,15 +78,14 @@ impl Segments {
         if self.differences.is_empty() {
             return false;
         }
-        if is_zero(&product) {
+        if product.is_zero() {
             // Equal or opposite neighbours, whose difference is zero: they are rare, so they are looked for only now.
             product = self.multiply_up(true);
         }
-        let inverse = product.invert_vartime().into_option();
-        let mut inverse = inverse.expect("no factor is zero");
+        let mut inverse = product.invert().expect("no factor is zero");
         for (difference, product) in self.differences.iter_mut().zip(&self.products).rev() {
-            let of_this = inverse.mul(product);
-            inverse = inverse.mul(difference);
+            let of_this = inverse * *product;
+            inverse = inverse * *difference;
             *difference = of_this;
         }
         true
@@ -99,14 +99,14 @@ impl Segments {
         let mut product = Field::ONE;
         for (start, count) in self.starts.iter().zip(&self.counts) {
             for pair in self.points[*start..start + count].chunks_exact(2) {
-                let (mut difference, mut kind) = (pair[1].x + pair[0].x.negate(1), Kind::Sum);
-                if careful && is_zero(&difference) {
+                let (mut difference, mut kind) = (pair[1].x - pair[0].x, Kind::Sum);
+                if careful && difference.is_zero() {
                     (difference, kind) = twins(&pair[0], &pair[1]);
                 }
                 self.kinds.push(kind);
                 self.products.push(product);
                 self.differences.push(difference);
-                product = product.mul(&difference);
+                product = product * difference;
             }
         }
         product
@@ -140,25 +140,21 @@ impl Segments {
 
 /// What two points with the same x add up to, and a denominator that is not zero. Equal points double, opposite ones cancel.
 fn twins(a: &Affine, b: &Affine) -> (Field, Kind) {
-    if is_zero(&(a.y + b.y.negate(1))) {
-        (a.y.double(), Kind::Double)
-    } else {
-        (Field::ONE, Kind::Nothing)
-    }
+    if (a.y - b.y).is_zero() { (a.y.double(), Kind::Double) } else { (Field::ONE, Kind::Nothing) }
 }
 
 #[inline]
 fn add(a: &Affine, b: &Affine, inverse: &Field, kind: Kind) -> Option<Affine> {
     let numerator = match kind {
-        Kind::Sum => b.y + a.y.negate(1),
+        Kind::Sum => b.y - a.y,
         Kind::Double => {
             let xx = a.x.square();
             xx + xx.double()
         }
         Kind::Nothing => return None,
     };
-    let slope = numerator.mul(inverse);
-    let x = (slope.square() + a.x.negate(1) + b.x.negate(1)).normalize_weak();
-    let y = (slope.mul(&(a.x + x.negate(1))) + a.y.negate(1)).normalize_weak();
+    let slope = numerator * *inverse;
+    let x = slope.square() - a.x - b.x;
+    let y = slope * (a.x - x) - a.y;
     Some(Affine { x, y })
 }
