@@ -4,7 +4,9 @@ use std::sync::LazyLock;
 
 use gongsuan_market::Command;
 use gongsuan_types::signed::Signable;
-use gongsuan_types::{Address, Amount, Hash, Hasher, PublicKey, Refusal, Signed, TimeMs, codec};
+use gongsuan_types::{
+    Address, Amount, Hash, Hasher, PublicKey, Refusal, Signature, Signed, TimeMs, codec,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Role;
@@ -112,6 +114,16 @@ impl Transaction {
         }
         Ok(())
     }
+}
+
+/// Names a transaction together with its signature: what was verified, and nothing else. An id alone would let a payload carry a known transaction
+/// under a signature that nobody has checked, good for those who know the transaction and bad for all others.
+#[must_use]
+pub fn witness_id(id: &Hash, signature: &Signature) -> Hash {
+    static TAGGED: LazyLock<Hasher> = LazyLock::new(|| Hasher::new("gongsuan/witness/v1"));
+    let mut hasher = TAGGED.clone();
+    hasher.update(&id.0).update(&signature.0);
+    hasher.finish()
 }
 
 impl Signable for Transaction {

@@ -74,29 +74,35 @@ impl Segments {
 
     /// Collects what is to be inverted, the running products, and inverts. `false` if no list has two points.
     fn prepare_round(&mut self) -> bool {
-        let mut product = self.multiply_up(false);
+        let mut products = self.multiply_up(false);
         if self.differences.is_empty() {
             return false;
         }
+        let mut product = products[0] * products[1];
         if product.is_zero() {
             // Equal or opposite neighbours, whose difference is zero: they are rare, so they are looked for only now.
-            product = self.multiply_up(true);
+            products = self.multiply_up(true);
+            product = products[0] * products[1];
         }
-        let mut inverse = product.invert().expect("no factor is zero");
-        for (difference, product) in self.differences.iter_mut().zip(&self.products).rev() {
-            let of_this = inverse * *product;
-            inverse = inverse * *difference;
+        let inverse = product.invert().expect("no factor is zero");
+        let mut inverses = [inverse * products[1], inverse * products[0]];
+        let all = self.differences.iter_mut().zip(&self.products).enumerate().rev();
+        for (at, (difference, product)) in all {
+            let inverse = &mut inverses[at % 2];
+            let of_this = *inverse * *product;
+            *inverse = *inverse * *difference;
             *difference = of_this;
         }
         true
     }
 
-    /// The product of all differences; zero if one of them is, which cannot be if it is `careful`.
-    fn multiply_up(&mut self, careful: bool) -> Field {
+    /// The product of every second difference, and of the others; zero if one of them is, which cannot be if it is `careful`. Two chains, because a
+    /// product that waits for the one before it leaves the multiplier idle.
+    fn multiply_up(&mut self, careful: bool) -> [Field; 2] {
         self.differences.clear();
         self.products.clear();
         self.kinds.clear();
-        let mut product = Field::ONE;
+        let mut products = [Field::ONE; 2];
         for (start, count) in self.starts.iter().zip(&self.counts) {
             for pair in self.points[*start..start + count].chunks_exact(2) {
                 let (mut difference, mut kind) = (pair[1].x - pair[0].x, Kind::Sum);
@@ -104,12 +110,13 @@ impl Segments {
                     (difference, kind) = twins(&pair[0], &pair[1]);
                 }
                 self.kinds.push(kind);
-                self.products.push(product);
+                let product = &mut products[self.differences.len() % 2];
+                self.products.push(*product);
                 self.differences.push(difference);
-                product = product * difference;
+                *product = *product * difference;
             }
         }
-        product
+        products
     }
 
     /// Replaces each pair of neighbours by its sum, moving the results together.
