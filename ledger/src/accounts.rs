@@ -1,6 +1,8 @@
 //! Balances and holds, with the journal that undoes a transaction.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 
 use gongsuan_market::{HoldId, RecordId, Settlement};
 use gongsuan_types::{Address, Amount, Refusal};
@@ -40,6 +42,16 @@ pub enum StateKey {
     Market(RecordId),
     /// All money there is.
     Supply,
+    /// The market's counters, and the bids it will search for again.
+    MarketRegisters,
+}
+
+/// An account as it is kept.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kept {
+    account: Account,
+    /// The round of hashing in which it changed last: it is noted as changed once a round, without a search.
+    changed: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -52,10 +64,15 @@ enum Undo {
 /// Accounts, holds and attestations.
 #[derive(Clone, Debug, Default)]
 pub struct Accounts {
-    accounts: BTreeMap<Address, Account>,
+    accounts: BTreeMap<Address, Kept>,
     holds: BTreeMap<HoldId, Hold>,
     attestations: BTreeMap<(Address, Role), Attestation>,
-    pub(crate) dirty: BTreeSet<StateKey>,
+    /// Holds and attestations to hash again.
+    dirty: BTreeSet<StateKey>,
+    /// Accounts to hash again, each once.
+    dirty_accounts: Vec<Address>,
+    /// How often what changed was taken to be hashed.
+    round: u64,
     journal: Option<Vec<Undo>>,
 }
 
@@ -76,12 +93,12 @@ impl Accounts {
     /// An account; one that was never used is empty.
     #[must_use]
     pub fn account(&self, address: &Address) -> Account {
-        self.accounts.get(address).copied().unwrap_or_default()
+        self.accounts.get(address).map(|kept| kept.account).unwrap_or_default()
     }
 
     /// All accounts.
     pub fn accounts(&self) -> impl Iterator<Item = (&Address, &Account)> {
-        self.accounts.iter()
+        self.accounts.iter().map(|(address, kept)| (address, &kept.account))
     }
 
     /// A hold.
@@ -113,7 +130,13 @@ impl Accounts {
         self.attestations.iter()
     }
 
-    pub(crate) fn begin(&mut self) {
+    /// Begins a transaction: takes its fee and counts it, whatever comes of it, and notes from here on what to undo.
+    pub(crate) fn begin_tx(&mut self, sender: Address, fee: Amount) {
+        let Ok(()) = self.change_account::<Infallible>(sender, |account| {
+            account.balance = account.balance.checked_sub(fee).expect("the sender can pay");
+            account.nonce += 1;
+            Ok(())
+        });
         self.journal = Some(Vec::new());
     }
 
@@ -124,17 +147,55 @@ impl Accounts {
     pub(crate) fn abort(&mut self) {
         for undo in self.journal.take().expect("a transaction is open").into_iter().rev() {
             match undo {
-                Undo::Account(key, before) => drop(set(&mut self.accounts, key, before)),
+                Undo::Account(key, Some(before)) => {
+                    self.accounts.entry(key).and_modify(|kept| kept.account = before);
+                }
+                Undo::Account(key, None) => drop(self.accounts.remove(&key)),
                 Undo::Hold(key, before) => drop(set(&mut self.holds, key, before)),
                 Undo::Attestation(key, before) => drop(set(&mut self.attestations, key, before)),
             }
         }
     }
 
-    pub(crate) fn put_account(&mut self, address: Address, account: Account) {
-        self.dirty.insert(StateKey::Account(address));
-        let before = set(&mut self.accounts, address, Some(account));
-        self.note(Undo::Account(address, before));
+    /// Changes an account, which is empty if it was never used, with one search. If `change` refuses, nothing has changed.
+    pub(crate) fn change_account<E>(
+        &mut self,
+        address: Address,
+        change: impl FnOnce(&mut Account) -> Result<(), E>,
+    ) -> Result<(), E> {
+        // Rounds begin at 1, so that an account not marked yet is told from one marked in this round.
+        let round = self.round + 1;
+        let before = match self.accounts.entry(address) {
+            Entry::Occupied(mut place) => {
+                let kept = place.get_mut();
+                let before = kept.account;
+                let mut account = before;
+                change(&mut account)?;
+                kept.account = account;
+                if std::mem::replace(&mut kept.changed, round) != round {
+                    self.dirty_accounts.push(address);
+                }
+                Some(before)
+            }
+            Entry::Vacant(place) => {
+                let mut account = Account::default();
+                change(&mut account)?;
+                place.insert(Kept { account, changed: round });
+                self.dirty_accounts.push(address);
+                None
+            }
+        };
+        if let Some(journal) = &mut self.journal {
+            journal.push(Undo::Account(address, before));
+        }
+        Ok(())
+    }
+
+    /// What changed since the last call, to be hashed: in no particular order, an account perhaps twice.
+    pub(crate) fn take_dirty(&mut self) -> Vec<StateKey> {
+        self.round += 1;
+        let accounts = std::mem::take(&mut self.dirty_accounts).into_iter().map(StateKey::Account);
+        accounts.chain(std::mem::take(&mut self.dirty)).collect()
     }
 
     fn put_hold(&mut self, id: HoldId, hold: Option<Hold>) {
@@ -157,18 +218,21 @@ impl Accounts {
 
     /// Takes free money.
     pub(crate) fn debit(&mut self, from: Address, amount: Amount) -> Result<(), Refusal> {
-        let mut account = self.account(&from);
-        let rest = account.balance.checked_sub(amount);
-        account.balance = rest.ok_or_else(|| lacking(from, account.balance, amount))?;
-        self.put_account(from, account);
-        Ok(())
+        self.change_account(from, |account| {
+            let rest = account.balance.checked_sub(amount);
+            account.balance = rest.ok_or_else(|| lacking(from, account.balance, amount))?;
+            Ok(())
+        })
     }
 
     /// Gives free money. The sum of all money is bounded by the supply, so this cannot overflow.
     pub(crate) fn credit(&mut self, to: Address, amount: Amount) {
-        let mut account = self.account(&to);
-        account.balance = account.balance.checked_add(amount).expect("bounded by the supply");
-        self.put_account(to, account);
+        let give = |account: &mut Account| {
+            let sum = account.balance.checked_add(amount);
+            account.balance = sum.expect("bounded by the supply");
+            Ok(())
+        };
+        let Ok(()) = self.change_account::<Infallible>(to, give);
     }
 
     fn take(&mut self, id: HoldId, amount: Amount) -> Address {
@@ -212,7 +276,13 @@ impl Accounts {
 
     pub(crate) fn store(&self) -> Stored {
         Stored {
-            accounts: self.accounts.iter().map(|(key, value)| (*key, *value)).collect(),
+            // An empty account is no record, so it must not be stored beside the records either.
+            accounts: self
+                .accounts
+                .iter()
+                .filter(|(_, kept)| kept.account != Account::default())
+                .map(|(key, kept)| (*key, kept.account))
+                .collect(),
             holds: self.holds.iter().map(|(key, value)| (*key, *value)).collect(),
             attestations: self.attestations.iter().map(|(key, value)| (*key, *value)).collect(),
         }
@@ -220,11 +290,14 @@ impl Accounts {
 
     pub(crate) fn restore(stored: Stored) -> Self {
         Self {
-            accounts: stored.accounts.into_iter().collect(),
+            accounts: stored
+                .accounts
+                .into_iter()
+                .map(|(address, account)| (address, Kept { account, changed: 0 }))
+                .collect(),
             holds: stored.holds.into_iter().collect(),
             attestations: stored.attestations.into_iter().collect(),
-            dirty: BTreeSet::new(),
-            journal: None,
+            ..Self::default()
         }
     }
 }

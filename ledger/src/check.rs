@@ -8,7 +8,7 @@ use gongsuan_types::{Hash, Refusal, Signature};
 use rayon::prelude::*;
 
 use crate::header::Body;
-use crate::tx::SignedTransaction;
+use crate::tx::{SignedTransaction, witness_id};
 
 /// Signatures that one thread verifies together, at least: below, the batch gains less than another thread does.
 const BATCH_MIN: usize = 64;
@@ -27,7 +27,7 @@ pub struct Unverified<'a> {
 }
 
 /// Checks a payload before it is voted for: it decodes, is within bounds, is for this chain, and every signature that is not in `known` (by
-/// transaction id) matches. Signatures are verified in batches and in parallel; the verdict does not depend on how many threads there are.
+/// [`witness_id`]) matches. Signatures are verified in batches and in parallel; the verdict does not depend on how many threads there are.
 ///
 /// # Errors
 /// A [`Refusal`] for the first transaction at fault.
@@ -53,7 +53,7 @@ pub fn check_body_hinted(
     let (mut places, mut unverified) = (Vec::new(), Vec::new());
     for (index, (tx, id)) in body.txs.iter().zip(&checked[..sound]).enumerate() {
         if let Ok(id) = id
-            && !known.contains(id)
+            && (known.is_empty() || !known.contains(&witness_id(id, &tx.signature)))
         {
             places.push(index);
             let hint = hints.get(index).copied().flatten();

@@ -7,11 +7,11 @@
 //! 2. [`Manifest::check_part`]: as parts arrive, from anywhere, in any order;
 //! 3. [`import`]: the state is rebuilt from all of them, every record is hashed, and the root must be the trusted header's.
 //!
-//! # What the root covers
-//! Every record: accounts, holds, attestations, orders, deals, providers, supply; and the history, which the header names. Under no root are the
-//! market's rules, its three counters (the next order, deal and sequence number) and its last moment. A snapshot that lies about those is
-//! noticed only when a block makes use of them and gets another header. So take a snapshot from somebody who answers for it, or execute
-//! blocks with orders in them before voting.
+//! # What the header covers
+//! Everything in a snapshot. The state root covers every record: accounts, holds, attestations, orders, deals, providers, supply, and the market's
+//! registers (its counters, and the bids that it will search for again). The history's root is in the header. The market's rules must be those of the
+//! genesis, which the chain's id names, and its moment that of the header. What else is derived from records is not in the bytes, and the bytes must be
+//! those that the state would be exported to.
 
 use gongsuan_types::{Hash, Refusal, codec};
 use serde::{Deserialize, Serialize};
@@ -163,6 +163,9 @@ pub fn import(
     for (number, part) in parts.iter().enumerate() {
         manifest.check_part(number, part)?;
     }
-    let state = State::restore(genesis, &parts.concat()).map_err(SnapshotError::Malformed)?;
-    if state.is_of(trusted) { Ok(state) } else { Err(SnapshotError::Differs) }
+    let bytes = parts.concat();
+    let state = State::restore(genesis, &bytes).map_err(SnapshotError::Malformed)?;
+    // A state has one form: bytes that mean nothing are a lie too.
+    let whole = state.is_of(trusted) && state.snapshot() == bytes;
+    if whole { Ok(state) } else { Err(SnapshotError::Differs) }
 }

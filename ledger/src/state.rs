@@ -1,8 +1,6 @@
 //! The whole state of the chain after a block.
 
-use std::collections::BTreeSet;
-
-use gongsuan_market::Market;
+use gongsuan_market::{Market, Moment};
 use gongsuan_types::order::Capabilities;
 use gongsuan_types::{Address, Amount, Hash, Height, Refusal, TimeMs, codec};
 use rayon::prelude::*;
@@ -58,7 +56,7 @@ impl State {
         genesis.validate()?;
         let mut accounts = Accounts::default();
         for account in &genesis.accounts {
-            accounts.put_account(account.address, Account { balance: account.balance, nonce: 0 });
+            accounts.credit(account.address, account.balance);
         }
         let mut state = Self {
             chain_id: genesis.chain_id(),
@@ -79,7 +77,7 @@ impl State {
             time: genesis.time,
             head: Hash::ZERO,
         };
-        state.accounts.dirty.insert(StateKey::Supply);
+        state.rehash_records(&[StateKey::Supply]);
         state.rehash();
         Ok(state)
     }
@@ -178,7 +176,9 @@ impl State {
     #[must_use]
     pub fn is_of(&self, header: &Header) -> bool {
         let placed = self.height == header.height && self.time == header.time;
+        let moment = Moment { height: header.height, time: header.time, block: header.block };
         placed
+            && self.market.now() == moment
             && self.chain_id == header.chain_id
             && self.head == header.hash()
             && self.root() == header.state_root
@@ -210,6 +210,7 @@ impl State {
             }
             StateKey::Market(id) => self.market.record(id),
             StateKey::Supply => Some(codec::encode(&self.supply)),
+            StateKey::MarketRegisters => Some(self.market.registers()),
         }
     }
 
@@ -221,9 +222,10 @@ impl State {
 
     /// Brings the tree up to date with every record changed.
     pub(crate) fn rehash(&mut self) {
-        let mut dirty: BTreeSet<StateKey> = std::mem::take(&mut self.accounts.dirty);
+        let mut dirty = self.accounts.take_dirty();
         dirty.extend(self.market.take_dirty().into_iter().map(StateKey::Market));
-        self.rehash_records(&dirty.into_iter().collect::<Vec<_>>());
+        dirty.push(StateKey::MarketRegisters);
+        self.rehash_records(&dirty);
     }
 
     /// Brings the tree up to date with these records.
@@ -249,7 +251,8 @@ impl State {
         })
     }
 
-    /// The state that [`State::snapshot`] stored. The caller compares its root with a header.
+    /// The state that [`State::snapshot`] stored. The caller compares it with a header ([`State::is_of`]): records, counters and history are under
+    /// its roots, the moment is its place; rules are compared with the genesis here. Nothing else is in the bytes.
     ///
     /// # Errors
     /// A [`Refusal`] if the bytes are not a snapshot.
@@ -262,6 +265,16 @@ impl State {
         if !snapshot.past.is_sound(before) {
             let message = "the history has not as many peaks as the height says";
             return Err(Refusal::new("malformed", "past", before, snapshot.past.count(), message));
+        }
+        if *snapshot.market.rules() != genesis.params.market {
+            let message = "the market's rules are not those of the genesis";
+            return Err(Refusal::new(
+                "malformed",
+                "market.rules",
+                "as in genesis",
+                "others",
+                message,
+            ));
         }
         let mut state = Self::new(genesis)?;
         state.accounts = Accounts::restore(snapshot.accounts);
@@ -280,9 +293,12 @@ impl State {
             .chain(state.accounts.holds().map(|(id, _)| StateKey::Hold(*id)))
             .chain(state.accounts.attestations().map(|((a, r), _)| StateKey::Attestation(*a, *r)))
             .chain(state.market.all_records().into_iter().map(StateKey::Market))
-            .chain([StateKey::Supply])
+            .chain([StateKey::Supply, StateKey::MarketRegisters])
             .collect();
-        state.market.take_dirty();
+        if !state.market.take_dirty().is_empty() {
+            let message = "records of the market are not hashed yet";
+            return Err(Refusal::new("malformed", "market.dirty", "none", "some", message));
+        }
         state.rehash_records(&keys);
         Ok(state)
     }

@@ -2,7 +2,7 @@
 
 use gongsuan_market::{Command, Moment, Outcome};
 use gongsuan_types::order::Party;
-use gongsuan_types::{Amount, Hash, Height, PublicKey, Refusal, Term, TimeMs};
+use gongsuan_types::{Address, Amount, Hash, Height, PublicKey, Refusal, Term, TimeMs};
 
 use crate::header::{Body, Event, Header, TxReceipt, TxStatus, receipt_root, tx_root};
 use crate::identity::{ATTESTATION_MS_MAX, Attestation, Role};
@@ -54,6 +54,12 @@ pub fn apply_block(state: &mut State, block: &OrderedBlock<'_>) -> Applied {
     let outcome = state.market.begin_block(moment, &auditors);
     carry_out(state, outcome, &mut events);
     let receipts: Vec<TxReceipt> = body.txs.iter().map(|tx| apply_tx(state, &tx.body)).collect();
+    // No transaction can see what the treasury has, so all fees of the block go there at once.
+    let fees = Amount::checked_sum(receipts.iter().map(|receipt| receipt.fee));
+    let fees = fees.expect("bounded by the supply");
+    if !fees.is_zero() {
+        state.accounts.credit(Address::TREASURY, fees);
+    }
     let outcome = state.market.end_block();
     carry_out(state, outcome, &mut events);
     state.rehash();
@@ -137,12 +143,7 @@ fn apply_tx(state: &mut State, tx: &Transaction) -> TxReceipt {
         let status = TxStatus::Skipped { refusal };
         return TxReceipt { id, status, fee: Amount::ZERO, events: Vec::new() };
     }
-    let mut account = state.accounts.account(&tx.sender);
-    account.balance = account.balance.checked_sub(tx.fee).expect("checked just now");
-    account.nonce += 1;
-    state.accounts.put_account(tx.sender, account);
-    state.accounts.credit(gongsuan_types::Address::TREASURY, tx.fee);
-    state.accounts.begin();
+    state.accounts.begin_tx(tx.sender, tx.fee);
     state.market.begin_tx();
     let mut events = Vec::new();
     let failed = (0u16..).zip(&tx.ops).find_map(|(index, op)| {

@@ -1,8 +1,12 @@
 //! Transactions.
 
+use std::sync::LazyLock;
+
 use gongsuan_market::Command;
 use gongsuan_types::signed::Signable;
-use gongsuan_types::{Address, Amount, Hash, PublicKey, Refusal, Signed, TimeMs, codec};
+use gongsuan_types::{
+    Address, Amount, Hash, Hasher, PublicKey, Refusal, Signature, Signed, TimeMs, codec,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Role;
@@ -76,7 +80,10 @@ impl Transaction {
 
     /// The id of the transaction with these canonical bytes.
     pub(crate) fn id_of(bytes: &[u8]) -> Hash {
-        Hash::of("gongsuan/tx/v1", bytes)
+        static TAGGED: LazyLock<Hasher> = LazyLock::new(|| Hasher::new("gongsuan/tx/v1"));
+        let mut hasher = TAGGED.clone();
+        hasher.update(bytes);
+        hasher.finish()
     }
 
     /// What can be checked without state: version, chain, number of operations.
@@ -107,6 +114,16 @@ impl Transaction {
         }
         Ok(())
     }
+}
+
+/// Names a transaction together with its signature: what was verified, and nothing else. An id alone would let a payload carry a known transaction
+/// under a signature that nobody has checked, good for those who know the transaction and bad for all others.
+#[must_use]
+pub fn witness_id(id: &Hash, signature: &Signature) -> Hash {
+    static TAGGED: LazyLock<Hasher> = LazyLock::new(|| Hasher::new("gongsuan/witness/v1"));
+    let mut hasher = TAGGED.clone();
+    hasher.update(&id.0).update(&signature.0);
+    hasher.finish()
 }
 
 impl Signable for Transaction {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::{address, body, genesis, ordered, transaction, transfer};
 use gongsuan_ledger::mempool::{Budget, Limits, Source, work};
+use gongsuan_ledger::tx::witness_id;
 use gongsuan_ledger::{
     Genesis, Mempool, SignedTransaction, State, apply_block, check_body, check_body_hinted,
 };
@@ -202,12 +203,34 @@ fn a_payload_is_judged_alike_with_right_wrong_and_no_hints() {
     }
     bad[70] = txs[70].clone();
     assert_eq!(check_body(&body(bad.clone()), chain, &none).unwrap_err().field, "txs[71].version");
-    // Known ones are not verified again.
-    bad[71] = txs[71].clone();
-    bad[3].signature.0[0] ^= 1;
-    let known = BTreeSet::from([bad[3].body.id()]);
-    assert!(check_body(&body(bad.clone()), chain, &known).is_ok());
-    assert!(check_body(&body(bad), chain, &none).is_err());
+}
+
+/// What the pool has verified is not verified again, and that is a transaction *with its signature*: whoever knows a transaction must judge a
+/// payload as somebody who has never seen it.
+#[test]
+fn a_known_transaction_under_another_signature_is_not_known() {
+    let world = World::new();
+    let mut pool = Mempool::new(Limits::default());
+    let txs: Vec<_> = (0..9).map(|from| world.tx(from, 0, 500)).collect();
+    for tx in &txs {
+        world.put(&mut pool, tx.clone()).unwrap();
+    }
+    let (chain, none) = (world.genesis.chain_id(), BTreeSet::new());
+    assert_eq!(pool.verified().len(), 9);
+    assert!(check_body(&body(txs.clone()), chain, pool.verified()).is_ok());
+    let mut bent = txs.clone();
+    bent[3].signature.0[40] ^= 1;
+    assert!(pool.contains(&bent[3].body.id()));
+    let expected = check_body(&body(bent.clone()), chain, &none).unwrap_err();
+    assert_eq!(check_body(&body(bent.clone()), chain, pool.verified()).unwrap_err(), expected);
+    // That they are not verified again shows only if something wrong is called known.
+    let lie = BTreeSet::from([witness_id(&bent[3].body.id(), &bent[3].signature)]);
+    assert!(check_body(&body(bent), chain, &lie).is_ok());
+    // What leaves the pool is forgotten.
+    let mut state = world.state.clone();
+    apply_block(&mut state, &ordered(1, &body(txs)));
+    pool.prune(&state);
+    assert!(pool.verified().is_empty());
 }
 
 proptest! {

@@ -198,6 +198,30 @@ fn the_root_does_not_depend_on_the_number_of_threads() {
     assert_eq!(root(1), root(4));
 }
 
+/// One by one, so that the arrays grow deeper a level at a time, and back.
+#[test]
+fn a_tree_that_grew_slowly_is_the_one_made_at_once() {
+    let (mut tree, mut naive) = (StateTree::default(), BTreeMap::new());
+    let keys: Vec<Hash> = (0..700).map(numbered).collect();
+    for (at, number) in (0u16..700).enumerate() {
+        tree.update([(keys[at], Some(value(number)))]);
+        naive.insert(keys[at], value(number));
+        if number % 97 == 0 || number == 699 {
+            assert_eq!(tree.root(), naive_root(&naive), "{number}");
+            let proof = tree.prove(keys[at / 2]);
+            assert!(proof.verify(tree.root(), keys[at / 2], naive.get(&keys[at / 2]).copied()));
+        }
+    }
+    for (at, key) in keys.iter().enumerate() {
+        tree.update([(*key, None)]);
+        naive.remove(key);
+        if at % 211 == 0 {
+            assert_eq!(tree.root(), naive_root(&naive), "{at} removed");
+        }
+    }
+    assert_eq!(tree.root(), StateTree::default().root());
+}
+
 #[test]
 fn a_stuffed_prefix_only_makes_a_path_longer() {
     let mut tree = StateTree::default();

@@ -302,6 +302,20 @@ impl Market {
         }
     }
 
+    /// What no record holds although later blocks depend on it: the counters, and the bids to be searched for again. Canonical bytes. Beside
+    /// them and the records there are only the rules and the moment.
+    #[must_use]
+    pub fn registers(&self) -> Vec<u8> {
+        let Table { next_order, next_deal, next_sequence, .. } = &self.table;
+        codec::encode(&(next_order, next_deal, next_sequence, &self.awake))
+    }
+
+    /// The block applied last.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        self.now
+    }
+
     /// An order.
     #[must_use]
     pub fn order(&self, id: OrderId) -> Option<&Order> {

@@ -256,7 +256,7 @@ impl Ledger {
             tracing::warn!(height = %block.height, app = %block.app.height, "a block names another state");
             return Verdict::Bad;
         }
-        match check_body(payload, state.chain_id(), &BTreeSet::new()) {
+        match check_body(payload, state.chain_id(), self.pool.verified()) {
             Ok(body) => {
                 self.ordered.extend(body.txs.iter().map(|tx| tx.body.id()));
                 Verdict::Good

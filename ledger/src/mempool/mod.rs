@@ -18,7 +18,7 @@ pub use self::limits::{Budget, Limits, Source, work};
 use crate::check::{Unverified, bad_signature, verify_signatures};
 use crate::state::State;
 use crate::transition::fee_min;
-use crate::tx::{SignedTransaction, TX_BYTES_MAX, Transaction};
+use crate::tx::{SignedTransaction, TX_BYTES_MAX, Transaction, witness_id};
 
 #[derive(Debug)]
 struct Waiting {
@@ -45,6 +45,8 @@ pub struct Mempool {
     limits: Limits,
     senders: BTreeMap<Address, BTreeMap<u64, Waiting>>,
     ids: BTreeSet<Hash>,
+    /// What was verified upon admission, by [`witness_id`].
+    verified: BTreeSet<Hash>,
     /// The last of each queue by what it pays: what is pushed out first.
     tails: BTreeSet<(u128, Address, u64)>,
     sources: BTreeMap<Source, usize>,
@@ -78,6 +80,7 @@ impl Mempool {
             limits,
             senders: BTreeMap::new(),
             ids: BTreeSet::new(),
+            verified: BTreeSet::new(),
             tails: BTreeSet::new(),
             sources: BTreeMap::new(),
             bytes: 0,
@@ -100,6 +103,12 @@ impl Mempool {
     #[must_use]
     pub fn contains(&self, id: &Hash) -> bool {
         self.ids.contains(id)
+    }
+
+    /// The [`witness_id`]s of what waits: signatures that need no second look in a payload.
+    #[must_use]
+    pub fn verified(&self) -> &BTreeSet<Hash> {
+        &self.verified
     }
 
     /// Whether something could be ordered now.
@@ -316,6 +325,7 @@ impl Mempool {
         }
         self.untail(&sender);
         self.ids.insert(waiting.id);
+        self.verified.insert(witness_id(&waiting.id, &waiting.tx.signature));
         self.bytes += waiting.bytes;
         *self.sources.entry(waiting.source).or_default() += 1;
         self.senders.entry(sender).or_default().insert(nonce, waiting);
@@ -332,19 +342,20 @@ impl Mempool {
             self.senders.remove(&sender);
         }
         if let Some(waiting) = &waiting {
-            self.forget(waiting.id, waiting.bytes, waiting.source);
+            self.forget(waiting);
         }
         self.retail(&sender);
         waiting
     }
 
-    fn forget(&mut self, id: Hash, bytes: usize, source: Source) {
-        self.ids.remove(&id);
-        self.bytes -= bytes;
-        if let Some(count) = self.sources.get_mut(&source) {
+    fn forget(&mut self, waiting: &Waiting) {
+        self.ids.remove(&waiting.id);
+        self.verified.remove(&witness_id(&waiting.id, &waiting.tx.signature));
+        self.bytes -= waiting.bytes;
+        if let Some(count) = self.sources.get_mut(&waiting.source) {
             *count -= 1;
             if *count == 0 {
-                self.sources.remove(&source);
+                self.sources.remove(&waiting.source);
             }
         }
     }

@@ -14,12 +14,13 @@
 //!
 //! # In memory
 //! The upper `depth` levels are arrays, level by level: a parent reads its two children from one cache line, and a block's updates go
-//! through each level once, in order, in parallel. Below them are short sorted lists of records. How deep the arrays go is this node's affair; no hash
-//! depends on it.
+//! through each level once, in order, in subtrees beside each other. Below them are short sorted lists of records. How deep the arrays go is this
+//! node's affair; no hash depends on it, so making them deeper hashes one new level and nothing else.
 
 mod node;
 mod part;
 mod proof;
+mod subtree;
 
 use gongsuan_types::Hash;
 use rayon::prelude::*;
@@ -29,6 +30,7 @@ pub use self::part::{Beside, PREFIX_BITS_MAX, PartError, TreePart};
 pub use self::proof::StateProof;
 
 use self::node::{Node, goes_right, seal};
+use self::subtree::{LevelPart, Subtree, hash_upwards};
 
 /// Records in a list below the arrays, on average, at most.
 const FILL: usize = 2;
@@ -38,8 +40,14 @@ const DEPTH_MIN: u32 = 4;
 const DEPTH_MAX: u32 = 31;
 /// Changes of more than this part of the records are merged at once instead of one by one.
 const BULK_SHARE: usize = 4;
-/// Nodes of a level that one thread hashes at a time, at least.
-const SHARE_MIN: usize = 128;
+/// The tree is cut into 2^4 subtrees for threads. Kept at 4: few enough that what is above them is hashed in no time, more than threads, so that
+/// one slow thread does not hold up the others.
+const SUBTREE_BITS: u32 = DEPTH_MIN;
+/// Changes that are worth a second thread.
+const CHANGES_MIN: usize = 64;
+
+/// A key hash and the value hash that it gets, or nothing.
+type Change = (Hash, Option<Hash>);
 
 /// The tree.
 #[derive(Clone, Debug)]
@@ -52,30 +60,24 @@ pub struct StateTree {
     levels: Vec<Level>,
 }
 
-/// One level of nodes: hashes, and a bit for each whether it is a single record.
+/// One level of nodes: hashes, and for each whether it is a single record.
 #[derive(Clone, Debug)]
 struct Level {
     hashes: Vec<Hash>,
-    singles: Vec<u64>,
+    singles: Vec<bool>,
 }
 
 impl Level {
     fn new(width: usize) -> Self {
-        Self { hashes: vec![Hash::ZERO; width], singles: vec![0; width.div_ceil(64)] }
+        Self { hashes: vec![Hash::ZERO; width], singles: vec![false; width] }
     }
 
     fn get(&self, at: usize) -> Node {
-        Node { hash: self.hashes[at], single: self.singles[at / 64] >> (at % 64) & 1 == 1 }
+        Node { hash: self.hashes[at], single: self.singles[at] }
     }
 
-    fn set(&mut self, at: usize, node: Node) {
-        self.hashes[at] = node.hash;
-        let bit = 1 << (at % 64);
-        if node.single {
-            self.singles[at / 64] |= bit;
-        } else {
-            self.singles[at / 64] &= !bit;
-        }
+    fn part(&mut self) -> LevelPart<'_> {
+        LevelPart { hashes: &mut self.hashes, singles: &mut self.singles }
     }
 }
 
@@ -95,22 +97,37 @@ impl StateTree {
             self.rebuild(&changes);
             return;
         }
-        let mut touched: Vec<usize> = Vec::with_capacity(changes.len());
-        for (key, value) in &changes {
-            let at = self.list_of(key);
-            self.change(at, key, *value);
-            if touched.last() != Some(&at) {
-                touched.push(at);
-            }
+        let more = self.in_subtrees(changes.len() >= CHANGES_MIN, |subtree, prefix| {
+            let from = changes.partition_point(|(key, _)| subtree_of(key) < prefix);
+            let end = changes.partition_point(|(key, _)| subtree_of(key) <= prefix);
+            subtree.update(&changes[from..end])
+        });
+        self.count =
+            self.count.checked_add_signed(more).expect("no more are removed than there are");
+        while self.count > FILL << self.depth && self.depth < DEPTH_MAX {
+            self.deepen();
         }
-        if self.count > FILL << self.depth && self.depth < DEPTH_MAX {
-            self.rebuild(&[]);
-            return;
-        }
-        let depth = self.depth as usize;
-        let lists = &self.lists;
-        hash_level(&mut self.levels[0], &touched, |at| Node::over(&lists[at], depth));
-        self.hash_upwards(touched);
+    }
+
+    /// Does something to every subtree, on several threads or on this one, and hashes what is above them. The sum of the answers.
+    fn in_subtrees(
+        &mut self,
+        threads: bool,
+        update: impl Fn(&mut Subtree<'_>, usize) -> isize + Sync,
+    ) -> isize {
+        let mut subtrees = Subtree::split(&mut self.lists, &mut self.levels, SUBTREE_BITS);
+        let sum = if threads && rayon::current_num_threads() > 1 {
+            let each = subtrees.par_iter_mut().enumerate();
+            each.map(|(prefix, subtree)| update(subtree, prefix)).sum()
+        } else {
+            let each = subtrees.iter_mut().enumerate();
+            each.map(|(prefix, subtree)| update(subtree, prefix)).sum()
+        };
+        let above = self.levels.len() - 1 - SUBTREE_BITS as usize;
+        let mut upper: Vec<LevelPart<'_>> =
+            self.levels[above..].iter_mut().map(Level::part).collect();
+        hash_upwards(&mut upper, &mut (0..1 << SUBTREE_BITS).collect());
+        sum
     }
 
     /// The root.
@@ -174,30 +191,8 @@ impl StateTree {
         (u32::from_be_bytes([a, b, c, d]) >> (32 - self.depth)) as usize
     }
 
-    fn change(&mut self, at: usize, key: &Hash, value: Option<Hash>) {
-        let list = &mut self.lists[at];
-        match (list.binary_search_by(|(other, _)| other.cmp(key)), value) {
-            (Ok(place), Some(value)) => list[place].1 = value,
-            (Ok(place), None) => {
-                let mut leaves = std::mem::take(list).into_vec();
-                leaves.remove(place);
-                *list = leaves.into_boxed_slice();
-                self.count -= 1;
-            }
-            (Err(place), Some(value)) => {
-                let mut leaves = Vec::with_capacity(list.len() + 1);
-                leaves.extend_from_slice(&list[..place]);
-                leaves.push((*key, value));
-                leaves.extend_from_slice(&list[place..]);
-                *list = leaves.into_boxed_slice();
-                self.count += 1;
-            }
-            (Err(_), None) => {}
-        }
-    }
-
     /// Merges many changes in, makes the arrays as deep as the number of records wants, and hashes everything.
-    fn rebuild(&mut self, changes: &[(Hash, Option<Hash>)]) {
+    fn rebuild(&mut self, changes: &[Change]) {
         let lists = std::mem::take(&mut self.lists);
         let leaves = merge(lists.iter().flat_map(|list| list.iter().copied()), changes);
         drop(lists);
@@ -216,30 +211,63 @@ impl StateTree {
             })
             .collect();
         self.levels = (0..=self.depth).map(|level| Level::new(width >> level)).collect();
-        let depth = self.depth as usize;
-        let all: Vec<usize> = (0..width).collect();
-        let lists = &self.lists;
-        hash_level(&mut self.levels[0], &all, |at| Node::over(&lists[at], depth));
-        self.hash_upwards(all);
+        self.in_subtrees(true, |subtree, _| {
+            subtree.hash((0..subtree.lists.len()).collect());
+            0
+        });
     }
 
-    /// Hashes the nodes above touched lists, level by level.
-    fn hash_upwards(&mut self, mut touched: Vec<usize>) {
-        for level in 1..self.levels.len() {
-            for at in &mut touched {
-                *at /= 2;
-            }
-            touched.dedup();
-            let (below, above) = self.levels.split_at_mut(level);
-            let below = &below[level - 1];
-            let join = |at: usize| Node::join(below.get(2 * at), below.get(2 * at + 1));
-            hash_level(&mut above[0], &touched, join);
+    /// Makes the arrays one level deeper: every list is cut in two, and only they are hashed.
+    fn deepen(&mut self) {
+        let level = self.depth as usize;
+        let halves = |list: &Box<[Leaf]>| -> [Box<[Leaf]>; 2] {
+            let middle = list.partition_point(|(key, _)| !goes_right(key, level));
+            let (left, right) = list.split_at(middle);
+            [left.into(), right.into()]
+        };
+        self.lists = self.lists.par_iter().flat_map_iter(halves).collect();
+        self.depth += 1;
+        let nodes = self.lists.par_iter().map(|list| {
+            let node = Node::over(list, level + 1);
+            (node.hash, node.single)
+        });
+        let (hashes, singles) = nodes.unzip();
+        self.levels.insert(0, Level { hashes, singles });
+    }
+}
+
+/// The subtree of a key.
+fn subtree_of(key: &Hash) -> usize {
+    usize::from(key.0[0] >> (8 - SUBTREE_BITS))
+}
+
+/// Sets or removes one record of a sorted list. How many there are more: 1, 0 or -1.
+fn change_list(list: &mut Box<[Leaf]>, key: &Hash, value: Option<Hash>) -> isize {
+    match (list.binary_search_by(|(other, _)| other.cmp(key)), value) {
+        (Ok(place), Some(value)) => {
+            list[place].1 = value;
+            0
         }
+        (Ok(place), None) => {
+            let mut leaves = std::mem::take(list).into_vec();
+            leaves.remove(place);
+            *list = leaves.into_boxed_slice();
+            -1
+        }
+        (Err(place), Some(value)) => {
+            let mut leaves = Vec::with_capacity(list.len() + 1);
+            leaves.extend_from_slice(&list[..place]);
+            leaves.push((*key, value));
+            leaves.extend_from_slice(&list[place..]);
+            *list = leaves.into_boxed_slice();
+            1
+        }
+        (Err(_), None) => 0,
     }
 }
 
 /// Changes in rising order of their keys, the last one of each.
-fn in_order(changes: impl IntoIterator<Item = (Hash, Option<Hash>)>) -> Vec<(Hash, Option<Hash>)> {
+fn in_order(changes: impl IntoIterator<Item = Change>) -> Vec<Change> {
     let mut changes: Vec<_> = changes.into_iter().collect();
     // Stable, and backwards: of equal keys the last change comes first and stays.
     changes.reverse();
@@ -249,7 +277,7 @@ fn in_order(changes: impl IntoIterator<Item = (Hash, Option<Hash>)>) -> Vec<(Has
 }
 
 /// Records in order with changes in order.
-fn merge(leaves: impl Iterator<Item = Leaf>, changes: &[(Hash, Option<Hash>)]) -> Vec<Leaf> {
+fn merge(leaves: impl Iterator<Item = Leaf>, changes: &[Change]) -> Vec<Leaf> {
     let mut merged = Vec::with_capacity(changes.len());
     let mut changes = changes.iter().peekable();
     let set = |merged: &mut Vec<Leaf>, key: Hash, value: Option<Hash>| {
@@ -266,18 +294,4 @@ fn merge(leaves: impl Iterator<Item = Leaf>, changes: &[(Hash, Option<Hash>)]) -
     }
     changes.for_each(|(key, value)| set(&mut merged, *key, *value));
     merged
-}
-
-/// Computes nodes of a level, in parallel, and then sets them.
-fn hash_level(level: &mut Level, touched: &[usize], node: impl Fn(usize) -> Node + Sync) {
-    if touched.len() < 2 * SHARE_MIN {
-        for at in touched {
-            level.set(*at, node(*at));
-        }
-        return;
-    }
-    let nodes: Vec<Node> = touched.par_iter().with_min_len(SHARE_MIN).map(|at| node(*at)).collect();
-    for (at, node) in touched.iter().zip(nodes) {
-        level.set(*at, node);
-    }
 }

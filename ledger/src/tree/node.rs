@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use gongsuan_types::{Hash, Hasher};
+use gongsuan_types::{Hash, Hasher, PairHasher};
 
 /// A record in the tree: the hashes of its key and of its value.
 pub type Leaf = (Hash, Hash);
@@ -17,15 +17,15 @@ pub(super) struct Node {
 
 /// A tagged hash whose tag is hashed once.
 macro_rules! tagged {
-    ($name:ident, $tag:literal) => {
-        static $name: LazyLock<Hasher> = LazyLock::new(|| Hasher::new($tag));
+    ($name:ident: $hasher:ident, $tag:literal) => {
+        static $name: LazyLock<$hasher> = LazyLock::new(|| $hasher::new($tag));
     };
 }
-tagged!(KEY, "gongsuan/state/key/v1");
-tagged!(VALUE, "gongsuan/state/value/v1");
-tagged!(LEAF, "gongsuan/state/leaf/v1");
-tagged!(NODE, "gongsuan/state/node/v1");
-tagged!(ROOT, "gongsuan/state/root/v2");
+tagged!(KEY: Hasher, "gongsuan/state/key/v1");
+tagged!(VALUE: Hasher, "gongsuan/state/value/v1");
+tagged!(LEAF: PairHasher, "gongsuan/state/leaf/v1");
+tagged!(NODE: PairHasher, "gongsuan/state/node/v1");
+tagged!(ROOT: Hasher, "gongsuan/state/root/v2");
 
 fn tagged(tag: &LazyLock<Hasher>, parts: &[&[u8]]) -> Hash {
     let mut hasher = Hasher::clone(tag);
@@ -48,11 +48,11 @@ pub fn value_hash(value: &[u8]) -> Hash {
 }
 
 pub(super) fn leaf_hash((key, value): &Leaf) -> Hash {
-    tagged(&LEAF, &[&key.0, &value.0])
+    LEAF.hash(key, value)
 }
 
 pub(super) fn parent_hash(left: Hash, right: Hash) -> Hash {
-    tagged(&NODE, &[&left.0, &right.0])
+    NODE.hash(&left, &right)
 }
 
 /// The root: the number of records and the top of the tree.

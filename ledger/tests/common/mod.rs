@@ -7,10 +7,13 @@ pub(crate) mod world;
 use gongsuan_ledger::genesis::{Admission, GenesisAccount, Params, Validator};
 use gongsuan_ledger::{Body, Genesis, Op, OrderedBlock, SignedTransaction, Transaction};
 use gongsuan_market::Command;
-use gongsuan_types::order::{Ask, Capabilities, Class, Machine, Region};
+use gongsuan_types::job::{JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Shape};
+use gongsuan_types::order::{
+    Ask, Bid, Capabilities, Class, FillRule, Machine, Region, Requirements, SelfMatch, Work,
+};
 use gongsuan_types::{
-    Address, Amount, Hash, Height, OrderId, Price, PublicKey, SecretKey, Term, TimeMs, Units,
-    Verified,
+    Address, Amount, DurationMs, Fuel, Hash, Height, OrderId, Price, PublicKey, SecretKey, Term,
+    TimeMs, Units, Verified,
 };
 
 /// The n-th person's key.
@@ -39,6 +42,7 @@ pub(crate) fn transfer(to: u16, amount: u128) -> Op {
     Op::Transfer { to: address(to), amount: Amount::new(amount) }
 }
 
+/// Ten units of work for sale, somewhere in the world.
 pub(crate) fn ask(price: u64) -> Op {
     Op::Market(Command::PlaceAsk(Ask {
         class: Class::WASM,
@@ -50,7 +54,7 @@ pub(crate) fn ask(price: u64) -> Op {
             memory_mib: 1,
             disk_mib: 0,
             gpu_count: 0,
-            duration_s_max: 1,
+            duration_s_max: 60,
             region: Region(0),
             capabilities: Capabilities::NONE,
         },
@@ -60,6 +64,39 @@ pub(crate) fn ask(price: u64) -> Op {
 
 pub(crate) fn cancel(order: u64) -> Op {
     Op::Market(Command::Cancel(OrderId(order)))
+}
+
+/// A job of ten segments of two units.
+pub(crate) fn bid(price_max: u64) -> Op {
+    let spec = JobSpec {
+        version: JOB_VERSION,
+        module: Hash::ZERO,
+        meter: 1,
+        args: vec![],
+        shape: Shape::Map { segments: 10, input: MapInput::Shared(Hash::ZERO) },
+        limits: Limits { fuel: Fuel(2_000_000_000), memory_pages: 1, output_bytes: 0 },
+        seed: Hash::ZERO,
+    };
+    Op::Market(Command::PlaceBid(Box::new(Bid {
+        class: Class::WASM,
+        price_max: Price(price_max),
+        units: Units(20),
+        lot: Units(2),
+        fill_min: Units(2),
+        deals_max: 4,
+        requirements: Requirements::ANY,
+        fill_rule: FillRule::Rest,
+        self_match: SelfMatch::Skip,
+        expires_at: TimeMs(1_000_000),
+        work: Work::Job(Box::new(JobOrder {
+            spec,
+            ack_within: DurationMs(100),
+            run_within: DurationMs(1_000),
+            samples: 2,
+            deposit_basis_points: 10_000,
+            secret_hash: JobOrder::hash_secret(&Hash::of_content(b"secret")),
+        })),
+    })))
 }
 
 pub(crate) fn transaction(

@@ -4,6 +4,7 @@
 //! replicas sign or hash must have one form only, so [`decode`] takes the value, requires that nothing is left
 //! over, encodes it again and compares. No maps with free order and no floats appear in our wire types.
 
+use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -51,7 +52,47 @@ pub enum DecodeError {
 /// If the type cannot be serialised without self-description, which is a defect of the type.
 #[must_use]
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
-    postcard::to_stdvec(value).expect("wire types serialise")
+    // Most values have some hundred bytes: growing towards them by doubling would cost as much as writing them.
+    postcard::to_extend(value, Vec::with_capacity(CAPACITY)).expect("wire types serialise")
+}
+
+const CAPACITY: usize = 256;
+
+/// Compares what is encoded with bytes, without storing it.
+struct Comparison<'a> {
+    /// What is expected next.
+    rest: &'a [u8],
+}
+
+impl Flavor for Comparison<'_> {
+    /// Whether nothing more was expected.
+    type Output = bool;
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        match self.rest.split_first() {
+            Some((expected, rest)) if *expected == byte => {
+                self.rest = rest;
+                Ok(())
+            }
+            _ => Err(postcard::Error::SerializeBufferFull),
+        }
+    }
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.rest = self.rest.strip_prefix(bytes).ok_or(postcard::Error::SerializeBufferFull)?;
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<bool> {
+        Ok(self.rest.is_empty())
+    }
+}
+
+/// Whether `bytes` are the canonical encoding of a value.
+fn is_encoding<T: Serialize>(value: &T, bytes: &[u8]) -> bool {
+    postcard::serialize_with_flavor(value, Comparison { rest: bytes }).unwrap_or(false)
 }
 
 /// The value whose canonical encoding `bytes` is. `what` names it in errors; `limit` is in bytes.
@@ -71,7 +112,7 @@ pub fn decode<T: Serialize + DeserializeOwned>(
     if !rest.is_empty() {
         return Err(DecodeError::Trailing { what, extra: rest.len() });
     }
-    if encode(&value) != bytes {
+    if !is_encoding(&value, bytes) {
         return Err(DecodeError::NotCanonical { what });
     }
     Ok(value)

@@ -49,7 +49,7 @@ pub mod units;
 pub use address::Address;
 pub use amount::{Amount, Price};
 pub use batch::BatchVerifier;
-pub use hash::{Hash, Hasher};
+pub use hash::{Hash, Hasher, PairHasher};
 pub use keys::{PublicKey, SecretKey, Signature};
 pub use refusal::Refusal;
 pub use signed::{Signed, Verified};

@@ -3,9 +3,15 @@
 //! Leaves and inner nodes have different tags, and the number of leaves is bound into the root, so no node can
 //! be shown for a leaf and no shorter list has the same root. An odd node is carried up unchanged.
 
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Hash, Hasher};
+use crate::{Hash, Hasher, PairHasher};
+
+// Tags are hashed once, not for every node.
+static LEAF: LazyLock<Hasher> = LazyLock::new(|| Hasher::new("gongsuan/merkle/leaf/v1"));
+static NODE: LazyLock<PairHasher> = LazyLock::new(|| PairHasher::new("gongsuan/merkle/node/v1"));
 
 /// The root of the empty list.
 #[must_use]
@@ -26,7 +32,9 @@ pub fn root(leaves: &[Hash]) -> Hash {
 /// The leaf for some content.
 #[must_use]
 pub fn leaf(content: &[u8]) -> Hash {
-    Hash::of("gongsuan/merkle/leaf/v1", content)
+    let mut hasher = LEAF.clone();
+    hasher.update(content);
+    hasher.finish()
 }
 
 /// A path from one leaf to the root.
@@ -90,9 +98,7 @@ fn parents(level: &[Hash]) -> Vec<Hash> {
 }
 
 fn parent(left: Hash, right: Hash) -> Hash {
-    let mut hasher = Hasher::new("gongsuan/merkle/node/v1");
-    hasher.update(&left.0).update(&right.0);
-    hasher.finish()
+    NODE.hash(&left, &right)
 }
 
 fn seal(count: u64, top: Hash) -> Hash {

@@ -169,6 +169,71 @@ fn a_nonce_with_an_odd_y_is_refused_whatever_its_hint_says() {
     }
 }
 
+/// A signature with a nonce of one's choice, which BIP340 negates if its point is odd.
+fn sign_with(secret: &SecretKey, nonce: Scalar, message: u64) -> Owned {
+    let key = secret.public_key();
+    let even = |k: Scalar| {
+        let point = (ProjectivePoint::GENERATOR * k).to_affine();
+        let k = if bool::from(point.y_is_odd()) { -k } else { k };
+        (k, <[u8; 32]>::from(point.x()))
+    };
+    let (d, _) = even(Scalar::from_repr(secret.to_bytes().into()).unwrap());
+    let (k, x) = even(nonce);
+    let message = Hash::of("test", &message.to_le_bytes()).0.to_vec();
+    let s = k + challenge(&x, &key, &message) * d;
+    let mut signature = Signature([0; 64]);
+    signature.0[..32].copy_from_slice(&x);
+    signature.0[32..].copy_from_slice(&s.to_bytes());
+    Owned { key, message, signature, hint: NonceHint::of(&signature) }
+}
+
+/// Nonces that are keys, multiples of keys by the endomorphism, each other's opposites and each other: all points of a batch are the same few,
+/// or opposites, or turned by the endomorphism. Every one is a right signature.
+#[test]
+fn nonces_related_to_keys_and_to_each_other_hold_and_fail_like_others() {
+    let verifier = BatchVerifier::new();
+    let lambda = "5363ad4cc05c30e0a5261c028812645a122e22ea20816678df02967c1b23bd72";
+    let lambda = Scalar::from_repr(lambda.parse::<Hash>().unwrap().0.into()).unwrap();
+    let secret = SecretKey::from_seed(b"related");
+    let d = Scalar::from_repr(secret.to_bytes().into()).unwrap();
+    let nonces =
+        [d, -d, d * lambda, -(d * lambda), d * lambda * lambda, lambda, Scalar::ONE, -Scalar::ONE];
+    for count in [12, 40, 300] {
+        let mut claims: Vec<Owned> =
+            (0..count).map(|n| sign_with(&secret, nonces[n as usize % nonces.len()], n)).collect();
+        assert!(claims.iter().all(|claim| claim.single().is_ok()));
+        check(&format!("{count} related nonces"), &verifier, &claims);
+        // Two of them exchanged: the same nonce under two messages, each with the other's response.
+        claims.swap(2, 10);
+        let (a, b) = (claims[2].signature, claims[10].signature);
+        (claims[2].signature, claims[10].signature) = (b, a);
+        check(&format!("{count} related nonces, two exchanged"), &verifier, &claims);
+    }
+}
+
+/// A key that is no point, a nonce that is none, and halves that are zero or out of range, many at a time and with every hint.
+#[test]
+fn what_is_not_even_a_point_is_named_as_single_verification_names_it() {
+    let verifier = BatchVerifier::new();
+    let off: Hash =
+        "eefdea4cdb677750a420fee807eacf21eb9898ae79b9768766e4faa04a2d4a34".parse().unwrap();
+    let mut claims: Vec<Owned> = (0..90).map(|n| Owned::signed(n, n.into()).hinted()).collect();
+    for at in (0..90).step_by(6) {
+        let claim = &mut claims[at];
+        match at / 6 % 6 {
+            0 => claim.key.0 = off.0,
+            1 => claim.signature.0[..32].copy_from_slice(&off.0),
+            2 => claim.signature.0[..32].fill(0),
+            3 => claim.signature.0[32..].fill(0),
+            4 => claim.signature.0[32..].fill(0xff),
+            _ => claim.key.0.fill(0xff),
+        }
+    }
+    check("not even points", &verifier, &claims);
+    let only: Vec<Owned> = claims.iter().step_by(6).cloned().collect();
+    check("nothing but such", &verifier, &only);
+}
+
 #[test]
 fn duplicates_and_single_signers_hold_and_fail_like_others() {
     let verifier = BatchVerifier::new();

@@ -1,6 +1,6 @@
 //! Public keys that have been lifted to points before.
 
-use super::field::Affine;
+use super::affine::Affine;
 use crate::PublicKey;
 
 /// A bounded, direct-mapped table: a key has one place, and the last one there stays. Whoever grinds keys that push others out

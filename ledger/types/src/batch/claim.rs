@@ -1,6 +1,6 @@
 //! What is claimed: that a key signed a message.
 
-use super::field::Affine;
+use super::affine::Affine;
 use crate::bytes::{byte_string, hex_text};
 use crate::keys::KeyError;
 use crate::{PublicKey, Signature};
@@ -33,7 +33,7 @@ impl NonceHint {
     /// The hint for a signature, by a square root; `None` if no point has the signature's x, in which case the signature is bad.
     #[must_use]
     pub fn of(signature: &Signature) -> Option<Self> {
-        Affine::lift(nonce_bytes(signature)).map(|point| Self(point.y.to_bytes().into()))
+        Affine::lift(nonce_bytes(signature)).map(|point| Self(point.y.to_bytes()))
     }
 }
 

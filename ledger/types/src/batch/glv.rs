@@ -6,7 +6,8 @@
 use k256::Scalar;
 use k256::elliptic_curve::ff::PrimeField;
 
-use super::field::{Affine, Field, parse};
+use super::affine::Affine;
+use super::field::Field;
 
 /// `sign · magnitude · point` is one term of a sum.
 #[derive(Clone, Copy, Debug)]
@@ -76,8 +77,10 @@ impl Splitter {
             minus_lambda: scalar(
                 "ac9c52b33fa3cf1f5ad9e3fd77ed9ba4a880b9fc8ec739c2e0cfc810b51283cf",
             ),
-            beta: parse(&bytes("7ae96a2b657c07106e64479eac3434e99cf0497512f58995c1396c28719501ee"))
-                .expect("a constant below the prime"),
+            beta: Field::parse(&bytes(
+                "7ae96a2b657c07106e64479eac3434e99cf0497512f58995c1396c28719501ee",
+            ))
+            .expect("a constant below the prime"),
         }
     }
 
@@ -102,7 +105,7 @@ impl Splitter {
 
     /// `λ · point`.
     pub(super) fn endomorphism(&self, point: &Affine) -> Affine {
-        Affine { x: point.x.mul(&self.beta), y: point.y }
+        Affine { x: point.x * self.beta, y: point.y }
     }
 }
 

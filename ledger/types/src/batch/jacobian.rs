@@ -3,9 +3,10 @@
 use k256::ProjectivePoint;
 use k256::elliptic_curve::point::AffineCoordinates;
 
-use super::field::{Affine, Field, is_zero, parse};
+use super::affine::Affine;
+use super::field::Field;
 
-/// `(x/z², y/z³)`, or the identity if z is zero. All coordinates have magnitude 1.
+/// `(x/z², y/z³)`, or the identity.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Jacobian {
     x: Field,
@@ -30,11 +31,11 @@ impl Jacobian {
         let a = self.x.square();
         let b = self.y.square();
         let c = b.square();
-        let d = ((self.x + b).square() + a.negate(1) + c.negate(1)).double().normalize_weak();
-        let e = (a + a.double()).normalize_weak();
-        let x = (e.square() + d.double().negate(2)).normalize_weak();
-        let y = (e.mul(&(d + x.negate(1))) + c.mul_single(8).negate(8)).normalize_weak();
-        Self { x, y, z: self.y.double().mul(&self.z), identity: false }
+        let d = ((self.x + b).square() - a - c).double();
+        let e = a + a.double();
+        let x = e.square() - d.double();
+        let y = e * (d - x) - c.double().double().double();
+        Self { x, y, z: self.y.double() * self.z, identity: false }
     }
 
     pub(super) fn add_affine(&self, other: &Affine) -> Self {
@@ -42,9 +43,9 @@ impl Jacobian {
             return Self::from_affine(other);
         }
         let zz = self.z.square();
-        let u2 = other.x.mul(&zz);
-        let s2 = other.y.mul(&zz).mul(&self.z);
-        self.finish(&self.x, &self.y, &u2, &s2, &self.z)
+        let u2 = other.x * zz;
+        let s2 = other.y * zz * self.z;
+        self.finish((self.x, self.y), (u2, s2), self.z)
     }
 
     pub(super) fn add(&self, other: &Self) -> Self {
@@ -56,26 +57,24 @@ impl Jacobian {
         }
         let zz1 = self.z.square();
         let zz2 = other.z.square();
-        let u1 = self.x.mul(&zz2);
-        let u2 = other.x.mul(&zz1);
-        let s1 = self.y.mul(&zz2).mul(&other.z);
-        let s2 = other.y.mul(&zz1).mul(&self.z);
-        self.finish(&u1, &s1, &u2, &s2, &self.z.mul(&other.z))
+        let one = (self.x * zz2, self.y * zz2 * other.z);
+        let two = (other.x * zz1, other.y * zz1 * self.z);
+        self.finish(one, two, self.z * other.z)
     }
 
     /// The second half of an addition: `u`, `s` are the coordinates over the common denominator `z`.
-    fn finish(&self, u1: &Field, s1: &Field, u2: &Field, s2: &Field, z: &Field) -> Self {
-        let h = (*u2 + u1.negate(1)).normalize_weak();
-        let r = (*s2 + s1.negate(1)).normalize_weak();
-        if is_zero(&h) {
-            return if is_zero(&r) { self.double() } else { Self::IDENTITY };
+    fn finish(&self, (u1, s1): (Field, Field), (u2, s2): (Field, Field), z: Field) -> Self {
+        let h = u2 - u1;
+        let r = s2 - s1;
+        if h.is_zero() {
+            return if r.is_zero() { self.double() } else { Self::IDENTITY };
         }
         let hh = h.square();
-        let hhh = hh.mul(&h);
-        let v = u1.mul(&hh);
-        let x = (r.square() + hhh.negate(1) + v.double().negate(2)).normalize_weak();
-        let y = (r.mul(&(v + x.negate(1))) + s1.mul(&hhh).negate(1)).normalize_weak();
-        Self { x, y, z: z.mul(&h), identity: false }
+        let hhh = hh * h;
+        let v = u1 * hh;
+        let x = r.square() - hhh - v.double();
+        let y = r * (v - x) - s1 * hhh;
+        Self { x, y, z: z * h, identity: false }
     }
 
     /// Whether this is the same point as one of k256.
@@ -84,11 +83,11 @@ impl Jacobian {
             return self.identity && *other == ProjectivePoint::IDENTITY;
         }
         let affine = other.to_affine();
-        let coordinates = (parse(&affine.x().into()), parse(&affine.y().into()));
+        let coordinates = (Field::parse(&affine.x().into()), Field::parse(&affine.y().into()));
         let (Some(x), Some(y)) = coordinates else { return false };
         let zz = self.z.square();
-        let same_x = is_zero(&(x.mul(&zz) + self.x.negate(1)));
-        let same_y = is_zero(&(y.mul(&zz.mul(&self.z)) + self.y.negate(1)));
+        let same_x = (x * zz - self.x).is_zero();
+        let same_y = (y * zz * self.z - self.y).is_zero();
         same_x && same_y
     }
 }
@@ -103,7 +102,7 @@ mod tests {
     fn pair(k: u64) -> (Affine, ProjectivePoint) {
         let theirs = ProjectivePoint::GENERATOR * Scalar::from(k);
         let affine = theirs.to_affine();
-        let (x, y) = (parse(&affine.x().into()).unwrap(), parse(&affine.y().into()).unwrap());
+        let [x, y] = [affine.x(), affine.y()].map(|c| Field::parse(&c.into()).unwrap());
         (Affine { x, y }, theirs)
     }
 

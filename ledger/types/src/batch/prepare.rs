@@ -1,15 +1,18 @@
 //! From claims to the terms of one equation.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use k256::Scalar;
 use k256::elliptic_curve::ff::PrimeField;
 use k256::elliptic_curve::ops::Reduce;
 use sha2::{Digest, Sha256};
 
+use super::affine::Affine;
 use super::cache::KeyCache;
 use super::claim::{Claim, nonce_bytes};
-use super::field::{Affine, parse};
+use super::field::Field;
+use super::lock;
+
 use crate::keys::KeyError;
 use crate::{Hasher, PublicKey};
 
@@ -84,7 +87,7 @@ fn distinct_keys(
     keys.sort_unstable();
     keys.dedup();
     let known: Vec<Option<Affine>> = {
-        let cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let cache = lock(cache);
         keys.iter().map(|key| cache.get(key)).collect()
     };
     let mut fresh = Vec::new();
@@ -97,7 +100,7 @@ fn distinct_keys(
     });
     let lifted = lifted.collect();
     if !fresh.is_empty() {
-        let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = lock(cache);
         for (key, point) in fresh {
             cache.put(key, point);
         }
@@ -107,10 +110,10 @@ fn distinct_keys(
 
 /// s, if both halves of the signature are in range. k256 refuses zero in either half, and so do we.
 fn response(claim: &Claim<'_>) -> Option<Scalar> {
-    let r = parse(nonce_bytes(&claim.signature))?;
+    let r = Field::parse(nonce_bytes(&claim.signature))?;
     let s: &[u8; 32] = claim.signature.0.last_chunk().expect("64 bytes end with 32");
     let s = Scalar::from_repr((*s).into()).into_option()?;
-    (!bool::from(r.is_zero()) && s != Scalar::ZERO).then_some(s)
+    (!r.is_zero() && s != Scalar::ZERO).then_some(s)
 }
 
 fn nonce(claim: &Claim<'_>) -> Option<Affine> {

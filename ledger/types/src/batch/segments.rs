@@ -4,7 +4,8 @@
 //! and three multiplications each, which makes an addition about six multiplications against eleven in Jacobian coordinates. A round
 //! adds neighbours pairwise, so a list of n points takes ⌈log₂ n⌉ rounds.
 
-use super::field::{Affine, Field, is_zero};
+use super::affine::Affine;
+use super::field::Field;
 
 /// The lists. Points of one list stand together.
 #[derive(Debug, Default)]
@@ -73,43 +74,49 @@ impl Segments {
 
     /// Collects what is to be inverted, the running products, and inverts. `false` if no list has two points.
     fn prepare_round(&mut self) -> bool {
-        let mut product = self.multiply_up(false);
+        let mut products = self.multiply_up(false);
         if self.differences.is_empty() {
             return false;
         }
-        if is_zero(&product) {
+        let mut product = products[0] * products[1];
+        if product.is_zero() {
             // Equal or opposite neighbours, whose difference is zero: they are rare, so they are looked for only now.
-            product = self.multiply_up(true);
+            products = self.multiply_up(true);
+            product = products[0] * products[1];
         }
-        let inverse = product.invert_vartime().into_option();
-        let mut inverse = inverse.expect("no factor is zero");
-        for (difference, product) in self.differences.iter_mut().zip(&self.products).rev() {
-            let of_this = inverse.mul(product);
-            inverse = inverse.mul(difference);
+        let inverse = product.invert().expect("no factor is zero");
+        let mut inverses = [inverse * products[1], inverse * products[0]];
+        let all = self.differences.iter_mut().zip(&self.products).enumerate().rev();
+        for (at, (difference, product)) in all {
+            let inverse = &mut inverses[at % 2];
+            let of_this = *inverse * *product;
+            *inverse = *inverse * *difference;
             *difference = of_this;
         }
         true
     }
 
-    /// The product of all differences; zero if one of them is, which cannot be if it is `careful`.
-    fn multiply_up(&mut self, careful: bool) -> Field {
+    /// The product of every second difference, and of the others; zero if one of them is, which cannot be if it is `careful`. Two chains, because a
+    /// product that waits for the one before it leaves the multiplier idle.
+    fn multiply_up(&mut self, careful: bool) -> [Field; 2] {
         self.differences.clear();
         self.products.clear();
         self.kinds.clear();
-        let mut product = Field::ONE;
+        let mut products = [Field::ONE; 2];
         for (start, count) in self.starts.iter().zip(&self.counts) {
             for pair in self.points[*start..start + count].chunks_exact(2) {
-                let (mut difference, mut kind) = (pair[1].x + pair[0].x.negate(1), Kind::Sum);
-                if careful && is_zero(&difference) {
+                let (mut difference, mut kind) = (pair[1].x - pair[0].x, Kind::Sum);
+                if careful && difference.is_zero() {
                     (difference, kind) = twins(&pair[0], &pair[1]);
                 }
                 self.kinds.push(kind);
-                self.products.push(product);
+                let product = &mut products[self.differences.len() % 2];
+                self.products.push(*product);
                 self.differences.push(difference);
-                product = product.mul(&difference);
+                *product = *product * difference;
             }
         }
-        product
+        products
     }
 
     /// Replaces each pair of neighbours by its sum, moving the results together.
@@ -140,25 +147,21 @@ impl Segments {
 
 /// What two points with the same x add up to, and a denominator that is not zero. Equal points double, opposite ones cancel.
 fn twins(a: &Affine, b: &Affine) -> (Field, Kind) {
-    if is_zero(&(a.y + b.y.negate(1))) {
-        (a.y.double(), Kind::Double)
-    } else {
-        (Field::ONE, Kind::Nothing)
-    }
+    if (a.y - b.y).is_zero() { (a.y.double(), Kind::Double) } else { (Field::ONE, Kind::Nothing) }
 }
 
 #[inline]
 fn add(a: &Affine, b: &Affine, inverse: &Field, kind: Kind) -> Option<Affine> {
     let numerator = match kind {
-        Kind::Sum => b.y + a.y.negate(1),
+        Kind::Sum => b.y - a.y,
         Kind::Double => {
             let xx = a.x.square();
             xx + xx.double()
         }
         Kind::Nothing => return None,
     };
-    let slope = numerator.mul(inverse);
-    let x = (slope.square() + a.x.negate(1) + b.x.negate(1)).normalize_weak();
-    let y = (slope.mul(&(a.x + x.negate(1))) + a.y.negate(1)).normalize_weak();
+    let slope = numerator * *inverse;
+    let x = slope.square() - a.x - b.x;
+    let y = slope * (a.x - x) - a.y;
     Some(Affine { x, y })
 }

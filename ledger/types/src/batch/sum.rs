@@ -4,7 +4,7 @@
 //! `Σ d·B_d` is then cheap. Above [`AFFINE_FROM`] terms buckets are summed with shared inversions ([`Segments`]); below, the inversions
 //! cost more than they save, and buckets are Jacobian.
 
-use super::field::Affine;
+use super::affine::Affine;
 use super::jacobian::Jacobian;
 use super::segments::Segments;
 
@@ -26,6 +26,8 @@ pub(super) struct Term {
 pub(super) struct Scratch {
     segments: Segments,
     digits: Vec<Digit>,
+    /// The terms of the equation; the caller takes them out, fills them and puts them back.
+    pub(super) terms: Vec<Term>,
 }
 
 /// A signed digit: `magnitude << 1 | negative`.
@@ -149,7 +151,7 @@ fn fill_buckets(
     range: std::ops::Range<usize>,
     scratch: &mut Scratch,
 ) {
-    let Scratch { segments, digits } = scratch;
+    let Scratch { segments, digits, .. } = scratch;
     let buckets = windows.buckets();
     // A reference is `term << 1 | negative`.
     let each = |put: &mut dyn FnMut(usize, u32)| {
@@ -220,7 +222,7 @@ mod tests {
     use k256::elliptic_curve::point::AffineCoordinates;
     use k256::{ProjectivePoint, Scalar};
 
-    use super::super::field::parse;
+    use super::super::field::Field;
     use super::*;
     use crate::Hash;
 
@@ -233,7 +235,7 @@ mod tests {
         let point = ProjectivePoint::GENERATOR * Scalar::from(factor);
         let point = if negative { -point } else { point };
         let affine = point.to_affine();
-        let (x, y) = (parse(&affine.x().into()).unwrap(), parse(&affine.y().into()).unwrap());
+        let [x, y] = [affine.x(), affine.y()].map(|c| Field::parse(&c.into()).unwrap());
         (Term { point: Affine { x, y }, magnitude }, point * Scalar::from(magnitude))
     }
 
