@@ -15,6 +15,7 @@ use gongsuan_types::{Height, codec};
 use super::Mismatch;
 use crate::api::wire::Status;
 use crate::client::Client;
+use crate::node::config::ConfigError;
 
 /// See the module's documentation.
 #[derive(Debug)]
