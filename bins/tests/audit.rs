@@ -248,24 +248,22 @@ fn a_proof_of_every_kind_holds_across_an_epoch_and_only_for_its_subject() {
 fn every_flipped_bit_of_a_proof_file_of_every_kind_is_found() {
     let world = World::new();
     let source = world.source();
-    for subject in world.subjects() {
+    // One subject of every kind of fact; every check of an anchor costs a dozen signatures.
+    let all = world.subjects();
+    for subject in [all[0], all[1], all[9], all[10], all[12], all[13]] {
         let proof = prove(&source, &subject).unwrap();
         let good = ProofFile::new(&proof);
         let bytes = proof.encode();
-        // A signature is checked for most flips, so not all of them, but in every byte another one.
         for at in 0..bytes.len() {
             let mut bent = bytes.clone();
             bent[at] ^= 1 << (at % 8);
             let file = ProofFile { proof: hex::encode(&bent), ..good.clone() };
             assert!(failed(&file, &mut world.client()).is_some(), "{subject:?}, byte {at}");
-            // And when the words around it follow from the bent bytes: then a step inside refuses it, or it is about something else.
+            // With words that follow from the bent bytes: a step inside refuses it, or it is about something else.
             let Ok(bent) = gongsuan_ledger::Proof::decode(&bent) else { continue };
-            let file = ProofFile::new(&bent);
-            let other = Subject::of(&bent) != subject;
-            assert!(
-                other || failed(&file, &mut world.client()).is_some(),
-                "{subject:?}, byte {at}"
-            );
+            let renamed = ProofFile::new(&bent);
+            let fails = renamed == file || failed(&renamed, &mut world.client()).is_some();
+            assert!(fails || Subject::of(&bent) != subject, "{subject:?}, byte {at}");
         }
     }
 }
@@ -290,8 +288,8 @@ fn an_epoch_cannot_be_left_out_or_invented() {
     let middle = CertifiedHeader { block, certificate: qc };
     assert_eq!(refused(vec![middle]).as_deref(), Some("certificate"));
     let mut other = certificate.path[0].clone();
-    other.block.header.next = Some(set(1).keys().iter().rev().copied().collect::<Vec<_>>())
-        .map(|keys| ValidatorSet::new(1, keys).unwrap());
+    let keys = set(1).keys().iter().rev().copied().collect();
+    other.block.header.next = Some(ValidatorSet::new(1, keys).unwrap());
     assert_eq!(refused(vec![other]).as_deref(), Some("certificate"));
 }
 
@@ -507,7 +505,7 @@ fn tables_are_complete_in_both_forms_and_replace_a_file_at_once() {
     let heights: Vec<&str> =
         written.lines().skip(1).map(|l| l.split(',').next().unwrap()).collect();
     assert_eq!(heights, ["3", "5", "7", "8"]);
-    assert!(written.contains("2000000000,1999999000,0,"), "{written}");
+    assert!(written.contains("\n3,1003,2000000000,1999994000,0,6000,true\n"), "{written}");
     assert_eq!(
         std::fs::read_dir(world.dir.path())
             .unwrap()

@@ -16,10 +16,9 @@ use gongsuan_ledger::{
     Transaction, TxStatus, apply_block, check_body,
 };
 use gongsuan_market::{Command, DealState, Settlement};
-use gongsuan_types::job::{JOB_VERSION, JobSpec, Limits, MapInput, Shape};
+use gongsuan_types::job::{JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Shape};
 use gongsuan_types::order::{
-    Ask, Bid, Capabilities, Class, FillRule, JobOrder, Machine, Region, Requirements, SelfMatch,
-    Work,
+    Ask, Bid, Capabilities, Class, FillRule, Machine, Region, Requirements, SelfMatch, Work,
 };
 use gongsuan_types::receipt::{Commitment, Receipt, Status};
 use gongsuan_types::{
@@ -242,7 +241,7 @@ fn sign(chain_id: Hash, from: u16, nonce: u64, ops: Vec<Op>) -> SignedTransactio
         sender: address(from),
         nonce,
         fee: Amount::new(FEE),
-        expires_at: TimeMs(10_000_000),
+        expires_at: TimeMs(1_000_000_000),
         ops,
     };
     Verified::sign(body, &key(from)).into_signed()
@@ -268,8 +267,9 @@ struct Books {
 
 fn books(state: &State) -> Books {
     let accounts = state.accounts();
+    let free = accounts.accounts().map(|(of, account)| (*of, account.balance.micro()));
     Books {
-        free: accounts.accounts().map(|(of, account)| (*of, account.balance.micro())).collect(),
+        free: free.filter(|(_, amount)| *amount > 0).collect(),
         held: accounts
             .holds()
             .map(|(id, hold)| (format!("{id:?}"), (hold.owner, hold.amount.micro())))
@@ -285,20 +285,18 @@ impl Books {
 
     /// Carries out what a block's receipts and events say, and nothing else.
     fn follow(&mut self, block: &StoredBlock) {
-        let txs = Body::decode(&block.body).unwrap().txs;
-        for (tx, receipt) in txs.iter().zip(&block.receipts) {
-            let fee = receipt.fee.micro();
-            if fee > 0 {
-                *self.free.get_mut(&tx.body.sender).unwrap() -= fee;
-                *self.free.entry(Address::TREASURY).or_default() += fee;
-            }
-        }
         // Money moves at the start of a block, by its transactions, and at its end: sums do not depend on the order.
         let of_txs = block.receipts.iter().flat_map(|receipt| &receipt.events);
         let all: Vec<&Event> = of_txs.chain(&block.events).collect();
         let first = |event: &&&Event| matches!(event, Event::Money(Settlement::Hold { .. }));
         let (holds, rest): (Vec<&Event>, Vec<&Event>) = all.iter().partition(|event| first(&event));
         let mut moved = Signed::default();
+        let txs = Body::decode(&block.body).unwrap().txs;
+        for (tx, receipt) in txs.iter().zip(&block.receipts) {
+            let fee = i128::try_from(receipt.fee.micro()).unwrap();
+            *moved.free.entry(tx.body.sender).or_default() -= fee;
+            *moved.free.entry(Address::TREASURY).or_default() += fee;
+        }
         for event in holds.into_iter().chain(rest) {
             moved.add(event, &self.held);
         }
@@ -311,6 +309,7 @@ impl Books {
             hold.1 = hold.1.checked_add_signed(change).unwrap();
         }
         self.held.retain(|_, (_, amount)| *amount > 0);
+        self.free.retain(|_, amount| *amount > 0);
     }
 }
 
@@ -329,7 +328,7 @@ impl Signed {
 
     fn add(&mut self, event: &Event, before: &BTreeMap<String, (Address, u128)>) {
         let micro = |amount: Amount| i128::try_from(amount.micro()).unwrap();
-        let mut hold = |this: &mut Self, id: String, owner: Address, change: i128| {
+        let hold = |this: &mut Self, id: String, owner: Address, change: i128| {
             this.held.entry(id).or_insert((owner, 0)).1 += change;
         };
         match event {
@@ -398,8 +397,10 @@ proptest! {
             for (tx, receipt) in Body::decode(&block.body).unwrap().txs.iter().zip(&block.receipts) {
                 let next = nonces.entry(tx.body.sender).or_default();
                 match receipt.status {
-                    TxStatus::Skipped { .. } => {
-                        prop_assert_ne!(tx.body.nonce, *next, "only the nonce was ever wrong");
+                    TxStatus::Skipped { ref refusal } => {
+                        let is_stray = tx.body.nonce != *next;
+                        let expected = if is_stray { "bad-nonce" } else { "insufficient-funds" };
+                        prop_assert_eq!(refusal.code.as_ref(), expected);
                         prop_assert!(receipt.fee.is_zero() && receipt.events.is_empty());
                     }
                     TxStatus::Failed { .. } | TxStatus::Applied => {
@@ -414,8 +415,9 @@ proptest! {
             }
         }
         // Everything ends: when all deadlines have passed no money is set aside any more.
-        world.block(vec![], 20_000_000);
-        world.block(vec![], 20_000_000);
+        for _ in 0..6 {
+            world.block(vec![], 20_000_000);
+        }
         prop_assert!(books(&world.state).held.is_empty(), "{:?}", books(&world.state).held);
         // Again from the blocks alone, on one thread and on many.
         for threads in [1, 3] {

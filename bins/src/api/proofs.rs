@@ -103,6 +103,13 @@ impl Shown {
                 (block.header, fact)
             }
         };
+        // The file of header hashes is not the truth: what it gives is checked like anybody's word.
+        let holds = |path: &HistoryProof| path.verify(anchor.header.history_root, header.hash());
+        if anchor.path.as_ref().is_some_and(|path| !holds(path)) {
+            return Err(unreadable(
+                "the file `history`; stop the node, remove it, start: it is written anew",
+            ));
+        }
         let past = anchor.path.map(|path| Past { header, path });
         Ok(ProofFile::new(&Proof {
             version: PROOF_VERSION,

@@ -15,6 +15,7 @@ use gongsuan_types::{Height, codec};
 use super::Mismatch;
 use crate::api::wire::Status;
 use crate::client::Client;
+use crate::node::config::ConfigError;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -37,13 +38,18 @@ impl Source {
     /// # Errors
     /// What is wrong with the files.
     pub fn folder(data: &Path, genesis: Option<&Path>) -> anyhow::Result<Self> {
-        let own = data.join("genesis.json");
-        let genesis = crate::node::config::load_genesis(genesis.unwrap_or(&own))?;
         let path = data.join("blocks");
-        let disk = ReadOnly::open(&path).map_err(|error| crate::node::config::ConfigError {
-            path,
-            reason: format!("no block log: {error}"),
+        let disk = ReadOnly::open(&path).map_err(|error| {
+            let reason =
+                format!("no block log: {error}; name a node's folder, the one with `blocks` in it");
+            ConfigError { path, reason }
         })?;
+        let own = data.join("genesis.json");
+        if genesis.is_none() && !own.exists() {
+            let reason = "no genesis here; name one with --genesis FILE".to_owned();
+            return Err(ConfigError { path: own, reason }.into());
+        }
+        let genesis = crate::node::config::load_genesis(genesis.unwrap_or(&own))?;
         let log = BlockLog::open_over(Box::new(disk))?;
         let head = log.head();
         Ok(Self { genesis, head, from: From::Folder(log) })
