@@ -6,6 +6,8 @@
 //!
 //! `DAMAGE=40 cargo test --release -p gongsuan-ledger --test damage` tries so many places of each file; a few by default.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod common;
 
 use std::path::{Path, PathBuf};

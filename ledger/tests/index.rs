@@ -1,5 +1,7 @@
 //! Where transactions are: answered alike while entries wait in memory, when they are in the store, and after opening again.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
