@@ -6,6 +6,7 @@
 //!
 //! The argument is the number of accounts. Files go to the system's folder for temporary files.
 #![expect(clippy::print_stdout, reason = "an example shows its findings")]
+#![expect(clippy::panic_in_result_fn, reason = "a wrong answer ends the measurement")]
 #![expect(clippy::disallowed_types, reason = "it measures time")]
 
 use std::error::Error;
@@ -48,17 +49,18 @@ impl Clock {
     }
 }
 
+/// The first ones send; the others exist after somebody has paid them.
 fn account(n: usize) -> Address {
     Address(Hash::of_content(&n.to_le_bytes()).0)
 }
 
-fn genesis(accounts: usize) -> Genesis {
+fn genesis() -> Genesis {
     let row = |n| GenesisAccount { address: account(n), balance: Amount::new(1_000_000_000_000) };
     Genesis {
         name: "cost".into(),
         time: TimeMs(0),
         params: Params { admission: Admission::Open, ..Params::default() },
-        accounts: (0..accounts).map(row).collect(),
+        accounts: (0..BLOCK_TXS).map(row).collect(),
         validators: vec![Validator {
             name: "v0".into(),
             key: SecretKey::from_seed(b"v0").public_key(),
@@ -67,23 +69,56 @@ fn genesis(accounts: usize) -> Genesis {
     }
 }
 
-/// Transfers between accounts here and there. Nobody checks signatures here.
-fn payload(chain_id: Hash, accounts: usize, height: u64) -> Vec<u8> {
-    let start = usize::try_from(height - 1).unwrap_or(0) * BLOCK_TXS;
-    let transfer = |at: usize| {
-        let (from, to) = (start + at, (start + at) * 7_919 + 13);
+/// Payloads one after another. Nobody checks signatures here.
+struct Payloads {
+    chain_id: Hash,
+    accounts: usize,
+    nonces: Vec<u64>,
+    blocks: usize,
+}
+
+impl Payloads {
+    fn new(genesis: &Genesis, accounts: usize) -> Self {
+        Self { chain_id: genesis.chain_id(), accounts, nonces: vec![0; BLOCK_TXS], blocks: 0 }
+    }
+
+    fn tx(&mut self, from: usize, payees: impl Iterator<Item = usize>) -> SignedTransaction {
+        self.nonces[from] += 1;
+        let pay = |to| Op::Transfer { to: account(to), amount: Amount::new(1) };
         let body = Transaction {
             version: 1,
-            chain_id,
-            sender: account(from % accounts),
-            nonce: (from / accounts) as u64,
+            chain_id: self.chain_id,
+            sender: account(from),
+            nonce: self.nonces[from] - 1,
             fee: Amount::new(100_000),
             expires_at: TimeMs(u64::MAX),
-            ops: vec![Op::Transfer { to: account(to % accounts), amount: Amount::new(1) }],
+            ops: payees.map(pay).collect(),
         };
         SignedTransaction { body, signature: Signature([0; 64]) }
-    };
-    Body { txs: (0..BLOCK_TXS).map(transfer).collect() }.encode()
+    }
+
+    /// Pays every account once, 64 in a transaction.
+    fn fill(&mut self) -> Vec<Vec<u8>> {
+        let all: Vec<usize> = (BLOCK_TXS..self.accounts).collect();
+        let block = |(at, some): (usize, &[usize])| {
+            let txs = some
+                .chunks(64)
+                .enumerate()
+                .map(|(n, payees)| self.tx((at * 512 + n) % BLOCK_TXS, payees.iter().copied()));
+            Body { txs: txs.collect() }.encode()
+        };
+        all.chunks(64 * 512).enumerate().map(block).collect()
+    }
+
+    /// One transfer of each sender, to accounts here and there.
+    fn next(&mut self) -> Vec<u8> {
+        let start = self.blocks * BLOCK_TXS;
+        self.blocks += 1;
+        let to = |from: usize| ((start + from) * 7_919 + 13) % self.accounts;
+        let pairs: Vec<(usize, usize)> = (0..BLOCK_TXS).map(|from| (from, to(from))).collect();
+        let txs = pairs.into_iter().map(|(from, to)| self.tx(from, std::iter::once(to)));
+        Body { txs: txs.collect() }.encode()
+    }
 }
 
 fn ordered<'a>(genesis: &Genesis, height: u64, body: &'a [u8]) -> OrderedBlock<'a> {
@@ -99,11 +134,12 @@ fn ordered<'a>(genesis: &Genesis, height: u64, body: &'a [u8]) -> OrderedBlock<'
 
 fn index(dir: &Path, genesis: &Genesis, accounts: usize) -> Result<(), Box<dyn Error>> {
     let mut state = State::new(genesis)?;
+    let mut payloads = Payloads::new(genesis, accounts);
     let mut index = Index::open(Box::new(Folder::open(dir)?), Height(1), 1 << 16)?;
     let (mut cpu, mut worst) = (0, 0);
     let mut ids = Vec::new();
     for height in 1..=BLOCKS {
-        let body = payload(state.chain_id(), accounts, height);
+        let body = payloads.next();
         let applied = apply_block(&mut state, &ordered(genesis, height, &body));
         let started = cpu_ns();
         index.add(BlockEntries::of_applied(&body, &applied))?;
@@ -140,16 +176,25 @@ fn index(dir: &Path, genesis: &Genesis, accounts: usize) -> Result<(), Box<dyn E
 fn main() -> Result<(), Box<dyn Error>> {
     let accounts = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
     let dir = tempfile::tempdir()?;
-    let genesis = genesis(accounts);
+    let genesis = genesis();
     index(&dir.path().join("index"), &genesis, accounts)?;
     let home = dir.path().join("home");
     let mut chain = Chain::open(&home, &genesis)?;
-    let chain_id = chain.state().chain_id();
-    let bodies: Vec<Vec<u8>> =
-        (1..=BLOCKS / 4).map(|height| payload(chain_id, accounts, height)).collect();
+    let mut payloads = Payloads::new(&genesis, accounts);
+    let filled = payloads.fill();
+    let mut height = 0;
+    let mut commit = |chain: &mut Chain, body: &[u8]| {
+        height += 1;
+        chain.commit(&[(ordered(&genesis, height, body), Vec::new())]).map(drop)
+    };
+    for body in &filled {
+        commit(&mut chain, body)?;
+    }
+    println!("{} accounts", chain.state().accounts().accounts().count());
+    let bodies: Vec<Vec<u8>> = (0..BLOCKS / 8).map(|_| payloads.next()).collect();
     let started = Clock::start();
-    for (height, body) in (1..).zip(&bodies) {
-        chain.commit(&[(ordered(&genesis, height, body), Vec::new())])?;
+    for body in &bodies {
+        commit(&mut chain, body)?;
     }
     started.print("commit a transfer durably", (bodies.len() * BLOCK_TXS) as u64);
     let started = Clock::start();

@@ -6,6 +6,9 @@
 //!
 //! `DAMAGE=40 cargo test --release -p gongsuan-ledger --test damage` tries so many places of each file; a few by default.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![expect(clippy::print_stderr, reason = "how much was repaired is worth knowing")]
+
 mod common;
 
 use std::path::{Path, PathBuf};
@@ -72,7 +75,7 @@ fn places(name: &Path, size: u64, count: u64) -> Vec<u64> {
 
 /// How many places of each file to try.
 fn asked() -> Option<u64> {
-    std::env::var("DAMAGE").ok()?.parse().ok()
+    std::env::var_os("DAMAGE")?.to_str()?.parse().ok()
 }
 
 fn damages(name: &Path, size: u64) -> Vec<Damage> {
@@ -101,7 +104,7 @@ fn try_all(retention: Retention) {
     let mut names = Vec::new();
     files(dir.path(), Path::new(""), &mut names);
     names.sort();
-    let newest = names.iter().filter(|name| name.starts_with("blocks")).next_back().unwrap();
+    let newest = names.iter().rfind(|name| name.starts_with("blocks")).unwrap();
     let (mut repaired, mut refused, mut forgotten, mut tried) = (0, 0, 0, 0);
     for name in &names {
         let size = std::fs::metadata(dir.path().join(name)).unwrap().len();

@@ -1,5 +1,7 @@
 //! Where transactions are: answered alike while entries wait in memory, when they are in the store, and after opening again.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,19 +84,17 @@ impl Model {
         let index = u32::try_from(stored.receipts.len()).unwrap();
         let location = Location { height: Height(height), index };
         for event in &stored.events {
+            let Event::Market(event) = event else { continue };
             let mut row = |subject| rows.insert((subject, location, None));
-            match event {
-                Event::Market(MarketEvent::Filled { deal, ask, bid, provider, renter, .. }) => {
-                    row(Subject::Deal(*deal));
-                    row(Subject::Order(*ask));
-                    row(Subject::Order(*bid));
-                    row(Subject::Account(*provider));
-                    row(Subject::Account(*renter));
-                }
-                Event::Market(MarketEvent::Cancelled { order, .. }) => {
-                    row(Subject::Order(*order));
-                }
-                _ => {}
+            if let MarketEvent::Cancelled { order, .. } = event {
+                row(Subject::Order(*order));
+            }
+            if let MarketEvent::Filled { deal, ask, bid, provider, renter, .. } = event {
+                row(Subject::Deal(*deal));
+                row(Subject::Order(*ask));
+                row(Subject::Order(*bid));
+                row(Subject::Account(*provider));
+                row(Subject::Account(*renter));
             }
         }
         self.rows.extend(rows);
@@ -144,7 +144,7 @@ fn every_transaction_account_and_order_is_found_through_merges_and_restarts() {
             })
             .collect();
         let payload = if height % 9 == 8 { vec![] } else { body(txs) };
-        let payload = if payload.is_empty() { payload } else { renumber(&chain, payload) };
+        let payload = if payload.is_empty() { payload } else { renumber(&chain, &payload) };
         chain.commit(&[(ordered(height, &payload), vec![])]).unwrap();
         model.add(&chain, height);
         if height % 40 == 0 {
@@ -165,8 +165,8 @@ fn every_transaction_account_and_order_is_found_through_merges_and_restarts() {
 }
 
 /// The nonces of the same transactions as they must be now.
-fn renumber(chain: &Chain, payload: Vec<u8>) -> Vec<u8> {
-    let txs = Body::decode(&payload).unwrap().txs.into_iter().map(|mut tx| {
+fn renumber(chain: &Chain, payload: &[u8]) -> Vec<u8> {
+    let txs = Body::decode(payload).unwrap().txs.into_iter().map(|mut tx| {
         tx.body.nonce = chain.state().accounts().account(&tx.body.sender).nonce;
         tx
     });

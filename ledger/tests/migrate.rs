@@ -8,6 +8,8 @@
 //!
 //! Before a format changes, run that with the old program and commit what it wrote beside `v1`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod common;
 
 use std::path::Path;
@@ -137,7 +139,7 @@ fn what_a_newer_program_wrote_is_refused_by_name_and_left_alone() {
         renew(&other, room, label, &[9, 1, 2, 3]);
         assert_eq!(open(&other, None).unwrap_err().to_string(), expected);
     }
-    let mut newer = store.clone();
+    let mut newer = store;
     let batch = Batch { changes: vec![(b"head".to_vec(), Some(vec![9, 1, 1]))] };
     newer.commit(&batch, Height(BLOCKS)).unwrap();
     assert_eq!(

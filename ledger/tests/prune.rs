@@ -1,5 +1,7 @@
 //! What a pruned folder keeps, what it refuses, and from what it starts again.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod common;
 
 use common::world::World;

@@ -74,6 +74,9 @@ impl Headers {
     }
 }
 
+/// A state as [`crate::checkpoint`] keeps it.
+type HeadAndParts = (Head, Vec<Vec<u8>>);
+
 /// The state that the blocks of a pruned log continue.
 #[derive(Debug)]
 pub(super) struct Base {
@@ -108,7 +111,7 @@ impl Base {
     }
 
     /// Head and parts; `None` if there is no base.
-    pub(super) fn read(&self) -> Result<Option<(Head, Vec<Vec<u8>>)>, Unusable> {
+    pub(super) fn read(&self) -> Result<Option<HeadAndParts>, Unusable> {
         let mut records = self.journal.iter_from(0);
         let bad = |error: JournalError| Unusable::Bad(error.to_string());
         let Some((_, head)) = records.next().transpose().map_err(bad)? else { return Ok(None) };

@@ -158,7 +158,6 @@ impl Index {
     /// # Errors
     /// [`IndexError`]. What was added stays known as long as this value lives.
     pub fn add(&mut self, block: BlockEntries) -> Result<(), IndexError> {
-        assert_eq!(block.height, self.next(), "blocks are indexed one after another");
         let items = block.items();
         self.tail.add(block);
         if self.tail.tx_count() >= self.tail_txs_max || self.tail.block_count() >= TAIL_BLOCKS_MAX {

@@ -37,6 +37,7 @@ impl Tail {
     }
 
     pub(super) fn add(&mut self, block: BlockEntries) {
+        assert_eq!(block.height.0, self.next(), "blocks are indexed one after another");
         self.starts.push(u32::try_from(self.ids.len()).expect("the tail is short"));
         self.ids.extend(block.ids);
         let mut list = block.entries;

@@ -113,11 +113,14 @@ pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 /// A store in memory, for tests and embedding. Clones are handles of the same store.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
-    content: Arc<Mutex<(BTreeMap<Vec<u8>, Vec<u8>>, Height)>>,
+    content: Arc<Mutex<Content>>,
 }
 
+/// The pairs, and the height applied.
+type Content = (BTreeMap<Vec<u8>, Vec<u8>>, Height);
+
 impl MemoryStore {
-    fn content(&self) -> MutexGuard<'_, (BTreeMap<Vec<u8>, Vec<u8>>, Height)> {
+    fn content(&self) -> MutexGuard<'_, Content> {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

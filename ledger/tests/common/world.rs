@@ -1,5 +1,7 @@
 //! A chain whose every answer is known, and the check that another chain gives the same ones.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use gongsuan_ledger::{
     Chain, ChainError, Genesis, Location, State, StoredBlock, Subject, apply_block,
 };
