@@ -93,7 +93,8 @@ pub fn verify_signatures(unverified: &[Unverified<'_>]) -> Vec<Result<(), KeyErr
 }
 
 /// The answer to whoever sent a bad signature.
-pub(crate) fn bad_signature(signature: Signature, error: KeyError) -> Refusal {
+#[must_use]
+pub fn bad_signature(signature: Signature, error: KeyError) -> Refusal {
     let limit = "the sender's signature";
     Refusal::new("bad-signature", "signature", limit, signature, error.to_string())
 }

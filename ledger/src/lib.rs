@@ -40,7 +40,7 @@ pub use chain::{
     BLOCK_VERSION, Chain, ChainError, FOLDER_VERSION, Options, Retention, Rooms, Sealed,
     StoredBlock, replay,
 };
-pub use check::{Unverified, check_body, check_body_hinted, verify_signatures};
+pub use check::{Unverified, bad_signature, check_body, check_body_hinted, verify_signatures};
 pub use genesis::Genesis;
 pub use header::{Body, Event, Header, TxReceipt, TxStatus};
 pub use history::{History, HistoryProof, HistoryTree, NodeFile};

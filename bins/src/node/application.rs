@@ -10,17 +10,19 @@ use gongsuan_consensus::{
     AppRef, Block, Blocks, CertifiedHeader, CommittedBlock, Config, Core, Draft, Message, Payload,
     Proposal, Qc, Record, Seat, To, ValidatorSet, WantPayload,
 };
+use gongsuan_ledger::mempool::Source;
 use gongsuan_ledger::{
     Body, Chain, Event as ChainEvent, Header, HistoryTree, Location, Mempool, NodeFile,
-    OrderedBlock, Transaction, TxReceipt, TxStatus, check_body, mempool,
+    OrderedBlock, TxReceipt, TxStatus, check_body, mempool,
 };
-use gongsuan_types::{DurationMs, Hash, Height, PublicKey, Refusal, Term, Verified, codec};
+use gongsuan_types::{DurationMs, Hash, Height, PublicKey, Refusal, Term, codec};
 
 use super::config::NodeConfig;
-use super::event::{Event, TxAnswer};
+use super::event::{Event, TOLD_BYTES_MAX, TOLD_MAX, Told, TxAnswer, busy};
+use super::notary::{Judged, Notary, Offer};
 use super::trades::Trades;
 use crate::replica::wal::Wal;
-use crate::replica::{Answer, Application, Context, Pace, Verdict, Work, die, wall};
+use crate::replica::{Answer, Application, Context, Front, Pace, Verdict, Work, die, wall};
 
 /// A block farther in the future than this is voted for later.
 const FUTURE_MS: u64 = 500;
@@ -34,6 +36,8 @@ const FEED_MAX: usize = 4_096;
 
 /// Between two rounds of telling the others about transactions that still wait here.
 const TELL_AGAIN: Duration = Duration::from_millis(300);
+/// Bytes of a message beside its transactions.
+const FRAME_BYTES: usize = 16;
 /// Transactions told again in one round.
 const TELL_MAX: (usize, usize) = (256, 256 << 10);
 
@@ -148,6 +152,8 @@ pub(super) struct Ledger {
     certified: Option<(Header, CertifiedHeader)>,
     trades: Trades,
     counts: Counts,
+    /// Absent only before the replica has started.
+    notary: Option<Notary>,
     waiting: BTreeMap<Hash, Vec<Sender<TxAnswer>>>,
 }
 
@@ -213,6 +219,7 @@ impl Ledger {
             certified,
             trades,
             counts: Counts::default(),
+            notary: None,
             waiting: BTreeMap::new(),
         };
         Ok((ledger, core, wal))
@@ -225,9 +232,8 @@ impl Ledger {
         }
         if cx.now >= self.told + TELL_AGAIN {
             self.told = cx.now;
-            for tx in self.pool.select(self.chain.state(), &self.ordered, TELL_MAX) {
-                cx.peers.tell(To::All, &[&codec::encode(&tx)]);
-            }
+            let waiting = self.pool.select(self.chain.state(), &self.ordered, TELL_MAX);
+            tell(&waiting.into_iter().map(|tx| (tx, None)).collect::<Vec<_>>(), cx);
         }
         cx.wake_at(self.told + TELL_AGAIN);
     }
@@ -281,32 +287,66 @@ impl Ledger {
             || market.next_due().is_some_and(|due| due <= wall())
     }
 
-    fn on_transaction(
-        &mut self,
-        tx: Verified<Transaction>,
-        answer: Option<(bool, Sender<TxAnswer>)>,
-        cx: &Context<'_>,
-    ) {
-        let id = tx.body().id();
-        let frame = answer.is_some().then(|| codec::encode(tx.as_signed()));
-        if let Some(location) = self.chain.location(&id) {
-            if let Some((_, answer)) = answer {
+    /// Takes the thread that checks signatures into service.
+    pub(super) fn begin(mut self, front: Front<Event>) -> anyhow::Result<Self> {
+        self.notary = Some(Notary::start(front).context("cannot start a thread")?);
+        Ok(self)
+    }
+
+    /// Everything about a transaction but its signature, which is checked next, elsewhere.
+    fn on_offer(&mut self, mut offer: Offer) {
+        if let Some(location) = self.chain.location(&offer.id) {
+            if let Some((_, answer)) = offer.answer {
                 drop(answer.send(TxAnswer::Committed(location)));
             }
             return;
         }
-        let taken =
-            if self.pool.contains(&id) { Ok(id) } else { self.pool.insert(tx, self.chain.state()) };
-        let refused: Option<Refusal> = taken.err();
-        if let Some((wait, answer)) = answer {
-            match &refused {
-                Some(refusal) => drop(answer.send(TxAnswer::Refused(refusal.clone()))),
-                None if wait => self.waiting.entry(id).or_default().push(answer),
-                None => drop(answer.send(TxAnswer::Pending(id))),
+        if self.pool.contains(&offer.id) {
+            self.welcome(offer.id, offer.answer.take());
+            return;
+        }
+        let fits = self.pool.would_take(&offer.tx, offer.source, self.chain.state());
+        let Some(notary) = &self.notary else { return refuse(offer.answer, busy()) };
+        match fits {
+            Err(refusal) => refuse(offer.answer, refusal),
+            Ok(()) => {
+                if let Err(offer) = notary.check(offer) {
+                    refuse(offer.answer, busy());
+                }
             }
         }
-        if let (Some(bytes), None) = (frame, refused) {
-            cx.peers.tell(To::All, &[&bytes]);
+    }
+
+    /// Takes what is well signed into the pool. What came from a client is told to the others.
+    fn on_judged(&mut self, judged: Vec<Judged>, cx: &Context<'_>) {
+        let mut told: Vec<Told> = Vec::new();
+        for (offer, verdict) in judged {
+            let Offer { tx, id, hint, source, answer } = offer;
+            if let Err(error) = verdict {
+                refuse(answer, gongsuan_ledger::bad_signature(tx.signature, error));
+                continue;
+            }
+            let copy = (source == Source::Local).then(|| tx.clone());
+            let tx = tx.assume_verified();
+            match self.pool.insert_from(tx, source, self.chain.state()) {
+                Ok(_) => told.extend(copy.map(|tx| (tx, hint))),
+                Err(refusal) if refusal.code == "already-known" => {}
+                Err(refusal) => {
+                    refuse(answer, refusal);
+                    continue;
+                }
+            }
+            self.welcome(id, answer);
+        }
+        tell(&told, cx);
+    }
+
+    /// A transaction waits here; whoever asked hears it now, or when it is committed.
+    fn welcome(&mut self, id: Hash, answer: Option<(bool, Sender<TxAnswer>)>) {
+        match answer {
+            Some((true, answer)) => self.waiting.entry(id).or_default().push(answer),
+            Some((false, answer)) => drop(answer.send(TxAnswer::Pending(id))),
+            None => {}
         }
     }
 
@@ -371,7 +411,8 @@ impl Application for Ledger {
 
     fn on_event(&mut self, event: Event, cx: &mut Context<'_>) {
         match event {
-            Event::Transaction { tx, answer } => self.on_transaction(*tx, answer, cx),
+            Event::Offers(offers) => offers.into_iter().for_each(|offer| self.on_offer(offer)),
+            Event::Judged(judged) => self.on_judged(judged, cx),
             Event::Read(question) => question(&View {
                 links: cx.peers.connected(),
                 chain: &self.chain,
@@ -506,6 +547,29 @@ fn open_history(chain: &Chain, path: &std::path::Path) -> Option<HistoryTree<Nod
     }
     warn(&"the header hashes cannot be written from the log");
     None
+}
+
+fn refuse(answer: Option<(bool, Sender<TxAnswer>)>, refusal: Refusal) {
+    if let Some((_, answer)) = answer {
+        drop(answer.send(TxAnswer::Refused(refusal)));
+    }
+}
+
+/// Tells the other validators about transactions, in as few messages as their bound allows.
+fn tell(told: &[Told], cx: &Context<'_>) {
+    let mut rest = told;
+    while !rest.is_empty() {
+        let mut bytes = FRAME_BYTES;
+        let fits = |one: &&Told| {
+            bytes += codec::encode(one).len();
+            bytes <= TOLD_BYTES_MAX
+        };
+        // A single transaction always fits.
+        let count = rest.iter().take(TOLD_MAX).take_while(fits).count().max(1);
+        let (now, later) = rest.split_at(count);
+        cx.peers.tell(To::All, &[&codec::encode(now)]);
+        rest = later;
+    }
 }
 
 /// A block of the log as consensus knew it.

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
-use gongsuan_ledger::{Location, SignedTransaction, Transaction};
-use gongsuan_types::{Hash, Refusal, Verified};
+use gongsuan_ledger::mempool::Source;
+use gongsuan_ledger::{Location, SignedTransaction};
+use gongsuan_types::batch::NonceHint;
+use gongsuan_types::{Hash, Refusal, codec};
 
 use super::application::View;
+use super::notary::{Judged, Offer};
 use crate::replica::{Front, FrontError, Gate};
 
 /// A question that only reads.
@@ -14,8 +17,10 @@ pub(crate) type Question = Box<dyn FnOnce(&View<'_>) + Send>;
 
 /// Everything the ledger reacts to, beside consensus.
 pub(crate) enum Event {
-    /// A checked transaction of a client (with the place for the answer) or of a validator.
-    Transaction { tx: Box<Verified<Transaction>>, answer: Option<(bool, Sender<TxAnswer>)> },
+    /// Transactions of a client or of a validator, unchecked.
+    Offers(Vec<Offer>),
+    /// Transactions whose signatures were checked.
+    Judged(Vec<Judged>),
     /// A question.
     Read(Question),
 }
@@ -40,13 +45,14 @@ pub struct Handle {
 impl std::fmt::Debug for Event {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Transaction { .. } => "Transaction",
+            Self::Offers(_) => "Offers",
+            Self::Judged(_) => "Judged",
             Self::Read(_) => "Read",
         })
     }
 }
 
-fn busy() -> Refusal {
+pub(super) fn busy() -> Refusal {
     Refusal::new("busy", "node", "a free place", "none", "the node is busy; try again shortly")
 }
 
@@ -64,23 +70,19 @@ impl Handle {
         })
     }
 
-    /// Checks a transaction's signature and hands it in. With `wait`, answers once it is durably committed or refused.
+    /// Hands a transaction in. With `wait`, answers once it is durably committed or refused; without, once it waits to be ordered.
     ///
     /// # Errors
-    /// A [`Refusal`]: bad signature, busy, stopped, or nothing within `patience`.
+    /// A [`Refusal`]: whatever is wrong with it, busy, stopped, or nothing within `patience`.
     pub fn submit(
         &self,
         tx: SignedTransaction,
         wait: bool,
         patience: Duration,
     ) -> Result<TxAnswer, Refusal> {
-        let signature = tx.signature;
-        let tx = tx.verify().map_err(|error| {
-            let limit = "the sender's signature";
-            Refusal::new("bad-signature", "signature", limit, signature, error.to_string())
-        })?;
         let (answer, answered) = bounded(1);
-        self.send(Event::Transaction { tx: Box::new(tx), answer: Some((wait, answer)) })?;
+        let offer = Offer::new(tx, None, Source::Local);
+        self.send(Event::Offers(vec![Offer { answer: Some((wait, answer)), ..offer }]))?;
         answered.recv_timeout(patience).map_err(|_| {
             let (limit, message) = (format!("{} ms", patience.as_millis()), "no commit in time");
             Refusal::new("timeout", "wait", limit, "longer", message)
@@ -101,10 +103,24 @@ impl Handle {
     }
 }
 
-/// Takes in what other nodes tell: transactions, checked on the link's thread.
+/// Transactions told to other validators in one message, at most.
+pub(super) const TOLD_MAX: usize = 256;
+/// Bytes of such a message, at most.
+pub(super) const TOLD_BYTES_MAX: usize = 512 << 10;
+
+/// A transaction with its hint, as validators tell it each other.
+pub(super) type Told = (SignedTransaction, Option<NonceHint>);
+
+/// Takes in what other validators tell. Their transactions are checked like any other.
 pub(crate) fn gate() -> Gate<Event> {
-    std::sync::Arc::new(|_, bytes| {
-        let tx = gongsuan_ledger::tx::decode(bytes).ok()?.verify().ok()?;
-        Some(Event::Transaction { tx: Box::new(tx), answer: None })
+    std::sync::Arc::new(|seat, bytes| {
+        let told: Vec<Told> = codec::decode("transactions", TOLD_BYTES_MAX, bytes).ok()?;
+        if told.len() > TOLD_MAX {
+            return None;
+        }
+        let source = Source::Peer(u64::from(seat.0));
+        Some(Event::Offers(
+            told.into_iter().map(|(tx, hint)| Offer::new(tx, hint, source)).collect(),
+        ))
     })
 }

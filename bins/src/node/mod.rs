@@ -4,6 +4,7 @@ mod application;
 pub mod blobs;
 pub mod config;
 mod event;
+mod notary;
 mod trades;
 
 use std::net::{SocketAddr, TcpListener};
@@ -59,7 +60,7 @@ impl Node {
         let feed = Feed::default();
         let (ledger, core, wal) = application::Ledger::open(&config, feed.clone())?;
         let setup = Setup { core, wal, identity, socket, addresses: addresses(&config) };
-        let replica = Replica::start(setup, event::gate(), |_, _| Ok(ledger))
+        let replica = Replica::start(setup, event::gate(), |front, _| ledger.begin(front))
             .context("cannot start the replica")?;
         let handle = Handle::new(replica.front().clone());
         let listeners = Arc::new(tokio::sync::Semaphore::new(crate::api::LISTENERS_MAX));

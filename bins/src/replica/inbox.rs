@@ -81,6 +81,14 @@ impl<E> Front<E> {
         })
     }
 
+    /// Hands an event in, waiting for room. Never to be called on the replica thread.
+    ///
+    /// # Errors
+    /// [`FrontError::Stopped`].
+    pub fn push(&self, event: E) -> Result<(), FrontError> {
+        self.queue.send(FrontEvent::App(event)).map_err(|_| FrontError::Stopped)
+    }
+
     /// Makes the replica thread call [`Application::on_nudge`](super::Application::on_nudge); never waits. Several nudges
     /// may become one.
     pub fn nudge(&self) {

@@ -166,6 +166,20 @@ impl Mempool {
         Ok(())
     }
 
+    /// Whether a transaction would be taken in if its signature were good: everything else about it.
+    ///
+    /// # Errors
+    /// A [`Refusal`], as [`Mempool::insert_from`].
+    pub fn would_take(
+        &self,
+        tx: &SignedTransaction,
+        source: Source,
+        state: &State,
+    ) -> Result<(), Refusal> {
+        let (id, bytes) = id_and_bytes(tx);
+        self.room(tx, id, bytes, source, state).map(drop)
+    }
+
     /// Takes a transaction in. One with the same sender and nonce is replaced for a fee a tenth higher.
     ///
     /// # Errors
