@@ -1,6 +1,5 @@
 //! Repetitions and their median, in CPU time of the measuring thread where the system tells it.
 
-use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use crate::machine::cpu_nanos;
@@ -23,28 +22,59 @@ fn nanos(time: Duration) -> f64 {
 /// A run repeats the work for at least so long: some systems count CPU time in ticks of 4 ms.
 const RUN_MIN: Duration = Duration::from_millis(200);
 
-/// Runs `work` once to warm up and then `runs` times for at least [`RUN_MIN`]; `items` are done each time.
-pub(crate) fn median<R>(items: usize, runs: usize, mut work: impl FnMut() -> R) -> Median {
-    let warm_up = Instant::now();
-    black_box(work());
-    let repeats = RUN_MIN.as_nanos() / warm_up.elapsed().as_nanos().max(1) + 1;
-    let repeats = u32::try_from(repeats).unwrap_or(u32::MAX);
-    let (mut cpu, mut wall) = (Vec::new(), Vec::new());
-    let done = f64::from(u32::try_from(items).unwrap_or(1)) * f64::from(repeats);
-    let per_item = |time: Duration| nanos(time) / done;
+/// One of several things that are measured in turns.
+pub(crate) struct Contender<'a> {
+    /// What one call of `work` does.
+    pub(crate) items: usize,
+    pub(crate) work: Box<dyn FnMut() + 'a>,
+}
+
+/// Calls everybody once to warm up. Then measures everybody for at least [`RUN_MIN`], and everybody again, `runs` times: whatever else the machine does in the meantime meets them alike.
+pub(crate) fn medians(contenders: &mut [Contender<'_>], runs: usize) -> Vec<Median> {
+    let mut turns: Vec<Turns> = contenders.iter_mut().map(Turns::warm_up).collect();
     for _ in 0..runs.max(1) {
+        for (turns, contender) in turns.iter_mut().zip(&mut *contenders) {
+            turns.take(contender);
+        }
+    }
+    turns.into_iter().map(Turns::median).collect()
+}
+
+/// What one contender needed so far.
+struct Turns {
+    repeats: u32,
+    cpu: Vec<f64>,
+    wall: Vec<f64>,
+}
+
+impl Turns {
+    fn warm_up(contender: &mut Contender<'_>) -> Self {
+        let warm_up = Instant::now();
+        (contender.work)();
+        let repeats = RUN_MIN.as_nanos() / warm_up.elapsed().as_nanos().max(1) + 1;
+        Self { repeats: u32::try_from(repeats).unwrap_or(u32::MAX), cpu: vec![], wall: vec![] }
+    }
+
+    fn take(&mut self, contender: &mut Contender<'_>) {
+        let done = f64::from(u32::try_from(contender.items).unwrap_or(1)) * f64::from(self.repeats);
         let (started, cpu_started) = (Instant::now(), cpu_nanos());
-        for _ in 0..repeats {
-            black_box(work());
+        for _ in 0..self.repeats {
+            (contender.work)();
         }
         let elapsed = started.elapsed();
-        wall.push(per_item(elapsed));
-        cpu.push(per_item(Duration::from_nanos(cpu_nanos().saturating_sub(cpu_started))));
+        let cpu = Duration::from_nanos(cpu_nanos().saturating_sub(cpu_started));
+        self.wall.push(nanos(elapsed) / done);
+        self.cpu.push(nanos(cpu) / done);
     }
-    cpu.sort_by(f64::total_cmp);
-    wall.sort_by(f64::total_cmp);
-    let range = (cpu.first().copied().unwrap_or(0.0), cpu.last().copied().unwrap_or(0.0));
-    Median { cpu_ns: cpu[cpu.len() / 2], wall_ns: wall[wall.len() / 2], range }
+
+    fn median(mut self) -> Median {
+        self.cpu.sort_by(f64::total_cmp);
+        self.wall.sort_by(f64::total_cmp);
+        let range =
+            (self.cpu.first().copied().unwrap_or(0.0), self.cpu.last().copied().unwrap_or(0.0));
+        let middle = self.cpu.len() / 2;
+        Median { cpu_ns: self.cpu[middle], wall_ns: self.wall[middle], range }
+    }
 }
 
 /// Items per second at so many nanoseconds each, as a whole number.

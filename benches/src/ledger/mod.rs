@@ -1,6 +1,7 @@
 //! The ledger: from signed bytes to a durable block, and its parts.
 
 mod pipeline;
+mod pool;
 mod root;
 mod stores;
 mod world;

@@ -11,7 +11,7 @@ use gongsuan_ledger::{
 use gongsuan_types::Hash;
 
 use super::world::{Block, World};
-use super::{Size, row};
+use super::{Size, pool, row};
 use crate::measure::Clock;
 use crate::table::Report;
 
@@ -33,6 +33,7 @@ pub(super) fn run(report: &mut Report, size: Size) {
     for count in SIZES {
         parts(report, &mut world, &chain, (count, size.accounts), repeats(size.runs, count));
     }
+    pool::run(report, &world, chain.state(), size.accounts);
     whole(report, &mut world, &mut chain, size, ", no index");
     drop(chain);
     let mut world = World::new();

@@ -234,10 +234,10 @@ mod peers {
             let done = trees.transaction(|(bodies, records, index)| {
                 bodies.insert(&writes.height.to_be_bytes(), writes.body.as_slice())?;
                 for (key, value) in &writes.records {
-                    records.insert(key, value)?;
+                    records.insert(key, value.as_slice())?;
                 }
                 for (key, value) in &writes.index {
-                    index.insert(key, value)?;
+                    index.insert(key, value.as_slice())?;
                 }
                 Ok::<(), sled::transaction::ConflictableTransactionError<()>>(())
             });

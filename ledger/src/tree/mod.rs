@@ -102,8 +102,7 @@ impl StateTree {
             let end = changes.partition_point(|(key, _)| subtree_of(key) <= prefix);
             subtree.update(&changes[from..end])
         });
-        self.count =
-            self.count.checked_add_signed(more).expect("no more are removed than there are");
+        self.count = self.count.saturating_add_signed(more);
         while self.count > FILL << self.depth && self.depth < DEPTH_MAX {
             self.deepen();
         }
@@ -220,12 +219,12 @@ impl StateTree {
     /// Makes the arrays one level deeper: every list is cut in two, and only they are hashed.
     fn deepen(&mut self) {
         let level = self.depth as usize;
-        let halves = |list: &Box<[Leaf]>| -> [Box<[Leaf]>; 2] {
+        let halves = |list: &[Leaf]| -> [Box<[Leaf]>; 2] {
             let middle = list.partition_point(|(key, _)| !goes_right(key, level));
             let (left, right) = list.split_at(middle);
             [left.into(), right.into()]
         };
-        self.lists = self.lists.par_iter().flat_map_iter(halves).collect();
+        self.lists = self.lists.par_iter().flat_map_iter(|list| halves(list)).collect();
         self.depth += 1;
         let nodes = self.lists.par_iter().map(|list| {
             let node = Node::over(list, level + 1);

@@ -199,8 +199,10 @@ fn nonces_related_to_keys_and_to_each_other_hold_and_fail_like_others() {
     let nonces =
         [d, -d, d * lambda, -(d * lambda), d * lambda * lambda, lambda, Scalar::ONE, -Scalar::ONE];
     for count in [12, 40, 300] {
-        let mut claims: Vec<Owned> =
-            (0..count).map(|n| sign_with(&secret, nonces[n as usize % nonces.len()], n)).collect();
+        let mut claims: Vec<Owned> = (0..count)
+            .zip(nonces.iter().cycle())
+            .map(|(n, nonce)| sign_with(&secret, *nonce, n))
+            .collect();
         assert!(claims.iter().all(|claim| claim.single().is_ok()));
         check(&format!("{count} related nonces"), &verifier, &claims);
         // Two of them exchanged: the same nonce under two messages, each with the other's response.

@@ -2,8 +2,8 @@
 //!
 //! Four saturated 64-bit limbs, held below 2²⁵⁶ but not always below p: a number below `2²⁵⁶ − p` has two forms, and only
 //! [`Field::is_zero`], [`Field::is_odd`] and [`Field::to_bytes`] ask which. Why not k256's own element, which the library publishes: with five
-//! limbs of 52 bits it costs 25 wide products and a normalisation after most sums, here it is 16 and none, and a point fits one cache line. That is
-//! a factor of 1.7 to 2 in everything below (docs/benchmarks-ledger.md). Nothing secret comes near this file: it is not constant-time. Inversion is
+//! limbs of 52 bits it costs 25 wide products and a normalisation after most sums, here it is 16 and none, and a point fits one cache line. A
+//! product takes 0.5 to 0.6 of the time (docs/benchmarks-ledger.md). Nothing secret comes near this file: it is not constant-time. Inversion is
 //! k256's. The tests compare every operation with k256's on random numbers and on those at every edge.
 
 use std::ops::{Add, Mul, Neg, Sub};
