@@ -91,7 +91,7 @@ impl Drop for Writer {
 pub fn enclose(inside: &str) -> Result<std::process::ExitStatus, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     Command::new("unshare")
-        .args(["--mount", "--pid", "--fork", "--kill-child"])
+        .args(["--mount", "--pid", "--mount-proc", "--fork", "--kill-child"])
         .arg(program)
         .args(std::env::args_os().skip(1))
         .arg(inside)
