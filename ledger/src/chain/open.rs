@@ -53,9 +53,8 @@ impl Chain {
         };
         let store = store.map(|store| Box::new(store) as Box<dyn Store>);
         let mut chain = Self::open_over(&dir.to_path_buf(), store, genesis, options)?;
-        if chain.rebuilt.is_some() {
+        if chain.store.is_none() {
             // What is in it is not a checkpoint of this chain.
-            drop(chain.store.take());
             chain.store = reset_store(&path).map(|store| Box::new(store) as Box<dyn Store>);
         }
         chain.rebuilt = rebuilt.take().or(chain.rebuilt);
@@ -63,13 +62,14 @@ impl Chain {
         Ok(chain)
     }
 
-    /// Opens or creates a chain whose rooms and store are given. Without a store, everything is executed again, from the base if there is one.
+    /// Opens or creates a chain whose rooms and store are given. Without a store, everything is executed again, from the base if there is one. A store
+    /// whose checkpoint is unusable is not used.
     ///
     /// # Errors
     /// [`ChainError`]. Nothing that was acknowledged is changed.
     pub fn open_over(
         rooms: &dyn Rooms,
-        store: Option<Box<dyn Store>>,
+        mut store: Option<Box<dyn Store>>,
         genesis: &Genesis,
         options: Options,
     ) -> Result<Self, ChainError> {
@@ -148,6 +148,9 @@ impl Chain {
                 return Err(ChainError::NoState { first, reason });
             }
         };
+        if rebuilt.is_some() {
+            store = None;
+        }
         if let Some((headers, reason)) = broken_base {
             past = Some((headers, Base::recreate(rooms)?));
             rebuilt = rebuilt.or(Some(reason));

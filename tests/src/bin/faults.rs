@@ -68,7 +68,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Act::Kill(run) => kills(&run),
         Act::Power(run) if run.inside => cuts(&run),
-        Act::Power(_) => enclosed(),
+        Act::Power(_) => skipped(&power::enclose("--inside")),
         Act::Write { dir, acks, retention, plant } => {
             let Err(error) = writer::write(&dir, &acks, retention, plant);
             eprintln!("the writer stops: {error}");
@@ -95,17 +95,6 @@ fn kills(run: &Run) -> ExitCode {
             eprintln!("LOST: {reason}");
             ExitCode::from(LOST)
         }
-    }
-}
-
-fn enclosed() -> ExitCode {
-    match power::enclose("--inside") {
-        Ok(status) => match status.code().and_then(|code| u8::try_from(code).ok()) {
-            // unshare says 1 when it may not make namespaces.
-            Some(1) | None => skipped("no namespaces of one's own: not root?"),
-            Some(code) => ExitCode::from(code),
-        },
-        Err(reason) => skipped(&reason),
     }
 }
 

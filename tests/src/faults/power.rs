@@ -3,6 +3,7 @@
 //! Mounts and loop devices belong to a mount namespace of this program's own, and its processes to a process namespace: both end with it,
 //! however it ends.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -84,19 +85,22 @@ impl Drop for Writer {
     }
 }
 
-/// Runs this program again in namespaces of its own, with the same arguments and `inside` after them.
-///
-/// # Errors
-/// If there can be none.
-pub fn enclose(inside: &str) -> Result<std::process::ExitStatus, String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    Command::new("unshare")
-        .args(["--mount", "--pid", "--fork", "--kill-child"])
-        .arg(program)
-        .args(std::env::args_os().skip(1))
-        .arg(inside)
-        .status()
-        .map_err(|error| format!("unshare: {error}"))
+/// Becomes this program in namespaces of its own, with the same arguments and `inside` after them. Returns only if there can be none, and says why:
+/// the process stays the same, so that whoever kills it kills all of them, and their mounts with them.
+#[must_use]
+pub fn enclose(inside: &str) -> String {
+    const NAMESPACES: [&str; 5] = ["--mount", "--pid", "--mount-proc", "--fork", "--kill-child"];
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return error.to_string(),
+    };
+    let [mount, pid, proc, fork, kill] = NAMESPACES;
+    if let Err(reason) = tool!("unshare", mount, pid, proc, fork, kill, "true") {
+        return reason;
+    }
+    let mut command = Command::new("unshare");
+    command.args(NAMESPACES).arg(program).args(std::env::args_os().skip(1)).arg(inside);
+    format!("unshare: {}", command.exec())
 }
 
 /// Whether a file system in a file can be mounted here.

@@ -30,8 +30,6 @@ pub fn write(
     let mut list = list.map_err(|error| format!("{}: {error}", acks.display()))?;
     loop {
         let height = chain.state().height().0 + 1;
-        let body = script.body(height);
-        script.check_body(&body)?;
         let acknowledge = |list: &mut File| {
             let line = format!("{height}\n");
             list.write_all(line.as_bytes()).map_err(|error| format!("{}: {error}", acks.display()))
@@ -39,6 +37,8 @@ pub fn write(
         if plant == Plant::EarlyAck {
             acknowledge(&mut list)?;
         }
+        let body = script.body(height);
+        script.check_body(&body)?;
         let block = (ordered(&script, height, &body), height.to_le_bytes().to_vec());
         chain.commit(&[block]).map_err(|error| error.to_string())?;
         if plant != Plant::EarlyAck {
