@@ -80,7 +80,7 @@ fn bid(price_max: u64, segments: u32) -> Op {
             run_within: DurationMs(5_000),
             samples: 1,
             deposit_basis_points: 10_000,
-            secret_hash: JobOrder::hash_secret(secret()),
+            secret_hash: JobOrder::hash_secret(&secret()),
         })),
     })))
 }
