@@ -1,8 +1,8 @@
 //! What the tests of the whole workspace share.
 //!
 //! [`arbitrary`] makes values of any wire type from a seed; [`conformance`] hashes their encodings, so that an
-//! accidental change of a format fails a test; [`faults`] kills writers and cuts the power of their disks.
-//! accidental change of a format fails a test; [`fuzz`] feeds damaged bytes to every decoder.
+//! accidental change of a format fails a test; [`fuzz`] feeds damaged bytes to every decoder; [`faults`] kills writers and
+//! cuts the power of their disks.
 
 pub mod arbitrary;
 pub mod conformance;
