@@ -54,6 +54,15 @@ pub enum Event {
         /// The bid.
         order: OrderId,
     },
+    /// A bid's search visited more nodes of the index than are free.
+    Searched {
+        /// The bid.
+        order: OrderId,
+        /// Nodes visited.
+        visited: u32,
+        /// What it paid to the treasury.
+        fee: Amount,
+    },
     /// A fill opened a deal.
     Filled {
         /// The deal.

@@ -285,7 +285,7 @@ fn failures(bid: &Bid, order: &Order, ask: &Order) -> Vec<Failed> {
     if ask.owner == order.owner {
         fail("own-ask", 0, "it belongs to the same account".to_owned());
     }
-    if fill_units(bid, ask, order.open).0 == 0 {
+    if fill_units(bid, ask, ask.open, order.open).0 == 0 {
         let change = format!(
             "{} units are open and it fills at least {}; the bid needs {} in lots of {}, at least {} at once",
             ask.open,

@@ -7,10 +7,16 @@
 //! The order of transactions inside a block buys nothing. [`Market::submit`] only records; [`Market::end_block`] then
 //! 1. withdraws cancelled and expired orders,
 //! 2. inserts the block's new asks (ties are broken by `H(block ‖ order)`, which no sender can choose),
-//! 3. matches all open bids, ranked by limit price, then height of arrival, then `H(block ‖ order)`.
+//! 3. matches all open bids, class by class, ranked by limit price, then height of arrival, then `H(block ‖ order)`. Classes are searched
+//!    on several threads; nothing of that can be seen in the result.
 //!
 //! A bid takes the cheapest suitable asks by (price, reputation, age), at the asks' prices, in fills that are multiples of its lot. Each
 //! fill opens one deal over the next segments of the job, and takes the capacity from the ask in the same step.
+//!
+//! # Work
+//! A search visits at most [`Rules::visits_max`] nodes in one block, and goes on in the next ([`Event::Deferred`]). [`Rules::visits_free`]
+//! of them cost nothing; the bid pays for the others out of what it set aside when it was placed ([`Event::Searched`]), and is cancelled
+//! when that is used up. The count does not depend on the machine: the index has one shape for one set of asks.
 //!
 //! # A deal
 //! ```text
@@ -47,6 +53,7 @@ mod matching;
 pub mod naive;
 mod order;
 mod rules;
+mod search;
 mod settlement;
 mod table;
 

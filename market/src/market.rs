@@ -150,15 +150,25 @@ impl Market {
                 got: job.deposit_basis_points.to_string(),
             });
         }
-        let audits = self
-            .audit_budget(&bid, bid.price_max)
-            .and_then(|one| one.micro().checked_mul(u128::from(bid.deals_max)))
-            .map(Amount::new);
-        let held = audits
-            .and_then(|audits| audits.checked_add(bid.price_max.cost(bid.units)))
+        let budget = Amount::new(u128::from(self.rules.search_budget_micro));
+        let held = self
+            .needed_by(&bid, bid.units, u32::from(bid.deals_max))
+            .and_then(|needed| needed.checked_add(budget))
             .ok_or(MarketError::Overflow)?;
         let units = bid.units;
         self.place(party.address, Terms::Bid(Box::new(bid)), (units, held), outcome)
+    }
+
+    /// What a bid's fills may still need of what it holds. `None`: it does not fit, which is refused when the bid is placed.
+    pub(crate) fn needed(&self, order: &Order) -> Option<Amount> {
+        let bid = order.bid()?;
+        self.needed_by(bid, order.open, u32::from(bid.deals_max).saturating_sub(order.deals))
+    }
+
+    fn needed_by(&self, bid: &Bid, units: Units, deals: u32) -> Option<Amount> {
+        let audit = self.audit_budget(bid, bid.price_max)?.micro();
+        let audits = Amount::new(audit.checked_mul(u128::from(deals))?);
+        audits.checked_add(bid.price_max.cost(units))
     }
 
     /// What the audits of one deal may cost at a price.

@@ -5,6 +5,13 @@ use gongsuan_types::order::{Capabilities, Machine, Region, RegionSet, Requiremen
 use gongsuan_types::{OrderId, Price};
 use proptest::prelude::*;
 
+/// So many random cases, or as many as `PROPTEST_CASES` says.
+fn cases(usual: u32) -> ProptestConfig {
+    let default = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { usual };
+    ProptestConfig { cases, ..default }
+}
+
 fn size() -> impl Strategy<Value = u32> {
     prop_oneof![3 => 0u32..5, 2 => 0u32..70_000, 1 => 2_040u32..2_060, 1 => Just(u32::MAX)]
 }
@@ -87,7 +94,7 @@ fn work_of(index: &AskIndex, needs: &Requirements, max: Price) -> u32 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(cases(400))]
 
     #[test]
     fn every_search_finds_what_a_scan_finds(

@@ -12,6 +12,13 @@ use gongsuan_market::book::{
 use gongsuan_types::{TimeMs, codec};
 use proptest::prelude::*;
 
+/// So many random cases, or as many as `PROPTEST_CASES` says.
+fn cases(usual: u32) -> ProptestConfig {
+    let default = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { usual };
+    ProptestConfig { cases, ..default }
+}
+
 #[derive(Clone, Debug)]
 enum Command {
     Submit { order: NewOrder, tie: u64 },
@@ -81,25 +88,8 @@ fn command() -> impl Strategy<Value = Command> {
         4 => (1u64..60, 0u32..4, 0u32..12, 0u32..9)
             .prop_map(|(id, owner, quantity, price)| Command::Amend { id, owner, quantity, price }),
         2 => (1u64..6, 0usize..3).prop_map(|(ms, limit)| Command::Advance { ms, limit }),
-        2 => Just(Command::Clear),
+        4 => Just(Command::Clear),
     ]
-}
-
-/// What a batch book takes.
-fn plain(order: NewOrder, mode: Mode) -> NewOrder {
-    let fill_rule = match order.fill_rule {
-        FillRule::FillOrKill | FillRule::AllOrNone => FillRule::Rest,
-        rule @ (FillRule::Rest | FillRule::ImmediateOrCancel) => rule,
-    };
-    let kind = match order.kind {
-        Kind::Limit(_) => order.kind,
-        Kind::Market | Kind::MarketLimit if mode == Mode::Batch(Pricing::Uniform) => {
-            Kind::Limit(Tick(7))
-        }
-        Kind::Market | Kind::MarketLimit => Kind::Market,
-    };
-    let (fill_min, counterparties_max, post_only) = (Lots(0), 0, false);
-    NewOrder { fill_rule, kind, fill_min, counterparties_max, post_only, ..order }
 }
 
 /// Owners are told by id, so that most cancels and amendments hit.
@@ -141,8 +131,6 @@ impl Both {
                     order.kind = Kind::Limit(Tick(self.spread(price.0)));
                 }
                 if batch {
-                    // A few are left as they are, and must be refused.
-                    let order = if tie == 5 { order } else { plain(order, self.book.mode()) };
                     let id = OrderId(self.book.snapshot().next_id);
                     let left = self.book.queue(id, &order, tie, &mut fast);
                     let right = self.naive.queue_up(&order, tie, &mut slow);
@@ -219,7 +207,7 @@ fn mode() -> impl Strategy<Value = Mode> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(cases(600))]
 
     #[test]
     fn the_book_does_what_the_naive_book_does(

@@ -23,6 +23,13 @@ use gongsuan_types::{
 };
 use proptest::prelude::*;
 
+/// So many random cases, or as many as `PROPTEST_CASES` says.
+fn cases(usual: u32) -> ProptestConfig {
+    let default = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { usual };
+    ProptestConfig { cases, ..default }
+}
+
 const START: u128 = 1_000_000_000;
 
 fn who(n: u8) -> Address {
@@ -533,7 +540,7 @@ fn command(bench: &Bench, action: &Action) -> Option<(u8, Command)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(cases(400))]
 
     /// The books fill exactly what scanning everything fills; money is conserved after every block (in `Bench::check`);
     /// a market that went through a snapshot has the same future; and when everybody falls silent, every deal ends.

@@ -29,7 +29,8 @@ pub enum Kind {
     Limit(Tick),
     /// At any price; what does not trade at once is cancelled.
     Market,
-    /// At the best price of the other side when it comes; the rest stays at that price. Cancelled if there is none.
+    /// At the best price of the other side when it comes (in a batch: before the block); the rest stays at that price. Cancelled if there
+    /// is none.
     MarketLimit,
 }
 
@@ -55,7 +56,7 @@ pub struct NewOrder {
     pub fill_rule: FillRule,
     /// Meeting oneself.
     pub self_match: SelfMatch,
-    /// Only rests: cancelled if it would take.
+    /// Only rests: cancelled if it would take (in a batch: from the book as it was before the block).
     pub post_only: bool,
     /// The smallest fill, except one that completes the order. 0 and 1 ask for nothing.
     pub fill_min: Lots,
@@ -137,7 +138,8 @@ pub enum Mode {
 pub enum Pricing {
     /// What the order asks that rested before this block; the ask's price if both are new.
     Quoted,
-    /// One price for all fills: most volume, then least left over at that price, then the middle, rounded down. Every order has a limit.
+    /// One price for all fills: most volume, then least left over at that price, then the middle, rounded down. If one side of the last
+    /// fill has no limit, the best of these prices for it; if neither has, the one nearest to what traded last.
     Uniform,
 }
 
@@ -166,9 +168,6 @@ pub enum Refused {
     /// Numbers rise.
     #[error("order number {0} is not above all before it")]
     NumberUsed(OrderId),
-    /// Batch mode takes limit and market orders that rest or are cancelled.
-    #[error("a batch book takes no such order: {0}")]
-    NotInBatch(&'static str),
     /// The command belongs to the other mode.
     #[error("the book is in another mode")]
     WrongMode,
@@ -178,8 +177,8 @@ pub enum Refused {
 }
 
 impl NewOrder {
-    /// Whether a book in `mode` takes this order at `now`.
-    pub(crate) fn check(&self, mode: Mode, now: TimeMs) -> Result<(), Refused> {
+    /// Whether a book takes this order at `now`.
+    pub(crate) fn check(&self, now: TimeMs) -> Result<(), Refused> {
         if self.quantity.0 == 0 {
             return Err(Refused::NoQuantity);
         }
@@ -194,27 +193,6 @@ impl NewOrder {
                 || !matches!(self.kind, Kind::Limit(_)))
         {
             return Err(Refused::OnlyRests);
-        }
-        if mode == Mode::Continuous {
-            return Ok(());
-        }
-        if matches!(self.fill_rule, FillRule::FillOrKill | FillRule::AllOrNone) {
-            return Err(Refused::NotInBatch("all or nothing"));
-        }
-        if self.post_only {
-            return Err(Refused::NotInBatch("post only"));
-        }
-        if self.fill_min.0 > 1 {
-            return Err(Refused::NotInBatch("a smallest fill"));
-        }
-        if self.counterparties_max > 0 {
-            return Err(Refused::NotInBatch("a number of counterparties"));
-        }
-        if self.kind == Kind::MarketLimit {
-            return Err(Refused::NotInBatch("market-limit"));
-        }
-        if mode == Mode::Batch(Pricing::Uniform) && self.kind == Kind::Market {
-            return Err(Refused::NotInBatch("without a limit, under one price"));
         }
         Ok(())
     }
