@@ -33,7 +33,7 @@
 //! - [`attributes`]: the index with which it finds the cheapest ask that suits a bid, and the bids that suit a new ask. Stands alone.
 //! - [`book`]: the standard book, price then time, for things that are all alike. Stands alone; no chain needed.
 //!
-//! Each has its naive double in obvious code ([`naive`], [`book::naive`]; for the index, a scan in its test), and random commands show
+//! [`prelude`] has what most programs need of all three. Each has its naive double in obvious code ([`naive`], [`book::naive`]; for the index, a scan in its test), and random commands show
 //! that both do the same. [`Market::explain`] says why an order did not match and what would make it match.
 //!
 //! # Not here
@@ -52,6 +52,7 @@ mod market;
 mod matching;
 pub mod naive;
 mod order;
+pub mod prelude;
 mod rules;
 mod search;
 mod settlement;

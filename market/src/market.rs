@@ -15,6 +15,14 @@ use crate::{
 };
 
 /// Where the chain is: the block that is being applied.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// use gongsuan_types::{Hash, Height, TimeMs};
+/// let now = Moment { height: Height(1), time: TimeMs(1_000), block: Hash::of_content(b"1") };
+/// let quiet: Outcome = Market::new(Rules::default()).begin_block(now, &[]);
+/// assert!(quiet.events.is_empty());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Moment {
     /// Its height.
@@ -26,6 +34,30 @@ pub struct Moment {
 }
 
 /// Orders, books and deals. See the crate's documentation.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// use gongsuan_types::order::{Ask, Capabilities, Class, Machine, Party, Region};
+/// use gongsuan_types::{Address, Hash, Height, Price, TimeMs, Units};
+///
+/// let machine = Machine {
+///     cpu_cores: 8, memory_mib: 16_384, disk_mib: 0, gpu_count: 0, duration_s_max: 3_600,
+///     region: Region(3), capabilities: Capabilities::NONE,
+/// };
+/// let ask = Ask {
+///     class: Class::WASM, price: Price(100), units: Units(50), fill_min: Units(1), machine,
+///     expires_at: TimeMs(60_000),
+/// };
+/// let provider = Party { address: Address([7; 32]), attested: Capabilities::NONE };
+/// let mut market = Market::new(Rules::default());
+/// let block = Hash::of_content(b"block 1");
+/// let _ = market.begin_block(Moment { height: Height(1), time: TimeMs(1_000), block }, &[]);
+/// let placed = market.submit(provider, Command::PlaceAsk(ask))?;
+/// assert!(matches!(placed.settlements[..], [Settlement::Hold { .. }]), "the deposit is held");
+/// let _ = market.end_block();
+/// assert_eq!(market.book(Class::WASM).asks[0].units, Units(50));
+/// # Ok::<(), MarketError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Market {
     pub(crate) rules: Rules,

@@ -4,6 +4,12 @@ use gongsuan_types::{DurationMs, Refusal};
 use serde::{Deserialize, Serialize};
 
 /// What every deal on this chain obeys.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// let rules = Rules { fee_basis_points: 20_000, ..Rules::default() };
+/// assert!(rules.validate().is_err(), "a share is above the whole");
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rules {

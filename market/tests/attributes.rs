@@ -97,7 +97,7 @@ proptest! {
     #![proptest_config(cases(400))]
 
     #[test]
-    fn every_search_finds_what_a_scan_finds(
+    fn invariants_2_7_10_every_search_finds_what_a_scan_finds(
         mut asks in list(), searches in prop::collection::vec((needs(), price()), 1..12),
         removals in prop::collection::vec(any::<prop::sample::Index>(), 0..120)
     ) {

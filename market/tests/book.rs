@@ -210,7 +210,7 @@ proptest! {
     #![proptest_config(cases(600))]
 
     #[test]
-    fn the_book_does_what_the_naive_book_does(
+    fn invariants_1_2_9_the_book_does_what_the_naive_book_does(
         mode in mode(), stride in stride(), commands in prop::collection::vec(command(), 1..90)
     ) {
         let mut both = Both::new(mode, stride);
@@ -224,7 +224,7 @@ proptest! {
 
     /// Every price is tried: the one price trades the most, and among those that do, leaves the least over.
     #[test]
-    fn the_one_price_trades_the_most(
+    fn invariant_11_the_one_price_trades_the_most(
         orders in prop::collection::vec((any::<bool>(), 1u32..20, 1u32..10), 1..30)
     ) {
         let mut book = Book::new(Mode::Batch(Pricing::Uniform));
@@ -253,7 +253,7 @@ proptest! {
 
     /// The same orders with the same ties in another order of arrival: the same fills, up to the numbers of the orders.
     #[test]
-    fn the_order_inside_a_block_buys_nothing(
+    fn invariant_8_the_order_inside_a_block_buys_nothing(
         orders in prop::collection::vec((any::<bool>(), 1u32..8, 1u32..10), 1..30),
         turn in 0usize..30, uniform in any::<bool>()
     ) {

@@ -545,7 +545,7 @@ proptest! {
     /// The books fill exactly what scanning everything fills; money is conserved after every block (in `Bench::check`);
     /// a market that went through a snapshot has the same future; and when everybody falls silent, every deal ends.
     #[test]
-    fn the_books_agree_with_the_naive_market_and_no_money_is_lost(
+    fn invariants_1_2_6_the_books_agree_with_the_naive_market_and_no_money_is_lost(
         blocks in prop::collection::vec(prop::collection::vec(action(), 0..8), 1..14)
     ) {
         let mut bench = Bench::new();

@@ -18,8 +18,8 @@ use super::{
 /// Memory that every block uses again.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    /// Price, rank and place of the block's orders of one side.
-    keys: Vec<u128>,
+    /// Price, rank and place of the block's bids and asks.
+    keys: [Vec<u128>; 2],
     bids: Vec<Slot>,
     asks: Vec<Slot>,
     plan: Plan,
@@ -149,41 +149,48 @@ impl Book {
     /// The block's orders of both sides by price and rank. Those that cannot take part end here.
     fn admit<S: Sink>(&mut self, scratch: &mut Scratch, sink: &mut S) {
         let (best_bid, best_ask) = (self.bids.best(), self.asks.best());
-        let mut keys = std::mem::take(&mut scratch.keys);
-        for (side, best) in [(Side::Bid, best_ask), (Side::Ask, best_bid)] {
-            keys.clear();
-            for (place, waiting) in (0u32..).zip(&self.waiting) {
-                if waiting.withdrawn || waiting.order.side != side {
-                    continue;
+        let (mut newest, mut in_order) = (OrderId(0), true);
+        let [bids, asks] = &mut scratch.keys;
+        bids.clear();
+        asks.clear();
+        for (place, waiting) in (0u32..).zip(&self.waiting) {
+            if waiting.withdrawn {
+                continue;
+            }
+            in_order &= newest < waiting.id;
+            newest = waiting.id;
+            let is_bid = waiting.order.side == Side::Bid;
+            let best = if is_bid { best_ask } else { best_bid };
+            match limit_in_batch(&waiting.order, best, self.store.now) {
+                Ok(limit) => {
+                    let price = if is_bid { u32::MAX - limit } else { limit };
+                    let rank = u128::from(waiting.tie) << 32 | u128::from(place);
+                    let keys = if is_bid { &mut *bids } else { &mut *asks };
+                    keys.push(u128::from(price) << 96 | rank);
                 }
-                match limit_in_batch(&waiting.order, best, self.store.now) {
-                    Ok(limit) => {
-                        let price = if side == Side::Bid { u32::MAX - limit } else { limit };
-                        let rank = u128::from(waiting.tie) << 32 | u128::from(place);
-                        keys.push(u128::from(price) << 96 | rank);
-                    }
-                    Err(why) => {
-                        let (id, quantity) = (waiting.id, waiting.order.quantity);
-                        self.store.ids.remove(id.0);
-                        sink.event(Event::Cancelled { id, quantity, why });
-                    }
+                Err(why) => {
+                    let (id, quantity) = (waiting.id, waiting.order.quantity);
+                    self.store.ids.remove(id.0);
+                    sink.event(Event::Cancelled { id, quantity, why });
                 }
             }
-            if self.waiting.is_sorted_by_key(|waiting| waiting.id) {
+        }
+        for (keys, slots, is_bid) in
+            [(bids, &mut scratch.bids, true), (asks, &mut scratch.asks, false)]
+        {
+            if in_order {
                 keys.sort_unstable();
             } else {
                 // Amended orders came late under old numbers: of equal ranks, the smaller number is first.
                 keys.sort_unstable_by_key(|key| (key >> 32, self.waiting[word(*key) as usize].id));
             }
-            let slots = if side == Side::Bid { &mut scratch.bids } else { &mut scratch.asks };
             slots.clear();
             slots.extend(keys.iter().map(|key| {
                 let (price, place) = (word(key >> 96), word(*key));
-                let price = if side == Side::Bid { u32::MAX - price } else { price };
+                let price = if is_bid { u32::MAX - price } else { price };
                 slot_of(&self.waiting[place as usize], price, place)
             }));
         }
-        scratch.keys = keys;
     }
 
     /// Changes the book as planned, and says so.

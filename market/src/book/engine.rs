@@ -15,6 +15,17 @@ use super::{Event, Kind, Lots, Mode, NewOrder, Owner, Refused, Resting, Sink, Ti
 pub(super) const WAITING: u32 = 1 << 31;
 
 /// A standard book. See the module's documentation.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// let mut book = Book::new(Mode::Continuous);
+/// let mut events = Vec::new();
+/// let id = book.submit(&NewOrder::limit(Side::Bid, Owner(1), Tick(9), Lots(2)), &mut events)?;
+/// book.amend(id, Owner(1), (Lots(1), Tick(9)), &mut events)?;
+/// assert_eq!(book.cancel_all(Owner(1), &mut events), 1);
+/// assert!(book.is_empty());
+/// # Ok::<(), Refused>(())
+/// ```
 #[derive(Debug)]
 pub struct Book {
     pub(super) mode: Mode,

@@ -5,11 +5,21 @@ use gongsuan_types::{OrderId, TimeMs};
 use serde::{Deserialize, Serialize};
 
 /// A price in the book's smallest steps. A limit is 1 to `u32::MAX - 1`; the two ends stand for orders without a limit.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// assert!(Tick(101) > Tick(100));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Tick(pub u32);
 
 /// A quantity in the book's smallest units.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// assert_eq!(Lots::default(), Lots(0));
+/// ```
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
 )]
@@ -17,11 +27,28 @@ pub struct Tick(pub u32);
 pub struct Lots(pub u32);
 
 /// Whose order it is: a number that the caller gives to an account or to a group of accounts.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// // One member of a group that must not trade with itself is as good as another.
+/// let order = NewOrder::limit(Side::Ask, Owner(7), Tick(5), Lots(1));
+/// assert_eq!(order.owner, Owner(7));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Owner(pub u32);
 
 /// How an order is priced.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// let mut book = Book::new(Mode::Continuous);
+/// book.submit(&NewOrder::limit(Side::Ask, Owner(1), Tick(9), Lots(2)), &mut Ignore)?;
+/// let best = NewOrder::limit(Side::Bid, Owner(2), Tick(1), Lots(5));
+/// book.submit(&NewOrder { kind: Kind::MarketLimit, ..best }, &mut Ignore)?;
+/// assert_eq!(book.best(Side::Bid), Some(Tick(9)), "what did not trade rests at the price it met");
+/// # Ok::<(), Refused>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -96,6 +123,15 @@ impl NewOrder {
 }
 
 /// An order in the book.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// let mut book = Book::new(Mode::Continuous);
+/// let id = book.submit(&NewOrder::limit(Side::Ask, Owner(1), Tick(9), Lots(2)), &mut Ignore)?;
+/// let resting: Resting = book.order(id).expect("it rests");
+/// assert_eq!((resting.price, resting.quantity), (Tick(9), Lots(2)));
+/// # Ok::<(), Refused>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Resting {
     /// Its number.
@@ -123,6 +159,12 @@ pub struct Resting {
 }
 
 /// When orders match.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// assert!(Book::new(Mode::Continuous).clear(&mut Ignore).is_err());
+/// assert!(Book::new(Mode::Batch(Pricing::Quoted)).clear(&mut Ignore).is_ok());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
@@ -133,6 +175,19 @@ pub enum Mode {
 }
 
 /// What a fill costs in batch mode.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// let price = |pricing| {
+///     let mut book = Book::new(Mode::Batch(pricing));
+///     book.submit(&NewOrder::limit(Side::Ask, Owner(1), Tick(10), Lots(1)), &mut Ignore)?;
+///     book.submit(&NewOrder::limit(Side::Bid, Owner(2), Tick(14), Lots(1)), &mut Ignore)?;
+///     Ok::<_, Refused>(book.clear(&mut Ignore)?.price)
+/// };
+/// assert_eq!(price(Pricing::Quoted)?, Some(Tick(10)));
+/// assert_eq!(price(Pricing::Uniform)?, Some(Tick(12)));
+/// # Ok::<(), Refused>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pricing {
@@ -144,6 +199,13 @@ pub enum Pricing {
 }
 
 /// Why a command was refused. The book is unchanged.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// let nothing = NewOrder::limit(Side::Bid, Owner(1), Tick(5), Lots(0));
+/// let refused = Book::new(Mode::Continuous).submit(&nothing, &mut Ignore).unwrap_err();
+/// assert_eq!(refused.to_string(), "the quantity must be at least 1");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {

@@ -10,6 +10,14 @@ use super::store::{Rare, policy_bits};
 use super::{Mode, NewOrder, Refused, Resting, Stats};
 
 /// A book as data.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// let book = Book::new(Mode::Continuous);
+/// let snapshot: Snapshot = book.snapshot();
+/// assert_eq!(Book::restore(&snapshot)?.snapshot(), snapshot);
+/// # Ok::<(), Refused>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Snapshot {
     /// When orders match.

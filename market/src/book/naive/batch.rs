@@ -171,28 +171,27 @@ impl NaiveBook {
         let best = |side| self.queue(side).first().map(|entry| entry.order.price);
         let (best_bid, best_ask) = (best(Side::Bid), best(Side::Ask));
         let mut entering = Vec::new();
-        for side in [Side::Bid, Side::Ask] {
+        for waiting in &fresh {
+            let Waiting { id, order, .. } = *waiting;
+            let side = order.side;
             let other = if side == Side::Bid { best_ask } else { best_bid };
-            for waiting in fresh.iter().filter(|waiting| waiting.order.side == side) {
-                let Waiting { id, order, .. } = *waiting;
-                let limit = match order.kind {
-                    Kind::Limit(price) => Some(price),
-                    Kind::Market => Some(ends(side)),
-                    Kind::MarketLimit => other,
-                };
-                let takes = |price| other.is_some_and(|other| meets(side, price, other));
-                let why = if order.expires_at.is_some_and(|at| at <= self.now) {
-                    Why::Expired
-                } else if order.post_only && limit.is_some_and(takes) {
-                    Why::WouldTake
-                } else if let Some(price) = limit {
-                    entering.push((*waiting, price));
-                    continue;
-                } else {
-                    Why::Immediate
-                };
-                sink.event(Event::Cancelled { id, quantity: order.quantity, why });
-            }
+            let limit = match order.kind {
+                Kind::Limit(price) => Some(price),
+                Kind::Market => Some(ends(side)),
+                Kind::MarketLimit => other,
+            };
+            let takes = |price| other.is_some_and(|other| meets(side, price, other));
+            let why = if order.expires_at.is_some_and(|at| at <= self.now) {
+                Why::Expired
+            } else if order.post_only && limit.is_some_and(takes) {
+                Why::WouldTake
+            } else if let Some(price) = limit {
+                entering.push((*waiting, price));
+                continue;
+            } else {
+                Why::Immediate
+            };
+            sink.event(Event::Cancelled { id, quantity: order.quantity, why });
         }
         entering.sort_by_key(|(waiting, _)| (waiting.tie, waiting.id));
         for (Waiting { id, order, .. }, price) in entering {

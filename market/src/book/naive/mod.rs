@@ -24,6 +24,16 @@ struct Entry {
 }
 
 /// The naive book. Its commands are those of [`Book`](super::Book).
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// let order = NewOrder::limit(Side::Bid, Owner(1), Tick(9), Lots(2));
+/// let (mut fast, mut slow) = (Vec::new(), Vec::new());
+/// Book::new(Mode::Continuous).submit(&order, &mut fast)?;
+/// NaiveBook::new(Mode::Continuous).submit(&order, &mut slow)?;
+/// assert_eq!(fast, slow);
+/// # Ok::<(), Refused>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct NaiveBook {
     mode: Mode,

@@ -1,4 +1,5 @@
-//! Several classes in one block: the same result on every number of threads, and the fee for long searches.
+//! Blocks of orders in several classes: the same result on every number of threads, what must hold of every fill and after every block,
+//! and the fee for long searches. The numbers of invariants are those of `docs/market.md`.
 
 #![expect(
     clippy::unwrap_used,
@@ -6,7 +7,10 @@
     reason = "a test picks what it needs and panics when it cannot go on"
 )]
 
-use gongsuan_market::{Command, Event, HoldId, Market, Moment, Outcome, Reason, Rules, Settlement};
+use gongsuan_market::book::{Book, Ignore, Lots, Mode, NewOrder, Owner, Pricing, Side, Tick};
+use gongsuan_market::{
+    Command, Event, HoldId, Market, Moment, Order, OrderState, Outcome, Reason, Rules, Settlement,
+};
 use gongsuan_types::job::{JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Shape};
 use gongsuan_types::order::{
     Arch, Ask, Bid, Capabilities, Class, FillRule, GpuModel, Machine, Party, Region, Requirements,
@@ -111,7 +115,7 @@ fn mixed(height: u64) -> Vec<(u8, Command)> {
 
 /// Invariant 1 for threads: whatever their number, the same events, the same money and the same state; and in the order of the classes.
 #[test]
-fn classes_on_one_thread_and_on_many_give_the_same_blocks() {
+fn invariant_1_classes_on_one_thread_and_on_many_give_the_same_blocks() {
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
@@ -146,6 +150,101 @@ fn classes_on_one_thread_and_on_many_give_the_same_blocks() {
         busiest = busiest.max(distinct.len());
     }
     assert!(busiest >= 4, "several classes match in one block");
+}
+
+fn suits(order: &Order, ask: &Order) -> bool {
+    let (Some(bid), Some(machine)) = (order.bid(), ask.machine()) else { return false };
+    ask.class() == bid.class
+        && ask.price() <= bid.price_max
+        && bid.requirements.accept(machine, ask.reputation)
+        && ask.owner != order.owner
+}
+
+fn key(ask: &Order) -> (Price, std::cmp::Reverse<u16>, u64) {
+    (ask.price(), std::cmp::Reverse(ask.reputation), ask.sequence)
+}
+
+/// Lots and smallest fills are 1 here, so whatever suits and is open can be filled.
+#[test]
+fn invariants_3_4_5_7_hold_of_every_fill_and_after_every_block() {
+    let rules = Rules { orders_per_account_max: 10_000, ..Rules::default() };
+    let mut market = Market::new(rules);
+    let mut fills = 0;
+    for height in 1..=60 {
+        let outcome = block(&mut market, height, mixed(1_000 + height));
+        let open = |order: &&Order| order.state == OrderState::Resting && order.open.0 > 0;
+        let asks: Vec<&Order> =
+            market.orders().filter(|order| order.ask().is_some()).filter(open).collect();
+        for event in &outcome.events {
+            let Event::Filled { ask, bid, price, units, .. } = event else { continue };
+            let (ask, bid) = (market.order(*ask).unwrap(), market.order(*bid).unwrap());
+            fills += 1;
+            assert!(suits(bid, ask), "4: a fill satisfies both sides: {event:?}");
+            assert_eq!(*price, ask.price(), "4: at the ask's price");
+            assert!(units.0 > 0);
+            let skipped = asks.iter().find(|other| suits(bid, other) && key(other) < key(ask));
+            assert!(skipped.is_none(), "7: a better ask was left: {skipped:?} for {event:?}");
+        }
+        for bid in market.orders().filter(|order| order.bid().is_some()).filter(open) {
+            let wish = bid.bid().unwrap();
+            let may = bid.deals < u32::from(wish.deals_max);
+            let missed = asks.iter().find(|ask| may && suits(bid, ask));
+            assert!(missed.is_none(), "3: {missed:?} was left for {bid:?}");
+        }
+        for order in market.orders() {
+            let listed = order.ask().map(|ask| ask.units).or(order.bid().map(|bid| bid.units));
+            let dealt = market.deals().filter(|deal| deal.ask == order.id || deal.bid == order.id);
+            let dealt: u64 = dealt.map(|deal| deal.terms.units.0).sum();
+            let ended = order.state == OrderState::Cancelled;
+            assert!(ended || listed == Some(Units(order.open.0 + dealt)), "5: {order:?}");
+        }
+    }
+    assert!(fills > 300, "{fills} fills say little");
+}
+
+#[test]
+fn invariant_3_a_batch_book_of_plain_orders_is_never_left_crossed() {
+    for pricing in [Pricing::Quoted, Pricing::Uniform] {
+        let mut book = Book::new(Mode::Batch(pricing));
+        let mut random = 5u64;
+        for _ in 0..200 {
+            for _ in 0..20 {
+                random = random.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(99);
+                let part =
+                    |shift: u64, below: u64| u32::try_from((random >> shift) % below).unwrap();
+                let side = if part(20, 2) == 0 { Side::Bid } else { Side::Ask };
+                let (price, quantity) = (Tick(100 + part(30, 40)), Lots(1 + part(40, 9)));
+                let owner = Owner(part(50, 1_000) * 2 + u32::from(side == Side::Ask));
+                book.submit(&NewOrder::limit(side, owner, price, quantity), &mut Ignore).unwrap();
+            }
+            book.clear(&mut Ignore).unwrap();
+            if let (Some(bid), Some(ask)) = (book.best(Side::Bid), book.best(Side::Ask)) {
+                assert!(bid < ask, "{bid:?} {ask:?}");
+            }
+        }
+        assert!(book.stats().fills > 1_000);
+    }
+}
+
+/// The largest orders that validation lets by: nothing wraps, saturates or is rounded.
+#[test]
+fn invariant_12_the_largest_sums_are_exact() {
+    let rules = Rules { ask_deposit_basis_points: 1_000_000, ..Rules::default() };
+    let mut market = Market::new(rules);
+    let Command::PlaceAsk(largest) = ask(class(0), u64::MAX, 1, (1, 1)) else { panic!("an ask") };
+    let largest = Ask { units: gongsuan_types::order::UNITS_MAX, ..largest };
+    market.submit(who(0), Command::PlaceAsk(largest)).unwrap();
+    let held = u128::from(u64::MAX) * 1_000_000_000 * 100;
+    assert_eq!(market.order(OrderId(1)).unwrap().held, Amount::new(held));
+    block(&mut market, 1, vec![]);
+    assert_eq!(market.book(class(0)).asks[0].units, gongsuan_types::order::UNITS_MAX);
+    let mut book = Book::new(Mode::Continuous);
+    let (price, all) = (Tick(u32::MAX - 1), Lots(u32::MAX));
+    for (owner, side) in [(1, Side::Ask), (2, Side::Bid), (3, Side::Ask), (4, Side::Bid)] {
+        book.submit(&NewOrder::limit(side, Owner(owner), price, all), &mut Ignore).unwrap();
+    }
+    let one = u128::from(u32::MAX) * u128::from(u32::MAX - 1);
+    assert_eq!((book.stats().value, book.stats().volume), (2 * one, 2 * u64::from(u32::MAX)));
 }
 
 /// Memory and disk are never there together, but every node has both somewhere below it: the search looks at almost everything.
