@@ -1,8 +1,6 @@
 //! `cargo bench -p gongsuan-benches --bench market`: small measurements with statistics, for comparing two states of the code on one machine.
 //! `gongsuan-bench match` measures whole streams and compares with peers.
 
-#![expect(missing_docs, reason = "criterion's macros make items without documentation")]
-
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use gongsuan_market::prelude::*;
 use gongsuan_types::Price;

@@ -32,7 +32,8 @@ fn party(number: usize) -> Party {
     let mut address = [1; 32];
     address[..2].copy_from_slice(&name);
     // Three of four owners are vetted.
-    let attested = if number % 4 > 0 { Capabilities::VETTED } else { Capabilities::NONE };
+    let vetted = !number.is_multiple_of(4);
+    let attested = if vetted { Capabilities::VETTED } else { Capabilities::NONE };
     Party { address: Address(address), attested }
 }
 
@@ -145,14 +146,11 @@ fn run_blocks(commands: Vec<(Party, Command)>) -> Run {
         run.matching += nanos(all - submitted);
         run.blocks.push(u32::try_from(all.as_nanos()).unwrap_or(u32::MAX));
         for event in &outcome.events {
-            match event {
-                Event::Filled { ask, price, units, .. } => {
-                    let price = u32::try_from(price.0).unwrap_or(u32::MAX);
-                    run.tally.fill(ask.0, price, u32::try_from(units.0).unwrap_or(u32::MAX));
-                }
-                Event::Deferred { .. } => run.deferred += 1,
-                _ => {}
+            if let Event::Filled { ask, price, units, .. } = event {
+                let price = u32::try_from(price.0).unwrap_or(u32::MAX);
+                run.tally.fill(ask.0, price, u32::try_from(units.0).unwrap_or(u32::MAX));
             }
+            run.deferred += u64::from(matches!(event, Event::Deferred { .. }));
         }
     }
     run
