@@ -1,16 +1,12 @@
 //! The attribute index against a list, under random inserts, removals and searches; and its shape against one that was built afresh.
 
+mod support;
+
 use gongsuan_market::attributes::{AskIndex, AskKey, BidIndex, Step};
 use gongsuan_types::order::{Capabilities, Machine, Region, RegionSet, Requirements};
 use gongsuan_types::{OrderId, Price};
 use proptest::prelude::*;
-
-/// So many random cases, or as many as `PROPTEST_CASES` says.
-fn cases(usual: u32) -> ProptestConfig {
-    let default = ProptestConfig::default();
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { usual };
-    ProptestConfig { cases, ..default }
-}
+use support::cases;
 
 fn size() -> impl Strategy<Value = u32> {
     prop_oneof![3 => 0u32..5, 2 => 0u32..70_000, 1 => 2_040u32..2_060, 1 => Just(u32::MAX)]

@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics when it cannot go on")]
 
+mod support;
+
 use gongsuan_market::book::naive::NaiveBook;
 use gongsuan_market::book::{
     Book, Event, FillRule, Ignore, Kind, Lots, Mode, NewOrder, OrderId, Owner, Pricing, Refused,
@@ -11,13 +13,7 @@ use gongsuan_market::book::{
 };
 use gongsuan_types::{TimeMs, codec};
 use proptest::prelude::*;
-
-/// So many random cases, or as many as `PROPTEST_CASES` says.
-fn cases(usual: u32) -> ProptestConfig {
-    let default = ProptestConfig::default();
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { usual };
-    ProptestConfig { cases, ..default }
-}
+use support::cases;
 
 #[derive(Clone, Debug)]
 enum Command {

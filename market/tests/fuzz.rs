@@ -1,17 +1,12 @@
 //! The fuzz target on its corpus, and on inputs of its own: `PROPTEST_CASES=100000 cargo test -p gongsuan-market --test fuzz --release`.
 
+mod support;
 #[path = "../../tests/src/fuzz/market.rs"]
 #[expect(unreachable_pub, reason = "it is public where fuzzers call it")]
 mod target;
 
 use proptest::prelude::*;
-
-/// So many random cases, or as many as `PROPTEST_CASES` says.
-fn cases(usual: u32) -> ProptestConfig {
-    let default = ProptestConfig::default();
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { usual };
-    ProptestConfig { cases, ..default }
-}
+use support::cases;
 
 #[test]
 fn the_corpus_runs() {

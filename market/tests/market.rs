@@ -6,6 +6,8 @@
     reason = "a test picks what it needs and panics when it cannot go on"
 )]
 
+mod support;
+
 use std::collections::BTreeMap;
 
 use gongsuan_market::{
@@ -22,13 +24,7 @@ use gongsuan_types::{
     Address, Amount, DealId, DurationMs, Fuel, Hash, Height, OrderId, Price, TimeMs, Units,
 };
 use proptest::prelude::*;
-
-/// So many random cases, or as many as `PROPTEST_CASES` says.
-fn cases(usual: u32) -> ProptestConfig {
-    let default = ProptestConfig::default();
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { usual };
-    ProptestConfig { cases, ..default }
-}
+use support::cases;
 
 const START: u128 = 1_000_000_000;
 
