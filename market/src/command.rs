@@ -6,6 +6,27 @@ use gongsuan_types::{DealId, Hash, OrderId, Price, Units};
 use serde::{Deserialize, Serialize};
 
 /// One command; part of a signed transaction. Variants are appended, never reordered.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// use gongsuan_types::order::{Ask, Capabilities, Class, Machine, Party, Region};
+/// use gongsuan_types::{Address, Hash, Height, Price, TimeMs, Units};
+///
+/// let machine = Machine {
+///     cpu_cores: 8, memory_mib: 16_384, disk_mib: 0, gpu_count: 0, duration_s_max: 3_600,
+///     region: Region(3), capabilities: Capabilities::NONE,
+/// };
+/// let ask = Ask {
+///     class: Class::WASM, price: Price(100), units: Units(50), fill_min: Units(1), machine,
+///     expires_at: TimeMs(60_000),
+/// };
+/// let provider = Party { address: Address([7; 32]), attested: Capabilities::NONE };
+/// let mut market = Market::new(Rules::default());
+/// market.submit(provider, Command::PlaceAsk(ask))?;
+/// market.submit(provider, Command::Amend { order: OrderId(1), units: Units(20), price: Price(90) })?;
+/// assert_eq!(market.order(OrderId(1)).map(|order| order.open), Some(Units(20)));
+/// # Ok::<(), MarketError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Command {

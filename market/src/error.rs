@@ -3,6 +3,26 @@
 use gongsuan_types::{DealId, OrderId, Refusal};
 
 /// Why a command was refused. The market is unchanged.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// use gongsuan_types::order::{Ask, Capabilities, Class, Machine, Party, Region};
+/// use gongsuan_types::{Address, Hash, Height, Price, TimeMs, Units};
+///
+/// let machine = Machine {
+///     cpu_cores: 8, memory_mib: 16_384, disk_mib: 0, gpu_count: 0, duration_s_max: 3_600,
+///     region: Region(3), capabilities: Capabilities::NONE,
+/// };
+/// let ask = Ask {
+///     class: Class::WASM, price: Price(100), units: Units(50), fill_min: Units(1), machine,
+///     expires_at: TimeMs(60_000),
+/// };
+/// let provider = Party { address: Address([7; 32]), attested: Capabilities::NONE };
+/// let mut market = Market::new(Rules::default());
+/// let refused = market.submit(provider, Command::Cancel(OrderId(9))).unwrap_err();
+/// assert_eq!(refused, MarketError::NoOrder(OrderId(9)));
+/// # let _ = ask;
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MarketError {

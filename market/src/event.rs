@@ -8,6 +8,26 @@ use serde::{Deserialize, Serialize};
 use crate::{Failure, Sample, Settlement};
 
 /// One thing that happened.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// use gongsuan_types::order::{Ask, Capabilities, Class, Machine, Party, Region};
+/// use gongsuan_types::{Address, Hash, Height, Price, TimeMs, Units};
+///
+/// let machine = Machine {
+///     cpu_cores: 8, memory_mib: 16_384, disk_mib: 0, gpu_count: 0, duration_s_max: 3_600,
+///     region: Region(3), capabilities: Capabilities::NONE,
+/// };
+/// let ask = Ask {
+///     class: Class::WASM, price: Price(100), units: Units(50), fill_min: Units(1), machine,
+///     expires_at: TimeMs(60_000),
+/// };
+/// let provider = Party { address: Address([7; 32]), attested: Capabilities::NONE };
+/// let mut market = Market::new(Rules::default());
+/// let outcome = market.submit(provider, Command::PlaceAsk(ask))?;
+/// assert!(matches!(outcome.events[..], [Event::Placed { order: OrderId(1), .. }]));
+/// # Ok::<(), MarketError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
@@ -53,6 +73,15 @@ pub enum Event {
     Deferred {
         /// The bid.
         order: OrderId,
+    },
+    /// A bid's search visited more nodes of the index than are free.
+    Searched {
+        /// The bid.
+        order: OrderId,
+        /// Nodes visited.
+        visited: u32,
+        /// What it paid to the treasury.
+        fee: Amount,
     },
     /// A fill opened a deal.
     Filled {
@@ -153,6 +182,26 @@ pub enum Event {
 }
 
 /// What a command or a block did.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// use gongsuan_types::order::{Ask, Capabilities, Class, Machine, Party, Region};
+/// use gongsuan_types::{Address, Hash, Height, Price, TimeMs, Units};
+///
+/// let machine = Machine {
+///     cpu_cores: 8, memory_mib: 16_384, disk_mib: 0, gpu_count: 0, duration_s_max: 3_600,
+///     region: Region(3), capabilities: Capabilities::NONE,
+/// };
+/// let ask = Ask {
+///     class: Class::WASM, price: Price(100), units: Units(50), fill_min: Units(1), machine,
+///     expires_at: TimeMs(60_000),
+/// };
+/// let provider = Party { address: Address([7; 32]), attested: Capabilities::NONE };
+/// let mut market = Market::new(Rules::default());
+/// let outcome: Outcome = market.submit(provider, Command::PlaceAsk(ask))?;
+/// assert_eq!((outcome.settlements.len(), outcome.events.len()), (1, 1));
+/// # Ok::<(), MarketError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Outcome {
     /// How money follows, in order.

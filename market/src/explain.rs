@@ -59,6 +59,28 @@ pub struct Nearest {
 }
 
 /// Why an order stands where it stands.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// use gongsuan_types::order::{Ask, Capabilities, Class, Machine, Party, Region};
+/// use gongsuan_types::{Address, Hash, Height, Price, TimeMs, Units};
+///
+/// let machine = Machine {
+///     cpu_cores: 8, memory_mib: 16_384, disk_mib: 0, gpu_count: 0, duration_s_max: 3_600,
+///     region: Region(3), capabilities: Capabilities::NONE,
+/// };
+/// let ask = Ask {
+///     class: Class::WASM, price: Price(100), units: Units(50), fill_min: Units(1), machine,
+///     expires_at: TimeMs(60_000),
+/// };
+/// let provider = Party { address: Address([7; 32]), attested: Capabilities::NONE };
+/// let mut market = Market::new(Rules::default());
+/// market.submit(provider, Command::PlaceAsk(ask))?;
+/// let _ = market.end_block();
+/// let why: Explanation = market.explain(OrderId(1)).expect("the order is known");
+/// assert_eq!(why.summary, "an ask waits for bids of its class giga-fuel/wasm; it is served first");
+/// # Ok::<(), MarketError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Explanation {
     /// The order.
@@ -285,7 +307,7 @@ fn failures(bid: &Bid, order: &Order, ask: &Order) -> Vec<Failed> {
     if ask.owner == order.owner {
         fail("own-ask", 0, "it belongs to the same account".to_owned());
     }
-    if fill_units(bid, ask, order.open).0 == 0 {
+    if fill_units(bid, ask, ask.open, order.open).0 == 0 {
         let change = format!(
             "{} units are open and it fills at least {}; the bid needs {} in lots of {}, at least {} at once",
             ask.open,

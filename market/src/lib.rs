@@ -7,10 +7,16 @@
 //! The order of transactions inside a block buys nothing. [`Market::submit`] only records; [`Market::end_block`] then
 //! 1. withdraws cancelled and expired orders,
 //! 2. inserts the block's new asks (ties are broken by `H(block ‖ order)`, which no sender can choose),
-//! 3. matches all open bids, ranked by limit price, then height of arrival, then `H(block ‖ order)`.
+//! 3. matches all open bids, class by class, ranked by limit price, then height of arrival, then `H(block ‖ order)`. Classes are searched
+//!    on several threads; nothing of that can be seen in the result.
 //!
 //! A bid takes the cheapest suitable asks by (price, reputation, age), at the asks' prices, in fills that are multiples of its lot. Each
 //! fill opens one deal over the next segments of the job, and takes the capacity from the ask in the same step.
+//!
+//! # Work
+//! A search visits at most [`Rules::visits_max`] nodes in one block, and goes on in the next ([`Event::Deferred`]). [`Rules::visits_free`]
+//! of them cost nothing; the bid pays for the others out of what it set aside when it was placed ([`Event::Searched`]), and is cancelled
+//! when that is used up. The count does not depend on the machine: the index has one shape for one set of asks.
 //!
 //! # A deal
 //! ```text
@@ -27,7 +33,7 @@
 //! - [`attributes`]: the index with which it finds the cheapest ask that suits a bid, and the bids that suit a new ask. Stands alone.
 //! - [`book`]: the standard book, price then time, for things that are all alike. Stands alone; no chain needed.
 //!
-//! Each has its naive double in obvious code ([`naive`], [`book::naive`]; for the index, a scan in its test), and random commands show
+//! [`prelude`] has what most programs need of all three. Each has its naive double in obvious code ([`naive`], [`book::naive`]; for the index, a scan in its test), and random commands show
 //! that both do the same. [`Market::explain`] says why an order did not match and what would make it match.
 //!
 //! # Not here
@@ -46,7 +52,9 @@ mod market;
 mod matching;
 pub mod naive;
 mod order;
+pub mod prelude;
 mod rules;
+mod search;
 mod settlement;
 mod table;
 

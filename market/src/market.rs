@@ -15,6 +15,14 @@ use crate::{
 };
 
 /// Where the chain is: the block that is being applied.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// use gongsuan_types::{Hash, Height, TimeMs};
+/// let now = Moment { height: Height(1), time: TimeMs(1_000), block: Hash::of_content(b"1") };
+/// let quiet: Outcome = Market::new(Rules::default()).begin_block(now, &[]);
+/// assert!(quiet.events.is_empty());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Moment {
     /// Its height.
@@ -26,6 +34,30 @@ pub struct Moment {
 }
 
 /// Orders, books and deals. See the crate's documentation.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// use gongsuan_types::order::{Ask, Capabilities, Class, Machine, Party, Region};
+/// use gongsuan_types::{Address, Hash, Height, Price, TimeMs, Units};
+///
+/// let machine = Machine {
+///     cpu_cores: 8, memory_mib: 16_384, disk_mib: 0, gpu_count: 0, duration_s_max: 3_600,
+///     region: Region(3), capabilities: Capabilities::NONE,
+/// };
+/// let ask = Ask {
+///     class: Class::WASM, price: Price(100), units: Units(50), fill_min: Units(1), machine,
+///     expires_at: TimeMs(60_000),
+/// };
+/// let provider = Party { address: Address([7; 32]), attested: Capabilities::NONE };
+/// let mut market = Market::new(Rules::default());
+/// let block = Hash::of_content(b"block 1");
+/// let _ = market.begin_block(Moment { height: Height(1), time: TimeMs(1_000), block }, &[]);
+/// let placed = market.submit(provider, Command::PlaceAsk(ask))?;
+/// assert!(matches!(placed.settlements[..], [Settlement::Hold { .. }]), "the deposit is held");
+/// let _ = market.end_block();
+/// assert_eq!(market.book(Class::WASM).asks[0].units, Units(50));
+/// # Ok::<(), MarketError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Market {
     pub(crate) rules: Rules,
@@ -150,15 +182,25 @@ impl Market {
                 got: job.deposit_basis_points.to_string(),
             });
         }
-        let audits = self
-            .audit_budget(&bid, bid.price_max)
-            .and_then(|one| one.micro().checked_mul(u128::from(bid.deals_max)))
-            .map(Amount::new);
-        let held = audits
-            .and_then(|audits| audits.checked_add(bid.price_max.cost(bid.units)))
+        let budget = Amount::new(u128::from(self.rules.search_budget_micro));
+        let held = self
+            .needed_by(&bid, bid.units, u32::from(bid.deals_max))
+            .and_then(|needed| needed.checked_add(budget))
             .ok_or(MarketError::Overflow)?;
         let units = bid.units;
         self.place(party.address, Terms::Bid(Box::new(bid)), (units, held), outcome)
+    }
+
+    /// What a bid's fills may still need of what it holds. `None`: it does not fit, which is refused when the bid is placed.
+    pub(crate) fn needed(&self, order: &Order) -> Option<Amount> {
+        let bid = order.bid()?;
+        self.needed_by(bid, order.open, u32::from(bid.deals_max).saturating_sub(order.deals))
+    }
+
+    fn needed_by(&self, bid: &Bid, units: Units, deals: u32) -> Option<Amount> {
+        let audit = self.audit_budget(bid, bid.price_max)?.micro();
+        let audits = Amount::new(audit.checked_mul(u128::from(deals))?);
+        audits.checked_add(bid.price_max.cost(units))
     }
 
     /// What the audits of one deal may cost at a price.

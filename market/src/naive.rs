@@ -30,7 +30,7 @@ pub fn matches(mut orders: Vec<Order>, tie: impl Fn(OrderId) -> Hash) -> Vec<Fil
         .collect();
     while let Some(next) = waiting.iter().copied().min_by_key(|id| {
         let order = find(&orders, *id);
-        (u64::MAX - order.price().0, order.arrived, tie(*id))
+        (order.class(), u64::MAX - order.price().0, order.arrived, tie(*id))
     }) {
         waiting.retain(|id| *id != next);
         one_bid(&mut orders, next, &mut fills);

@@ -15,6 +15,28 @@ pub enum Terms {
 }
 
 /// Where an order is in its life.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// use gongsuan_types::order::{Ask, Capabilities, Class, Machine, Party, Region};
+/// use gongsuan_types::{Address, Hash, Height, Price, TimeMs, Units};
+///
+/// let machine = Machine {
+///     cpu_cores: 8, memory_mib: 16_384, disk_mib: 0, gpu_count: 0, duration_s_max: 3_600,
+///     region: Region(3), capabilities: Capabilities::NONE,
+/// };
+/// let ask = Ask {
+///     class: Class::WASM, price: Price(100), units: Units(50), fill_min: Units(1), machine,
+///     expires_at: TimeMs(60_000),
+/// };
+/// let provider = Party { address: Address([7; 32]), attested: Capabilities::NONE };
+/// let mut market = Market::new(Rules::default());
+/// market.submit(provider, Command::PlaceAsk(ask))?;
+/// assert_eq!(market.order(OrderId(1)).map(|order| order.state), Some(OrderState::New));
+/// let _ = market.end_block();
+/// assert_eq!(market.order(OrderId(1)).map(|order| order.state), Some(OrderState::Resting));
+/// # Ok::<(), MarketError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OrderState {
@@ -31,6 +53,27 @@ pub enum OrderState {
 }
 
 /// An order and what became of it.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// use gongsuan_types::order::{Ask, Capabilities, Class, Machine, Party, Region};
+/// use gongsuan_types::{Address, Hash, Height, Price, TimeMs, Units};
+///
+/// let machine = Machine {
+///     cpu_cores: 8, memory_mib: 16_384, disk_mib: 0, gpu_count: 0, duration_s_max: 3_600,
+///     region: Region(3), capabilities: Capabilities::NONE,
+/// };
+/// let ask = Ask {
+///     class: Class::WASM, price: Price(100), units: Units(50), fill_min: Units(1), machine,
+///     expires_at: TimeMs(60_000),
+/// };
+/// let provider = Party { address: Address([7; 32]), attested: Capabilities::NONE };
+/// let mut market = Market::new(Rules::default());
+/// market.submit(provider, Command::PlaceAsk(ask))?;
+/// let order: &Order = market.order(OrderId(1)).expect("the order is known");
+/// assert_eq!((order.side(), order.price(), order.open), (Side::Ask, Price(100), Units(50)));
+/// # Ok::<(), MarketError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Order {
     /// Its number.

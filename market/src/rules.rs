@@ -4,6 +4,12 @@ use gongsuan_types::{DurationMs, Refusal};
 use serde::{Deserialize, Serialize};
 
 /// What every deal on this chain obeys.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// let rules = Rules { fee_basis_points: 20_000, ..Rules::default() };
+/// assert!(rules.validate().is_err(), "a share is above the whole");
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rules {
@@ -29,6 +35,13 @@ pub struct Rules {
     pub orders_per_account_max: u32,
     /// Nodes of the index of asks that one bid may visit in one block; the rest is deferred to the next. Below 64 it counts as 64.
     pub visits_max: u32,
+    /// Nodes that one search may visit for nothing. Ordinary searches visit fewer; see `docs/benchmarks-market.md`.
+    pub visits_free: u32,
+    /// What a bid pays to the treasury for every further node, in micro-tokens.
+    pub visit_price_micro: u64,
+    /// What a bid holds for that when it is placed, in micro-tokens, beside its price and audits. Returned like them. A bid that cannot
+    /// pay for its search is cancelled.
+    pub search_budget_micro: u64,
 }
 
 impl Default for Rules {
@@ -45,6 +58,9 @@ impl Default for Rules {
             dispute_window: DurationMs(300_000),
             orders_per_account_max: 200,
             visits_max: 4_096,
+            visits_free: 512,
+            visit_price_micro: 1,
+            search_budget_micro: 50_000,
         }
     }
 }

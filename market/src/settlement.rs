@@ -34,6 +34,27 @@ pub enum Reason {
 /// One movement of money. Only [`Settlement::Hold`] can fail (not enough free balance); the market returns it from
 /// [`crate::Market::submit`] alone, so that the transaction can still be refused. All others are within holds that
 /// exist, and a ledger that cannot carry one out has found a defect.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// use gongsuan_types::order::{Ask, Capabilities, Class, Machine, Party, Region};
+/// use gongsuan_types::{Address, Hash, Height, Price, TimeMs, Units};
+///
+/// let machine = Machine {
+///     cpu_cores: 8, memory_mib: 16_384, disk_mib: 0, gpu_count: 0, duration_s_max: 3_600,
+///     region: Region(3), capabilities: Capabilities::NONE,
+/// };
+/// let ask = Ask {
+///     class: Class::WASM, price: Price(100), units: Units(50), fill_min: Units(1), machine,
+///     expires_at: TimeMs(60_000),
+/// };
+/// let provider = Party { address: Address([7; 32]), attested: Capabilities::NONE };
+/// let mut market = Market::new(Rules::default());
+/// let outcome = market.submit(provider, Command::PlaceAsk(ask))?;
+/// let Settlement::Hold { owner, amount, .. } = outcome.settlements[0] else { panic!("a hold") };
+/// assert_eq!((owner, amount), (provider.address, Price(100).cost(Units(50))));
+/// # Ok::<(), MarketError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Settlement {

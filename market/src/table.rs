@@ -64,7 +64,8 @@ struct Journal {
     orders: BTreeMap<OrderId, Option<Order>>,
     deals: BTreeMap<DealId, Option<Deal>>,
     next_order: u64,
-    dirty: BTreeSet<RecordId>,
+    /// Records that were not dirty before.
+    dirtied: Vec<RecordId>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,7 +105,7 @@ impl Table {
             orders: BTreeMap::new(),
             deals: BTreeMap::new(),
             next_order: self.next_order,
-            dirty: self.dirty.clone(),
+            dirtied: Vec::new(),
         });
     }
 
@@ -121,12 +122,22 @@ impl Table {
             self.replace_deal(id, before);
         }
         self.next_order = journal.next_order;
-        self.dirty = journal.dirty;
+        for id in journal.dirtied {
+            self.dirty.remove(&id);
+        }
+    }
+
+    fn mark(&mut self, id: RecordId) {
+        if self.dirty.insert(id)
+            && let Some(journal) = &mut self.journal
+        {
+            journal.dirtied.push(id);
+        }
     }
 
     pub(crate) fn put_order(&mut self, order: Order) {
         let id = order.id;
-        self.dirty.insert(RecordId::Order(id));
+        self.mark(RecordId::Order(id));
         let before = self.replace_order(id, Some(order));
         if let Some(journal) = &mut self.journal {
             journal.orders.entry(id).or_insert(before);
@@ -135,7 +146,7 @@ impl Table {
 
     pub(crate) fn put_deal(&mut self, deal: Deal) {
         let id = deal.id;
-        self.dirty.insert(RecordId::Deal(id));
+        self.mark(RecordId::Deal(id));
         let before = self.replace_deal(id, Some(deal));
         if let Some(journal) = &mut self.journal {
             journal.deals.entry(id).or_insert(before);
@@ -146,7 +157,7 @@ impl Table {
         let record = self.providers.entry(provider).or_default();
         let counter = if settled { &mut record.settled } else { &mut record.failed };
         *counter = counter.saturating_add(1);
-        self.dirty.insert(RecordId::Provider(provider));
+        self.mark(RecordId::Provider(provider));
     }
 
     pub(crate) fn reputation(&self, provider: &Address) -> u16 {

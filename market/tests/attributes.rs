@@ -1,9 +1,12 @@
 //! The attribute index against a list, under random inserts, removals and searches; and its shape against one that was built afresh.
 
+mod support;
+
 use gongsuan_market::attributes::{AskIndex, AskKey, BidIndex, Step};
 use gongsuan_types::order::{Capabilities, Machine, Region, RegionSet, Requirements};
 use gongsuan_types::{OrderId, Price};
 use proptest::prelude::*;
+use support::cases;
 
 fn size() -> impl Strategy<Value = u32> {
     prop_oneof![3 => 0u32..5, 2 => 0u32..70_000, 1 => 2_040u32..2_060, 1 => Just(u32::MAX)]
@@ -87,10 +90,10 @@ fn work_of(index: &AskIndex, needs: &Requirements, max: Price) -> u32 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(cases(400))]
 
     #[test]
-    fn every_search_finds_what_a_scan_finds(
+    fn invariants_2_7_10_every_search_finds_what_a_scan_finds(
         mut asks in list(), searches in prop::collection::vec((needs(), price()), 1..12),
         removals in prop::collection::vec(any::<prop::sample::Index>(), 0..120)
     ) {

@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics when it cannot go on")]
 
+mod support;
+
 use gongsuan_market::book::naive::NaiveBook;
 use gongsuan_market::book::{
     Book, Event, FillRule, Ignore, Kind, Lots, Mode, NewOrder, OrderId, Owner, Pricing, Refused,
@@ -11,6 +13,7 @@ use gongsuan_market::book::{
 };
 use gongsuan_types::{TimeMs, codec};
 use proptest::prelude::*;
+use support::cases;
 
 #[derive(Clone, Debug)]
 enum Command {
@@ -81,25 +84,8 @@ fn command() -> impl Strategy<Value = Command> {
         4 => (1u64..60, 0u32..4, 0u32..12, 0u32..9)
             .prop_map(|(id, owner, quantity, price)| Command::Amend { id, owner, quantity, price }),
         2 => (1u64..6, 0usize..3).prop_map(|(ms, limit)| Command::Advance { ms, limit }),
-        2 => Just(Command::Clear),
+        4 => Just(Command::Clear),
     ]
-}
-
-/// What a batch book takes.
-fn plain(order: NewOrder, mode: Mode) -> NewOrder {
-    let fill_rule = match order.fill_rule {
-        FillRule::FillOrKill | FillRule::AllOrNone => FillRule::Rest,
-        rule @ (FillRule::Rest | FillRule::ImmediateOrCancel) => rule,
-    };
-    let kind = match order.kind {
-        Kind::Limit(_) => order.kind,
-        Kind::Market | Kind::MarketLimit if mode == Mode::Batch(Pricing::Uniform) => {
-            Kind::Limit(Tick(7))
-        }
-        Kind::Market | Kind::MarketLimit => Kind::Market,
-    };
-    let (fill_min, counterparties_max, post_only) = (Lots(0), 0, false);
-    NewOrder { fill_rule, kind, fill_min, counterparties_max, post_only, ..order }
 }
 
 /// Owners are told by id, so that most cancels and amendments hit.
@@ -141,8 +127,6 @@ impl Both {
                     order.kind = Kind::Limit(Tick(self.spread(price.0)));
                 }
                 if batch {
-                    // A few are left as they are, and must be refused.
-                    let order = if tie == 5 { order } else { plain(order, self.book.mode()) };
                     let id = OrderId(self.book.snapshot().next_id);
                     let left = self.book.queue(id, &order, tie, &mut fast);
                     let right = self.naive.queue_up(&order, tie, &mut slow);
@@ -219,10 +203,10 @@ fn mode() -> impl Strategy<Value = Mode> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(cases(600))]
 
     #[test]
-    fn the_book_does_what_the_naive_book_does(
+    fn invariants_1_2_9_the_book_does_what_the_naive_book_does(
         mode in mode(), stride in stride(), commands in prop::collection::vec(command(), 1..90)
     ) {
         let mut both = Both::new(mode, stride);
@@ -236,7 +220,7 @@ proptest! {
 
     /// Every price is tried: the one price trades the most, and among those that do, leaves the least over.
     #[test]
-    fn the_one_price_trades_the_most(
+    fn invariant_11_the_one_price_trades_the_most(
         orders in prop::collection::vec((any::<bool>(), 1u32..20, 1u32..10), 1..30)
     ) {
         let mut book = Book::new(Mode::Batch(Pricing::Uniform));
@@ -265,7 +249,7 @@ proptest! {
 
     /// The same orders with the same ties in another order of arrival: the same fills, up to the numbers of the orders.
     #[test]
-    fn the_order_inside_a_block_buys_nothing(
+    fn invariant_8_the_order_inside_a_block_buys_nothing(
         orders in prop::collection::vec((any::<bool>(), 1u32..8, 1u32..10), 1..30),
         turn in 0usize..30, uniform in any::<bool>()
     ) {

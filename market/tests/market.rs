@@ -6,6 +6,8 @@
     reason = "a test picks what it needs and panics when it cannot go on"
 )]
 
+mod support;
+
 use std::collections::BTreeMap;
 
 use gongsuan_market::{
@@ -22,6 +24,7 @@ use gongsuan_types::{
     Address, Amount, DealId, DurationMs, Fuel, Hash, Height, OrderId, Price, TimeMs, Units,
 };
 use proptest::prelude::*;
+use support::cases;
 
 const START: u128 = 1_000_000_000;
 
@@ -533,12 +536,12 @@ fn command(bench: &Bench, action: &Action) -> Option<(u8, Command)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(cases(400))]
 
     /// The books fill exactly what scanning everything fills; money is conserved after every block (in `Bench::check`);
     /// a market that went through a snapshot has the same future; and when everybody falls silent, every deal ends.
     #[test]
-    fn the_books_agree_with_the_naive_market_and_no_money_is_lost(
+    fn invariants_1_2_6_the_books_agree_with_the_naive_market_and_no_money_is_lost(
         blocks in prop::collection::vec(prop::collection::vec(action(), 0..8), 1..14)
     ) {
         let mut bench = Bench::new();

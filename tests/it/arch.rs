@@ -29,7 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const OWNED: &[(&str, &[&str])] = &[
     ("sled", &["gongsuan-ledger"]),
     ("crc32c", &["gongsuan-journal"]),
-    ("rayon", &["gongsuan-ledger", "gongsuan-executor", "gongsuan"]),
+    ("rayon", &["gongsuan-market", "gongsuan-ledger", "gongsuan-executor", "gongsuan"]),
     ("tokio", &["gongsuan"]),
     ("axum", &["gongsuan"]),
     ("snow", &["gongsuan"]),

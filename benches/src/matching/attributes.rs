@@ -21,25 +21,25 @@ use crate::report::{Report, Row};
 const WORK: u32 = 4_096;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Mode {
+pub(super) enum Mode {
     Typical,
     Selective,
     Anti,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Ask {
-    class: Class,
-    key: AskKey,
-    machine: Machine,
-    id: OrderId,
+pub(super) struct Ask {
+    pub(super) class: Class,
+    pub(super) key: AskKey,
+    pub(super) machine: Machine,
+    pub(super) id: OrderId,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Bid {
-    class: Class,
-    needs: Requirements,
-    price_max: Price,
+pub(super) struct Bid {
+    pub(super) class: Class,
+    pub(super) needs: Requirements,
+    pub(super) price_max: Price,
 }
 
 /// Books that can be asked for the best ask.
@@ -236,13 +236,13 @@ fn new_bid(rng: &mut Rng, selective: bool) -> Bid {
     }
 }
 
-struct Load {
-    asks: Vec<Ask>,
-    bids: Vec<Bid>,
+pub(super) struct Load {
+    pub(super) asks: Vec<Ask>,
+    pub(super) bids: Vec<Bid>,
     fresh: Vec<Ask>,
 }
 
-fn load(mode: Mode, asks: usize, bids: usize, seed: u64) -> Load {
+pub(super) fn load(mode: Mode, asks: usize, bids: usize, seed: u64) -> Load {
     let (mut rng, mut bid_rng) = (Rng(seed), Rng(seed ^ 0x5eed));
     let count = asks as u64;
     let anti = mode == Mode::Anti;

@@ -1,6 +1,8 @@
 //! `gongsuan-bench match`: order books under a stream of orders.
 
 mod attributes;
+mod facade;
+mod mirror;
 mod ours;
 #[cfg(feature = "peers")]
 mod peers;
@@ -27,12 +29,17 @@ pub(crate) enum Mix {
     Attributes,
     /// The realistic stream in blocks of 10,000, each cleared at one price.
     Batch,
+    /// New asks looking for resting bids.
+    Mirror,
+    /// Whole blocks through the market that the chain runs: commands, matching on one thread and on all, deals.
+    Facade,
 }
 
 /// Options of `match`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
-    /// Operations of the stream (default 2,000,000); asks in the book with `--mix attributes` (default 1,000,000).
+    /// Operations of the stream (default 2,000,000); asks in the book with `--mix attributes`, bids with `--mix mirror` (default
+    /// 1,000,000); orders placed with `--mix facade` (default 200,000).
     #[arg(long)]
     orders: Option<usize>,
     /// The workload; may be given several times. Default: realistic and deep.
@@ -109,6 +116,14 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
                 let asks = options.orders.unwrap_or(1_000_000);
                 attributes::run(asks, options.seed, &mut report);
             }
+            Mix::Mirror => {
+                let bids = options.orders.unwrap_or(1_000_000);
+                mirror::run(bids, options.seed, &mut report);
+            }
+            Mix::Facade => {
+                let orders = options.orders.unwrap_or(200_000);
+                facade::run(orders, options, &mut report);
+            }
         }
     }
     report.print();
@@ -123,7 +138,7 @@ fn standard(mix: Mix, options: &Options, report: &mut Report) {
             (Shape { ops, preload: ops / 2, offset }, "deep")
         }
         Mix::Batch => (Shape { ops, preload: 0, offset: Offset::GeometricMean(20) }, "batch"),
-        Mix::Realistic | Mix::Attributes => {
+        Mix::Realistic | Mix::Attributes | Mix::Mirror | Mix::Facade => {
             (Shape { ops, preload: 0, offset: Offset::GeometricMean(20) }, "realistic")
         }
     };

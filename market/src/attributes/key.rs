@@ -3,6 +3,12 @@
 use gongsuan_types::Price;
 
 /// Price, then reputation (higher first), then age: 64, 10 and 54 bits.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// use gongsuan_types::Price;
+/// assert!(AskKey::new(Price(5), 900, 7) < AskKey::new(Price(5), 800, 1), "reputation before age");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct AskKey(pub(crate) u128);
 

@@ -43,6 +43,22 @@ use lanes::{Entry, Query};
 use trie::Trie;
 
 /// What a search for the next suitable order came to.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// use gongsuan_types::Price;
+/// use gongsuan_types::order::{Capabilities, Machine, Region, Requirements};
+///
+/// let machine = Machine {
+///     cpu_cores: 8, memory_mib: 16_384, disk_mib: 0, gpu_count: 0, duration_s_max: 3_600,
+///     region: Region(3), capabilities: Capabilities::NONE,
+/// };
+/// let mut asks = AskIndex::new();
+/// asks.insert(AskKey::new(Price(120), 700, 1), &machine, OrderId(5));
+/// let mut none = 0;
+/// let step = asks.next(&Requirements::ANY, AskKey::FIRST, Price(150), &mut none);
+/// assert!(matches!(step, Step::OutOfWork(_)), "not even one node may be visited");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
     /// The best one at or after the key where the search began.
@@ -54,6 +70,23 @@ pub enum Step {
 }
 
 /// The resting asks of a class.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// use gongsuan_types::Price;
+/// use gongsuan_types::order::{Capabilities, Machine, Region, Requirements};
+///
+/// let machine = Machine {
+///     cpu_cores: 8, memory_mib: 16_384, disk_mib: 0, gpu_count: 0, duration_s_max: 3_600,
+///     region: Region(3), capabilities: Capabilities::NONE,
+/// };
+/// let mut asks = AskIndex::new();
+/// for (price, number) in [(130, 1), (120, 2)] {
+///     asks.insert(AskKey::new(Price(price), 700, number), &machine, OrderId(number));
+/// }
+/// let cheapest: Vec<OrderId> = asks.iter().map(|(_, id)| id).collect();
+/// assert_eq!(cheapest, [OrderId(2), OrderId(1)]);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct AskIndex {
     trie: Trie<false>,
@@ -125,6 +158,21 @@ impl AskIndex {
 }
 
 /// The resting bids of a class, for new asks to find.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// use gongsuan_types::Price;
+/// use gongsuan_types::order::{Capabilities, Machine, Region, Requirements};
+///
+/// let machine = Machine {
+///     cpu_cores: 8, memory_mib: 16_384, disk_mib: 0, gpu_count: 0, duration_s_max: 3_600,
+///     region: Region(3), capabilities: Capabilities::NONE,
+/// };
+/// let mut bids = BidIndex::new();
+/// bids.insert(Price(110), &Requirements::ANY, OrderId(1));
+/// bids.insert(Price(140), &Requirements { cpu_cores_min: 16, ..Requirements::ANY }, OrderId(2));
+/// assert_eq!(bids.suited(&machine, 500, Price(100)), [OrderId(1)]);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct BidIndex {
     trie: Trie<true>,

@@ -1,32 +1,28 @@
-//! A block as a batch: all its orders enter, then both sides are uncrossed. The order in which orders came buys nothing.
-
-use std::cmp::Ordering;
+//! A block as a batch: its orders are ranked, both sides are paired ([`super::plan`]), and then the book is changed. The order in which
+//! orders came buys nothing.
 
 use gongsuan_types::OrderId;
-use gongsuan_types::order::SelfMatch;
+use gongsuan_types::order::{FillRule, Side};
 
 use super::engine::{Book, WAITING, accepted, market_limit};
-use super::slab::{NIL, ONCE, Slot};
+use super::ladder::Ladder;
+use super::plan::{FRESH, Gone, Line, Pair, Plan, Planner};
+use super::price;
+use super::slab::{BID, KILL, NIL, ONCE, SPECIAL, Slot};
 use super::snapshot::Waiting;
-use super::store::{flags_of, policy_of, rare_of};
-use super::{Cleared, Event, Kind, Lots, Mode, NewOrder, Owner, Pricing, Refused, Sink, Tick, Why};
+use super::store::{flags_of, rare_of};
+use super::{
+    Cleared, Event, Kind, Lots, Mode, NewOrder, Owner, Pricing, Refused, Resting, Sink, Tick, Why,
+};
 
-/// A fill that waits for its price.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pair {
-    bid: u64,
-    ask: u64,
-    quantity: u32,
-    ask_left: u32,
-    /// What it would cost by [`Pricing::Quoted`].
-    price: Tick,
-}
-
-/// The prices of the last pair.
-#[derive(Clone, Copy, Debug)]
-struct Margin {
-    ask: u32,
-    bid: u32,
+/// Memory that every block uses again.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    /// Price, rank and place of the block's bids and asks.
+    keys: [Vec<u128>; 2],
+    bids: Vec<Slot>,
+    asks: Vec<Slot>,
+    plan: Plan,
 }
 
 impl Book {
@@ -48,19 +44,22 @@ impl Book {
         if self.mode == Mode::Continuous {
             return Err(Refused::WrongMode);
         }
-        order.check(self.mode, self.store.now)?;
+        order.check(self.store.now)?;
         self.use_number(id)?;
-        let place = self.waiting_place();
-        self.waiting.push(Waiting { tie, id, order: *order, withdrawn: false });
-        self.store.ids.set(id.0, place | WAITING);
-        accepted(id, order, limit(order), sink);
+        self.wait(Waiting { tie, id, order: *order, withdrawn: false });
+        let limit = match order.kind {
+            Kind::Limit(price) => price.0,
+            Kind::Market | Kind::MarketLimit => market_limit(order.side),
+        };
+        accepted(id, order, limit, sink);
         Ok(())
     }
 
-    fn waiting_place(&self) -> u32 {
+    fn wait(&mut self, waiting: Waiting) {
         let place = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
         assert!(place < WAITING, "fewer than 2³¹ orders in a block");
-        place
+        self.store.ids.set(waiting.id.0, place | WAITING);
+        self.waiting.push(waiting);
     }
 
     /// Withdraws an order that waits.
@@ -81,213 +80,292 @@ impl Book {
         Ok(())
     }
 
+    /// Changes an order that waits: it has no place yet that it could lose.
+    pub(super) fn amend_waiting<S: Sink>(
+        &mut self,
+        place: u32,
+        (quantity, price): (Lots, Tick),
+        sink: &mut S,
+    ) -> Result<(), Refused> {
+        let waiting = &mut self.waiting[place as usize];
+        let id = waiting.id;
+        let order = NewOrder { quantity, kind: Kind::Limit(price), ..waiting.order };
+        order.check(self.store.now)?;
+        waiting.order = order;
+        sink.event(Event::Amended { id, price, quantity, kept_place: true });
+        Ok(())
+    }
+
+    /// An order that rested and was amended waits for the end of the block like a new one, ranked by its number.
+    pub(super) fn wait_again(&mut self, order: &Resting) {
+        let fill_rule = if order.all_or_none { FillRule::AllOrNone } else { FillRule::Rest };
+        let order_again = NewOrder {
+            side: order.side,
+            owner: order.owner,
+            kind: Kind::Limit(order.price),
+            quantity: order.quantity,
+            fill_rule,
+            self_match: order.self_match,
+            post_only: order.post_only,
+            fill_min: order.fill_min,
+            counterparties_max: order.counterparties_left.unwrap_or(0),
+            expires_at: order.expires_at,
+        };
+        let (tie, id) = (order.id.0, order.id);
+        self.wait(Waiting { tie, id, order: order_again, withdrawn: false });
+    }
+
     /// Batch mode: puts the waiting orders into the book and matches both sides. Ends with [`Event::Cleared`].
     ///
     /// # Errors
     /// [`Refused::WrongMode`] in continuous mode.
     pub fn clear<S: Sink>(&mut self, sink: &mut S) -> Result<Cleared, Refused> {
         let Mode::Batch(pricing) = self.mode else { return Err(Refused::WrongMode) };
-        let mut fresh: Vec<(u64, u32)> = (0..)
-            .zip(&self.waiting)
-            .filter(|(_, waiting)| !waiting.withdrawn)
-            .map(|(place, waiting)| (waiting.tie, place))
-            .collect();
-        fresh.sort_unstable();
-        for (_, place) in &fresh {
-            self.admit(*place, sink);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        self.admit(&mut scratch, sink);
+        let planner = Planner {
+            store: &self.store,
+            waiting: &self.waiting,
+            bids: Line { ladder: &self.bids, fresh: &scratch.bids },
+            asks: Line { ladder: &self.asks, fresh: &scratch.asks },
+        };
+        let margin = planner.run(&mut scratch.plan);
+        let one = margin
+            .filter(|_| pricing == Pricing::Uniform)
+            .map(|margin| price::uniform(&margin, self.store.stats.last));
+        let cleared = self.carry_out(&mut scratch, one, sink);
+        for slot in &scratch.bids {
+            settle(&mut self.store, &mut self.bids, slot, &self.waiting, sink);
         }
-        let cleared = self.uncross(pricing, sink);
-        for (_, place) in fresh {
-            let id = self.waiting[place as usize].id;
-            let at = self.store.ids.get(id.0);
-            if at == NIL {
-                continue;
-            }
-            let slot = *self.store.slab.get(at);
-            if slot.flags & ONCE != 0 {
-                self.remove(at, Why::Immediate, sink);
-            } else {
-                let (price, quantity) = (Tick(slot.price), Lots(slot.quantity));
-                sink.event(Event::Rested { id, price, quantity });
-            }
+        for slot in &scratch.asks {
+            settle(&mut self.store, &mut self.asks, slot, &self.waiting, sink);
         }
+        self.scratch = scratch;
         self.waiting.clear();
-        self.block_first = self.next_id;
         sink.event(Event::Cleared { price: cleared.price, volume: cleared.volume });
         Ok(cleared)
     }
 
-    #[inline]
-    fn admit<S: Sink>(&mut self, place: u32, sink: &mut S) {
-        let Waiting { id, order, .. } = &self.waiting[place as usize];
-        let (id, quantity) = (*id, order.quantity);
-        if order.expires_at.is_some_and(|at| at <= self.store.now) {
-            self.store.ids.remove(id.0);
-            sink.event(Event::Cancelled { id, quantity, why: Why::Expired });
-            return;
-        }
-        let slot = Slot {
-            id: id.0,
-            quantity: quantity.0,
-            owner: order.owner.0,
-            prev: NIL,
-            next: NIL,
-            price: limit(order),
-            flags: flags_of(order),
-        };
-        let rare = rare_of(order);
-        self.rest(slot, rare);
-    }
-
-    /// Fills the best bid with the best ask until the sides no longer meet.
-    fn uncross<S: Sink>(&mut self, pricing: Pricing, sink: &mut S) -> Cleared {
-        let mut cleared = Cleared::default();
-        let mut margin = None;
-        let mut pairs = std::mem::take(&mut self.scratch);
-        pairs.clear();
-        while let (Some(bid_price), Some(ask_price)) = (self.bids.best(), self.asks.best()) {
-            if bid_price < ask_price {
-                break;
-            }
-            let bid_at = self.bids.level_mut(bid_price).head;
-            let ask_at = self.asks.level_mut(ask_price).head;
-            let (bid, ask) = (*self.store.slab.get(bid_at), *self.store.slab.get(ask_at));
-            if self.drop_unfit((bid_at, &bid), (ask_at, &ask), sink) {
+    /// The block's orders of both sides by price and rank. Those that cannot take part end here.
+    fn admit<S: Sink>(&mut self, scratch: &mut Scratch, sink: &mut S) {
+        let (best_bid, best_ask) = (self.bids.best(), self.asks.best());
+        let (mut newest, mut in_order) = (OrderId(0), true);
+        let [bids, asks] = &mut scratch.keys;
+        bids.clear();
+        asks.clear();
+        for (place, waiting) in (0u32..).zip(&self.waiting) {
+            if waiting.withdrawn {
                 continue;
             }
-            let quantity = bid.quantity.min(ask.quantity);
-            let ask_left = ask.quantity - quantity;
-            margin = Some(Margin { ask: ask_price, bid: bid_price });
-            self.reduce(bid_at, &bid, quantity);
-            self.reduce(ask_at, &ask, quantity);
-            let price = self.quoted(&bid, &ask);
-            pairs.push(Pair { bid: bid.id, ask: ask.id, quantity, ask_left, price });
+            in_order &= newest < waiting.id;
+            newest = waiting.id;
+            let is_bid = waiting.order.side == Side::Bid;
+            let best = if is_bid { best_ask } else { best_bid };
+            match limit_in_batch(&waiting.order, best, self.store.now) {
+                Ok(limit) => {
+                    let price = if is_bid { u32::MAX - limit } else { limit };
+                    let rank = u128::from(waiting.tie) << 32 | u128::from(place);
+                    let keys = if is_bid { &mut *bids } else { &mut *asks };
+                    keys.push(u128::from(price) << 96 | rank);
+                }
+                Err(why) => {
+                    let (id, quantity) = (waiting.id, waiting.order.quantity);
+                    self.store.ids.remove(id.0);
+                    sink.event(Event::Cancelled { id, quantity, why });
+                }
+            }
         }
-        if let (Pricing::Uniform, Some(margin)) = (pricing, margin) {
-            let price = self.uniform(margin);
-            pairs.iter_mut().for_each(|pair| pair.price = price);
+        for (keys, slots, is_bid) in
+            [(bids, &mut scratch.bids, true), (asks, &mut scratch.asks, false)]
+        {
+            if in_order {
+                keys.sort_unstable();
+            } else {
+                // Amended orders came late under old numbers: of equal ranks, the smaller number is first.
+                keys.sort_unstable_by_key(|key| (key >> 32, self.waiting[word(*key) as usize].id));
+            }
+            slots.clear();
+            slots.extend(keys.iter().map(|key| {
+                let (price, place) = (word(key >> 96), word(*key));
+                let price = if is_bid { u32::MAX - price } else { price };
+                slot_of(&self.waiting[place as usize], price, place)
+            }));
         }
-        for pair in &pairs {
-            self.fill(pair, &mut cleared, sink);
+    }
+
+    /// Changes the book as planned, and says so.
+    fn carry_out<S: Sink>(
+        &mut self,
+        scratch: &mut Scratch,
+        one: Option<Tick>,
+        sink: &mut S,
+    ) -> Cleared {
+        let mut cleared = Cleared::default();
+        let mut gone = scratch.plan.gone.iter().peekable();
+        for (index, pair) in scratch.plan.pairs.iter().enumerate() {
+            while let Some(next) = gone.next_if(|gone| gone.after == index) {
+                self.end(next, &mut scratch.bids, &mut scratch.asks, sink);
+            }
+            let Pair { bid, ask, quantity } = *pair;
+            let (bid_price, taker, _) = self.reduce(bid, &mut scratch.bids, quantity);
+            let (ask_price, maker, maker_left) = self.reduce(ask, &mut scratch.asks, quantity);
+            let price = one.unwrap_or_else(|| {
+                let bid_rested = bid & FRESH == 0 && ask & FRESH != 0;
+                self.quoted((bid_price, ask_price), bid_rested)
+            });
+            self.store.stats.count(price.0, quantity);
+            cleared.price = Some(price);
+            cleared.volume += u64::from(quantity);
+            cleared.fills += 1;
+            let (quantity, maker_left) = (Lots(quantity), Lots(maker_left));
+            sink.event(Event::Filled { taker, maker, price, quantity, maker_left });
         }
-        self.scratch = pairs;
+        for last in gone {
+            self.end(last, &mut scratch.bids, &mut scratch.asks, sink);
+        }
         cleared
     }
 
-    /// Drops one of two orders that must not meet: past its time, of one owner, or both without a limit before any price is known.
-    fn drop_unfit<S: Sink>(
-        &mut self,
-        (bid_at, bid): (u32, &Slot),
-        (ask_at, ask): (u32, &Slot),
-        sink: &mut S,
-    ) -> bool {
-        if self.store.is_expired(bid) {
-            self.remove(bid_at, Why::Expired, sink);
-            return true;
-        }
-        if self.store.is_expired(ask) {
-            self.remove(ask_at, Why::Expired, sink);
-            return true;
-        }
-        if bid.owner == ask.owner {
-            let (newer, older) =
-                if bid.id > ask.id { ((bid_at, bid), ask_at) } else { ((ask_at, ask), bid_at) };
-            let dropped = match policy_of(newer.1.flags) {
-                SelfMatch::CancelResting => older,
-                SelfMatch::Skip | SelfMatch::CancelIncoming => newer.0,
+    /// Takes a fill from an order. Answers its price, its number and what is left.
+    #[inline]
+    fn reduce(&mut self, place: u32, fresh: &mut [Slot], quantity: u32) -> (u32, OrderId, u32) {
+        let slot = if place & FRESH != 0 {
+            &mut fresh[(place & !FRESH) as usize]
+        } else {
+            self.store.slab.get_mut(place)
+        };
+        let (price, id, flags) = (slot.price, slot.id, slot.flags);
+        let (left, link) = (slot.quantity - quantity, slot.prev);
+        if place & FRESH != 0 {
+            slot.quantity = left;
+            if left == 0 {
+                self.store.ids.remove(id);
+            } else if flags & SPECIAL != 0 {
+                // For the order's way into the book.
+                self.count_counterparty(link);
+            }
+        } else if left == 0 {
+            self.take_out(place);
+        } else {
+            slot.quantity = left;
+            let level = if flags & BID != 0 {
+                self.bids.level_mut(price)
+            } else {
+                self.asks.level_mut(price)
             };
-            self.remove(dropped, Why::SelfMatch, sink);
-            return true;
+            level.quantity -= u64::from(quantity);
+            if flags & SPECIAL != 0
+                && let Some(rare) = self.store.rare.get_mut(&id)
+                && let Some(others) = &mut rare.counterparties_left
+            {
+                *others -= 1;
+            }
         }
-        if bid.price == u32::MAX && ask.price == 0 && self.store.stats.last.is_none() {
-            self.remove(bid_at, Why::Immediate, sink);
-            self.remove(ask_at, Why::Immediate, sink);
-            return true;
-        }
-        false
+        (price, OrderId(id), left)
     }
 
-    #[inline]
-    fn reduce(&mut self, at: u32, slot: &Slot, quantity: u32) {
-        if quantity == slot.quantity {
-            self.take_out(at);
+    #[cold]
+    fn count_counterparty(&mut self, waiting: u32) {
+        let order = &mut self.waiting[waiting as usize].order;
+        // One of 1 ends the order, which the plan has seen to; 0 sets no limit.
+        order.counterparties_max = order.counterparties_max.saturating_sub(1);
+    }
+
+    /// Ends an order inside the block.
+    fn end<S: Sink>(&mut self, gone: &Gone, bids: &mut [Slot], asks: &mut [Slot], sink: &mut S) {
+        if gone.place & FRESH == 0 {
+            self.remove(gone.place, gone.why, sink);
             return;
         }
-        self.store.slab.get_mut(at).quantity -= quantity;
-        let level = if slot.flags & super::slab::BID != 0 {
-            self.bids.level_mut(slot.price)
-        } else {
-            self.asks.level_mut(slot.price)
-        };
-        level.quantity -= u64::from(quantity);
+        let fresh = if gone.is_bid { bids } else { asks };
+        let slot = &mut fresh[(gone.place & !FRESH) as usize];
+        let (id, quantity) = (OrderId(slot.id), Lots(std::mem::take(&mut slot.quantity)));
+        self.store.ids.remove(id.0);
+        sink.event(Event::Cancelled { id, quantity, why: gone.why });
     }
 
-    fn fill<S: Sink>(&mut self, pair: &Pair, cleared: &mut Cleared, sink: &mut S) {
-        let price = pair.price;
-        self.store.stats.count(price.0, pair.quantity);
-        cleared.price = Some(price);
-        cleared.volume += u64::from(pair.quantity);
-        cleared.fills += 1;
-        sink.event(Event::Filled {
-            taker: OrderId(pair.bid),
-            maker: OrderId(pair.ask),
-            price,
-            quantity: Lots(pair.quantity),
-            maker_left: Lots(pair.ask_left),
-        });
-    }
-
-    /// The price of the order that was there before this block, or the ask's.
+    /// The price of the order that rested before this block, or the ask's; of two orders without a limit, what traded last.
     #[inline]
-    fn quoted(&self, bid: &Slot, ask: &Slot) -> Tick {
-        let known = self.store.stats.last.unwrap_or(Tick(1));
-        let bid_rested = bid.id < self.block_first && ask.id >= self.block_first;
-        match (bid.price, ask.price) {
-            (u32::MAX, 0) => known,
-            (price, 0) => Tick(price),
-            (u32::MAX, price) => Tick(price),
+    fn quoted(&self, prices: (u32, u32), bid_rested: bool) -> Tick {
+        match prices {
+            (u32::MAX, 0) => {
+                self.store.stats.last.expect("the plan lets no pair without a price by")
+            }
+            (bid, 0) => Tick(bid),
+            (u32::MAX, ask) => Tick(ask),
             (bid, ask) => Tick(if bid_rested { bid } else { ask }),
         }
     }
+}
 
-    /// Every price from the last ask filled to the last bid filled trades the most. Strictly between the best orders left nothing is left
-    /// over; at the best bid left and down to the next one below it, what lies there is; and so with asks.
-    fn uniform(&self, margin: Margin) -> Tick {
-        let (low, high) = (margin.ask, margin.bid);
-        let (bid_left, ask_left) = (self.bids.best(), self.asks.best());
-        let above = bid_left.map_or(low, |bid| low.max(bid + 1));
-        let below = ask_left.map_or(high, |ask| high.min(ask - 1));
-        if above <= below {
-            return middle(above, below);
-        }
-        let bid = bid_left.filter(|bid| *bid >= low).map(|bid| {
-            let next = self.bids.worse(bid).map_or(low, |next| low.max(next + 1));
-            (self.bids.level(bid).map_or(0, |level| level.quantity), next, bid)
-        });
-        let ask = ask_left.filter(|ask| *ask <= high).map(|ask| {
-            let next = self.asks.worse(ask).map_or(high, |next| high.min(next - 1));
-            (self.asks.level(ask).map_or(0, |level| level.quantity), ask, next)
-        });
-        match (bid, ask) {
-            (Some(bid), Some(ask)) => match bid.0.cmp(&ask.0) {
-                Ordering::Less => middle(bid.1, bid.2),
-                Ordering::Equal => middle(bid.1, ask.2),
-                Ordering::Greater => middle(ask.1, ask.2),
-            },
-            (Some(one), None) | (None, Some(one)) => middle(one.1, one.2),
-            (None, None) => middle(low, high),
-        }
+/// A new order that is left over rests or ends.
+#[inline]
+fn settle<const HIGH: bool, S: Sink>(
+    store: &mut super::store::Store,
+    ladder: &mut Ladder<HIGH>,
+    slot: &Slot,
+    waiting: &[Waiting],
+    sink: &mut S,
+) {
+    if slot.quantity == 0 {
+        return;
     }
+    let (id, price, quantity) = (OrderId(slot.id), Tick(slot.price), Lots(slot.quantity));
+    if slot.flags & (KILL | ONCE) != 0 {
+        let why = if slot.flags & KILL != 0 { Why::NotWhole } else { Why::Immediate };
+        store.ids.remove(id.0);
+        sink.event(Event::Cancelled { id, quantity, why });
+        return;
+    }
+    sink.event(Event::Rested { id, price, quantity });
+    let rare =
+        if slot.flags & SPECIAL != 0 { rare_of(&waiting[slot.prev as usize].order) } else { None };
+    store.rest(ladder, *slot, rare);
 }
 
-fn middle(low: u32, high: u32) -> Tick {
-    debug_assert!(low <= high, "a price suits everybody");
-    Tick(low + (high - low) / 2)
-}
-
-fn limit(order: &NewOrder) -> u32 {
+/// The limit of a new order, or why it takes no part. `best`: of the other side before this block.
+fn limit_in_batch(
+    order: &NewOrder,
+    best: Option<u32>,
+    now: gongsuan_types::TimeMs,
+) -> Result<u32, Why> {
+    if order.expires_at.is_some_and(|at| at <= now) {
+        return Err(Why::Expired);
+    }
     match order.kind {
-        Kind::Limit(price) => price.0,
-        Kind::Market | Kind::MarketLimit => market_limit(order.side),
+        Kind::Market => Ok(market_limit(order.side)),
+        Kind::MarketLimit => best.ok_or(Why::Immediate),
+        Kind::Limit(price) => {
+            let crosses = best.is_some_and(|best| match order.side {
+                Side::Bid => best <= price.0,
+                Side::Ask => best >= price.0,
+            });
+            if order.post_only && crosses { Err(Why::WouldTake) } else { Ok(price.0) }
+        }
     }
+}
+
+/// A new order on its way through the block. Its link leads to the waiting list.
+fn slot_of(waiting: &Waiting, price: u32, place: u32) -> Slot {
+    let order = &waiting.order;
+    let mut flags = flags_of(order);
+    if order.fill_rule == FillRule::FillOrKill {
+        flags |= KILL;
+    }
+    if rare_of(order).is_some() {
+        flags |= SPECIAL;
+    }
+    Slot {
+        id: waiting.id.0,
+        quantity: order.quantity.0,
+        owner: order.owner.0,
+        prev: place,
+        next: NIL,
+        price,
+        flags,
+    }
+}
+
+fn word(key: u128) -> u32 {
+    u32::try_from(key & u128::from(u32::MAX)).unwrap_or(u32::MAX)
 }

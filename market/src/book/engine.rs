@@ -5,15 +5,27 @@ use gongsuan_types::{OrderId, TimeMs};
 
 use super::ladder::Ladder;
 use super::matching::Taker;
+use super::owners::Owners;
 use super::slab::{BID, NIL, ONCE, POST, Slot, WHOLE};
 use super::snapshot::Waiting;
 use super::store::{Rare, Store, flags_of, policy_of, rare_of};
-use super::{Event, Kind, Lots, Mode, NewOrder, Owner, Refused, Sink, Tick, Why};
+use super::{Event, Kind, Lots, Mode, NewOrder, Owner, Refused, Resting, Sink, Tick, Why};
 
 /// In the table of numbers: the place is one in the list of orders that wait for the end of the block.
 pub(super) const WAITING: u32 = 1 << 31;
 
 /// A standard book. See the module's documentation.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// let mut book = Book::new(Mode::Continuous);
+/// let mut events = Vec::new();
+/// let id = book.submit(&NewOrder::limit(Side::Bid, Owner(1), Tick(9), Lots(2)), &mut events)?;
+/// book.amend(id, Owner(1), (Lots(1), Tick(9)), &mut events)?;
+/// assert_eq!(book.cancel_all(Owner(1), &mut events), 1);
+/// assert!(book.is_empty());
+/// # Ok::<(), Refused>(())
+/// ```
 #[derive(Debug)]
 pub struct Book {
     pub(super) mode: Mode,
@@ -21,10 +33,9 @@ pub struct Book {
     pub(super) bids: Ladder<true>,
     pub(super) asks: Ladder<false>,
     pub(super) next_id: u64,
-    /// Batch mode: the first number that may be new in this block.
-    pub(super) block_first: u64,
     pub(super) waiting: Vec<Waiting>,
-    pub(super) scratch: Vec<super::clearing::Pair>,
+    pub(super) owners: Owners,
+    pub(super) scratch: super::clearing::Scratch,
 }
 
 impl Book {
@@ -37,9 +48,9 @@ impl Book {
             bids: Ladder::new(),
             asks: Ladder::new(),
             next_id: 1,
-            block_first: 1,
             waiting: Vec::new(),
-            scratch: Vec::new(),
+            owners: Owners::default(),
+            scratch: super::clearing::Scratch::default(),
         }
     }
 
@@ -80,7 +91,7 @@ impl Book {
         if self.mode != Mode::Continuous {
             return self.queue(id, order, id.0, sink);
         }
-        order.check(self.mode, self.store.now)?;
+        order.check(self.store.now)?;
         self.use_number(id)?;
         let limit = self.limit(order);
         accepted(id, order, limit.unwrap_or(0), sink);
@@ -161,16 +172,15 @@ impl Book {
         Ok(())
     }
 
-    /// Withdraws every order of an owner, oldest first. Answers how many.
+    /// Withdraws every order of an owner, oldest first. Answers how many. Takes time with the owner's orders, and with the orders that came
+    /// since the last such call, of whomever.
     pub fn cancel_all<S: Sink>(&mut self, owner: Owner, sink: &mut S) -> usize {
-        let ids: Vec<u64> = self
-            .store
-            .ids
-            .iter()
-            .filter(|(_, at)| self.owner_at(*at) == owner)
-            .map(|(id, _)| id)
-            .collect();
-        ids.iter().filter(|id| self.cancel(OrderId(**id), owner, sink).is_ok()).count()
+        let mut owners = std::mem::take(&mut self.owners);
+        owners.catch_up(&self.store.ids, self.next_id, |at| self.owner_at(at));
+        let ids = owners.take(owner);
+        self.owners = owners;
+        // An order that is gone since is refused.
+        ids.into_iter().filter(|id| self.cancel(OrderId(*id), owner, sink).is_ok()).count()
     }
 
     fn owner_at(&self, at: u32) -> Owner {
@@ -180,10 +190,11 @@ impl Book {
         Owner(self.store.slab.get(at).owner)
     }
 
-    /// Changes what is open of an order, and its price. A decrease at the same price keeps its place.
+    /// Changes what is open of an order, and its price. A decrease at the same price keeps its place; in batch mode an order that loses it
+    /// waits for the end of the block like a new one, ranked by its number.
     ///
     /// # Errors
-    /// [`Refused`]; the book is unchanged. Orders that wait for the end of the block cannot be amended.
+    /// [`Refused`]; the book is unchanged.
     pub fn amend<S: Sink>(
         &mut self,
         id: OrderId,
@@ -192,9 +203,12 @@ impl Book {
         sink: &mut S,
     ) -> Result<(), Refused> {
         let (quantity, price) = change;
-        let at = self.place(id).ok_or(Refused::NoOrder(id))?;
-        let slot = *self.store.slab.get(at);
-        if slot.owner != owner.0 {
+        let at = self.store.ids.get(id.0);
+        if at == NIL {
+            return Err(Refused::NoOrder(id));
+        }
+        let there = self.owner_at(at);
+        if there != owner {
             return Err(Refused::NotYours(id));
         }
         if quantity.0 == 0 {
@@ -203,6 +217,10 @@ impl Book {
         if matches!(price, Tick(0 | u32::MAX)) {
             return Err(Refused::NoPrice);
         }
+        if at & WAITING != 0 {
+            return self.amend_waiting(at & !WAITING, change, sink);
+        }
+        let slot = *self.store.slab.get(at);
         if self.store.is_expired(&slot) {
             return Err(Refused::PastItsTime);
         }
@@ -219,6 +237,7 @@ impl Book {
             return Ok(());
         }
         let rare = self.store.rare.get(&id.0).copied();
+        let view = Resting { quantity, price, ..self.store.view(&slot) };
         self.take_out(at);
         let slot = Slot { quantity: quantity.0, price: price.0, ..slot };
         if self.mode == Mode::Continuous {
@@ -226,7 +245,7 @@ impl Book {
             let rule = if whole { FillRule::AllOrNone } else { FillRule::Rest };
             self.enter(slot, rare, rule, sink);
         } else {
-            self.rest(slot, rare);
+            self.wait_again(&view);
         }
         Ok(())
     }

@@ -7,6 +7,15 @@ use serde::{Deserialize, Serialize};
 use super::{Lots, Owner, Tick};
 
 /// One thing that happened. 32 bytes.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// let mut events: Vec<BookEvent> = Vec::new();
+/// let order = NewOrder::limit(Side::Bid, Owner(1), Tick(9), Lots(2));
+/// Book::new(Mode::Continuous).submit(&order, &mut events)?;
+/// assert!(matches!(events[..], [BookEvent::Accepted { .. }, BookEvent::Rested { .. }]));
+/// # Ok::<(), Refused>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
@@ -77,6 +86,15 @@ pub enum Event {
 const _: () = assert!(size_of::<Event>() <= 32, "events are copied in the hot path");
 
 /// Why an order is gone.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// let mut events = Vec::new();
+/// let order = NewOrder::market(Side::Bid, Owner(1), Lots(2));
+/// Book::new(Mode::Continuous).submit(&order, &mut events)?;
+/// assert!(matches!(events[1], BookEvent::Cancelled { why: Why::Immediate, .. }));
+/// # Ok::<(), Refused>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Why {
@@ -97,6 +115,22 @@ pub enum Why {
 }
 
 /// Where events go.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// /// Counts fills and keeps nothing.
+/// struct Fills(u32);
+/// impl Sink for Fills {
+///     fn event(&mut self, event: BookEvent) {
+///         self.0 += u32::from(matches!(event, BookEvent::Filled { .. }));
+///     }
+/// }
+/// let (mut book, mut fills) = (Book::new(Mode::Continuous), Fills(0));
+/// book.submit(&NewOrder::limit(Side::Ask, Owner(1), Tick(9), Lots(2)), &mut fills)?;
+/// book.submit(&NewOrder::market(Side::Bid, Owner(2), Lots(2)), &mut fills)?;
+/// assert_eq!(fills.0, 1);
+/// # Ok::<(), Refused>(())
+/// ```
 pub trait Sink {
     /// Takes one event.
     fn event(&mut self, event: Event);
@@ -110,6 +144,12 @@ impl Sink for Vec<Event> {
 }
 
 /// A sink for whoever wants no events.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// let order = NewOrder::limit(Side::Bid, Owner(1), Tick(9), Lots(2));
+/// assert!(Book::new(Mode::Continuous).submit(&order, &mut Ignore).is_ok());
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ignore;
 

@@ -116,13 +116,28 @@ impl Ids {
         }
     }
 
+    /// How many orders there are.
+    pub(super) fn len(&self) -> usize {
+        self.live.iter().map(|live| *live as usize).sum()
+    }
+
     /// All places with their numbers, oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
-        (self.base..).zip(&self.pages).flat_map(|(number, page)| {
-            page.iter().flat_map(move |page| {
-                (number * PAGE..).zip(page.iter().copied()).filter(|(_, place)| *place != NIL)
-            })
-        })
+        self.iter_from(0)
+    }
+
+    /// The places of a number and all above it, oldest first.
+    pub(super) fn iter_from(&self, first: u64) -> impl Iterator<Item = (u64, u32)> + '_ {
+        let skipped = usize::try_from((first / PAGE).saturating_sub(self.base));
+        (self.base..).zip(&self.pages).skip(skipped.unwrap_or(usize::MAX)).flat_map(
+            move |(number, page)| {
+                page.iter().flat_map(move |page| {
+                    (number * PAGE..)
+                        .zip(page.iter().copied())
+                        .filter(move |(id, place)| *place != NIL && *id >= first)
+                })
+            },
+        )
     }
 }
 

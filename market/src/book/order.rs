@@ -5,11 +5,21 @@ use gongsuan_types::{OrderId, TimeMs};
 use serde::{Deserialize, Serialize};
 
 /// A price in the book's smallest steps. A limit is 1 to `u32::MAX - 1`; the two ends stand for orders without a limit.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// assert!(Tick(101) > Tick(100));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Tick(pub u32);
 
 /// A quantity in the book's smallest units.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// assert_eq!(Lots::default(), Lots(0));
+/// ```
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
 )]
@@ -17,11 +27,28 @@ pub struct Tick(pub u32);
 pub struct Lots(pub u32);
 
 /// Whose order it is: a number that the caller gives to an account or to a group of accounts.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// // One member of a group that must not trade with itself is as good as another.
+/// let order = NewOrder::limit(Side::Ask, Owner(7), Tick(5), Lots(1));
+/// assert_eq!(order.owner, Owner(7));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Owner(pub u32);
 
 /// How an order is priced.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// let mut book = Book::new(Mode::Continuous);
+/// book.submit(&NewOrder::limit(Side::Ask, Owner(1), Tick(9), Lots(2)), &mut Ignore)?;
+/// let best = NewOrder::limit(Side::Bid, Owner(2), Tick(1), Lots(5));
+/// book.submit(&NewOrder { kind: Kind::MarketLimit, ..best }, &mut Ignore)?;
+/// assert_eq!(book.best(Side::Bid), Some(Tick(9)), "what did not trade rests at the price it met");
+/// # Ok::<(), Refused>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -29,7 +56,8 @@ pub enum Kind {
     Limit(Tick),
     /// At any price; what does not trade at once is cancelled.
     Market,
-    /// At the best price of the other side when it comes; the rest stays at that price. Cancelled if there is none.
+    /// At the best price of the other side when it comes (in a batch: before the block); the rest stays at that price. Cancelled if there
+    /// is none.
     MarketLimit,
 }
 
@@ -55,7 +83,7 @@ pub struct NewOrder {
     pub fill_rule: FillRule,
     /// Meeting oneself.
     pub self_match: SelfMatch,
-    /// Only rests: cancelled if it would take.
+    /// Only rests: cancelled if it would take (in a batch: from the book as it was before the block).
     pub post_only: bool,
     /// The smallest fill, except one that completes the order. 0 and 1 ask for nothing.
     pub fill_min: Lots,
@@ -95,6 +123,15 @@ impl NewOrder {
 }
 
 /// An order in the book.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// let mut book = Book::new(Mode::Continuous);
+/// let id = book.submit(&NewOrder::limit(Side::Ask, Owner(1), Tick(9), Lots(2)), &mut Ignore)?;
+/// let resting: Resting = book.order(id).expect("it rests");
+/// assert_eq!((resting.price, resting.quantity), (Tick(9), Lots(2)));
+/// # Ok::<(), Refused>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Resting {
     /// Its number.
@@ -122,6 +159,12 @@ pub struct Resting {
 }
 
 /// When orders match.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// assert!(Book::new(Mode::Continuous).clear(&mut Ignore).is_err());
+/// assert!(Book::new(Mode::Batch(Pricing::Quoted)).clear(&mut Ignore).is_ok());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
@@ -132,16 +175,37 @@ pub enum Mode {
 }
 
 /// What a fill costs in batch mode.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// let price = |pricing| {
+///     let mut book = Book::new(Mode::Batch(pricing));
+///     book.submit(&NewOrder::limit(Side::Ask, Owner(1), Tick(10), Lots(1)), &mut Ignore)?;
+///     book.submit(&NewOrder::limit(Side::Bid, Owner(2), Tick(14), Lots(1)), &mut Ignore)?;
+///     Ok::<_, Refused>(book.clear(&mut Ignore)?.price)
+/// };
+/// assert_eq!(price(Pricing::Quoted)?, Some(Tick(10)));
+/// assert_eq!(price(Pricing::Uniform)?, Some(Tick(12)));
+/// # Ok::<(), Refused>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pricing {
     /// What the order asks that rested before this block; the ask's price if both are new.
     Quoted,
-    /// One price for all fills: most volume, then least left over at that price, then the middle, rounded down. Every order has a limit.
+    /// One price for all fills: most volume, then least left over at that price, then the middle, rounded down. If one side of the last
+    /// fill has no limit, the best of these prices for it; if neither has, the one nearest to what traded last.
     Uniform,
 }
 
 /// Why a command was refused. The book is unchanged.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// let nothing = NewOrder::limit(Side::Bid, Owner(1), Tick(5), Lots(0));
+/// let refused = Book::new(Mode::Continuous).submit(&nothing, &mut Ignore).unwrap_err();
+/// assert_eq!(refused.to_string(), "the quantity must be at least 1");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
@@ -166,9 +230,6 @@ pub enum Refused {
     /// Numbers rise.
     #[error("order number {0} is not above all before it")]
     NumberUsed(OrderId),
-    /// Batch mode takes limit and market orders that rest or are cancelled.
-    #[error("a batch book takes no such order: {0}")]
-    NotInBatch(&'static str),
     /// The command belongs to the other mode.
     #[error("the book is in another mode")]
     WrongMode,
@@ -178,8 +239,8 @@ pub enum Refused {
 }
 
 impl NewOrder {
-    /// Whether a book in `mode` takes this order at `now`.
-    pub(crate) fn check(&self, mode: Mode, now: TimeMs) -> Result<(), Refused> {
+    /// Whether a book takes this order at `now`.
+    pub(crate) fn check(&self, now: TimeMs) -> Result<(), Refused> {
         if self.quantity.0 == 0 {
             return Err(Refused::NoQuantity);
         }
@@ -194,27 +255,6 @@ impl NewOrder {
                 || !matches!(self.kind, Kind::Limit(_)))
         {
             return Err(Refused::OnlyRests);
-        }
-        if mode == Mode::Continuous {
-            return Ok(());
-        }
-        if matches!(self.fill_rule, FillRule::FillOrKill | FillRule::AllOrNone) {
-            return Err(Refused::NotInBatch("all or nothing"));
-        }
-        if self.post_only {
-            return Err(Refused::NotInBatch("post only"));
-        }
-        if self.fill_min.0 > 1 {
-            return Err(Refused::NotInBatch("a smallest fill"));
-        }
-        if self.counterparties_max > 0 {
-            return Err(Refused::NotInBatch("a number of counterparties"));
-        }
-        if self.kind == Kind::MarketLimit {
-            return Err(Refused::NotInBatch("market-limit"));
-        }
-        if mode == Mode::Batch(Pricing::Uniform) && self.kind == Kind::Market {
-            return Err(Refused::NotInBatch("without a limit, under one price"));
         }
         Ok(())
     }

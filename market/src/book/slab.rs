@@ -19,6 +19,8 @@ pub(super) const POST: u32 = 1 << 3;
 pub(super) const SELF_SHIFT: u32 = 4;
 /// It is cancelled at the end of the batch in which it came.
 pub(super) const ONCE: u32 = 1 << 6;
+/// It is filled whole in the batch in which it came, or not at all.
+pub(super) const KILL: u32 = 1 << 7;
 
 /// One order: half a cache line.
 #[derive(Clone, Copy, Debug)]

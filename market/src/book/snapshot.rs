@@ -10,6 +10,14 @@ use super::store::{Rare, policy_bits};
 use super::{Mode, NewOrder, Refused, Resting, Stats};
 
 /// A book as data.
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// let book = Book::new(Mode::Continuous);
+/// let snapshot: Snapshot = book.snapshot();
+/// assert_eq!(Book::restore(&snapshot)?.snapshot(), snapshot);
+/// # Ok::<(), Refused>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Snapshot {
     /// When orders match.
@@ -18,8 +26,6 @@ pub struct Snapshot {
     pub now: TimeMs,
     /// The next number.
     pub next_id: u64,
-    /// The first number that may be new in this block.
-    pub block_first: u64,
     /// What has traded.
     pub stats: Stats,
     /// Bids, then asks; best first, oldest first.
@@ -58,7 +64,6 @@ impl Book {
             mode: self.mode,
             now: self.store.now,
             next_id: self.next_id,
-            block_first: self.block_first,
             stats: self.store.stats,
             orders: self.orders(Side::Bid).chain(self.orders(Side::Ask)).collect(),
             waiting: self.waiting.clone(),
@@ -73,7 +78,7 @@ impl Book {
         let mut book = Self::new(snapshot.mode);
         book.store.now = snapshot.now;
         book.store.stats = snapshot.stats;
-        (book.next_id, book.block_first) = (snapshot.next_id, snapshot.block_first);
+        book.next_id = snapshot.next_id;
         for order in &snapshot.orders {
             book.may_add(order.id, order.quantity.0)?;
             let rare = Rare {

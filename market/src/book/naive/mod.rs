@@ -1,12 +1,14 @@
 //! The rules of the standard book in obvious code: lists, scans and sorts. The oracle that [`Book`](super::Book) is tested against.
 
+mod batch;
+
 use std::cmp::Reverse;
 
 use gongsuan_types::TimeMs;
 
 use super::{
-    Event, FillRule, Kind, Lots, Mode, NewOrder, OrderId, Owner, Pricing, Refused, Resting,
-    SelfMatch, Side, Sink, Tick, Waiting, Why,
+    Event, FillRule, Kind, Lots, Mode, NewOrder, OrderId, Owner, Refused, Resting, SelfMatch, Side,
+    Sink, Tick, Waiting, Why,
 };
 
 /// An order in the list.
@@ -15,18 +17,29 @@ struct Entry {
     order: Resting,
     /// Gone at the end of the batch in which it came.
     once: bool,
+    /// Gone at the end of the batch if not all of it traded in it.
+    kill: bool,
     /// Time priority.
     rank: u64,
 }
 
 /// The naive book. Its commands are those of [`Book`](super::Book).
+///
+/// ```
+/// use gongsuan_market::prelude::*;
+/// let order = NewOrder::limit(Side::Bid, Owner(1), Tick(9), Lots(2));
+/// let (mut fast, mut slow) = (Vec::new(), Vec::new());
+/// Book::new(Mode::Continuous).submit(&order, &mut fast)?;
+/// NaiveBook::new(Mode::Continuous).submit(&order, &mut slow)?;
+/// assert_eq!(fast, slow);
+/// # Ok::<(), Refused>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct NaiveBook {
     mode: Mode,
     now: TimeMs,
     next_id: u64,
     next_rank: u64,
-    block_first: u64,
     last: Option<Tick>,
     entries: Vec<Entry>,
     waiting: Vec<Waiting>,
@@ -71,7 +84,6 @@ impl NaiveBook {
             now: TimeMs(0),
             next_id: 1,
             next_rank: 1,
-            block_first: 1,
             last: None,
             entries: Vec::new(),
             waiting: Vec::new(),
@@ -124,7 +136,7 @@ impl NaiveBook {
         if self.mode != Mode::Continuous {
             return self.queue_up(order, id.0, sink);
         }
-        order.check(self.mode, self.now)?;
+        order.check(self.now)?;
         self.next_id += 1;
         let best = self.queue(Self::other(order.side)).first().map(|entry| entry.order.price);
         let limit = match order.kind {
@@ -211,11 +223,11 @@ impl NaiveBook {
             return;
         }
         sink.event(Event::Rested { id, price: order.price, quantity: order.quantity });
-        self.rest(order, once);
+        self.rest(order, once, false);
     }
 
-    fn rest(&mut self, order: Resting, once: bool) {
-        self.entries.push(Entry { order, once, rank: self.next_rank });
+    fn rest(&mut self, order: Resting, once: bool, kill: bool) {
+        self.entries.push(Entry { order, once, kill, rank: self.next_rank });
         self.next_rank += 1;
     }
 
@@ -322,6 +334,9 @@ impl NaiveBook {
         sink: &mut impl Sink,
     ) -> Result<(), Refused> {
         let (quantity, price) = change;
+        if let Some(refused) = self.amend_waiting(id, owner, change, sink) {
+            return refused;
+        }
         let at = self.entries.iter().position(|entry| entry.order.id == id);
         let at = at.ok_or(Refused::NoOrder(id))?;
         let mut entry = self.entries[at].clone();
@@ -350,7 +365,7 @@ impl NaiveBook {
         if self.mode == Mode::Continuous {
             self.enter(entry.order, rule, false, sink);
         } else {
-            self.rest(entry.order, entry.once);
+            self.wait_again(&entry.order, rule);
         }
         Ok(())
     }
@@ -370,184 +385,5 @@ impl NaiveBook {
             self.remove(*id, Why::Expired, sink);
         }
         over.len()
-    }
-
-    /// As [`Book::queue`](super::Book::queue), under the next number.
-    ///
-    /// # Errors
-    /// [`Refused`].
-    pub fn queue_up(
-        &mut self,
-        order: &NewOrder,
-        tie: u64,
-        sink: &mut impl Sink,
-    ) -> Result<OrderId, Refused> {
-        if self.mode == Mode::Continuous {
-            return Err(Refused::WrongMode);
-        }
-        order.check(self.mode, self.now)?;
-        let id = OrderId(self.next_id);
-        self.next_id += 1;
-        let price = if let Kind::Limit(price) = order.kind { price } else { ends(order.side) };
-        self.waiting.push(Waiting { tie, id, order: *order, withdrawn: false });
-        let Waiting { order, .. } = self.waiting[self.waiting.len() - 1];
-        sink.event(Event::Accepted {
-            id,
-            side: order.side,
-            owner: order.owner,
-            price,
-            quantity: order.quantity,
-        });
-        Ok(id)
-    }
-
-    /// As [`Book::clear`](super::Book::clear).
-    ///
-    /// # Errors
-    /// [`Refused::WrongMode`].
-    ///
-    /// # Panics
-    /// Never: whenever there are fills there is a price.
-    pub fn clear(&mut self, sink: &mut impl Sink) -> Result<(), Refused> {
-        let Mode::Batch(pricing) = self.mode else { return Err(Refused::WrongMode) };
-        let mut fresh = std::mem::take(&mut self.waiting);
-        fresh.retain(|waiting| !waiting.withdrawn);
-        fresh.sort_by_key(|waiting| (waiting.tie, waiting.id));
-        for Waiting { id, order, .. } in &fresh {
-            if order.expires_at.is_some_and(|at| at <= self.now) {
-                let (quantity, why) = (order.quantity, Why::Expired);
-                sink.event(Event::Cancelled { id: *id, quantity, why });
-                continue;
-            }
-            let price = if let Kind::Limit(price) = order.kind { price } else { ends(order.side) };
-            let resting = Resting {
-                id: *id,
-                side: order.side,
-                owner: order.owner,
-                price,
-                quantity: order.quantity,
-                self_match: order.self_match,
-                post_only: false,
-                all_or_none: false,
-                fill_min: Lots(0),
-                counterparties_left: None,
-                expires_at: order.expires_at,
-            };
-            self.rest(resting, only_takes(order));
-        }
-        let fills = self.uncross(sink);
-        let one_price = self.uniform(&fills);
-        let (mut price, mut volume) = (None, 0u64);
-        for (bid, ask, quantity) in &fills {
-            let here = match pricing {
-                Pricing::Uniform => one_price.expect("there are fills"),
-                Pricing::Quoted => self.quoted(bid, ask),
-            };
-            price = Some(here);
-            self.last = price;
-            volume += u64::from(*quantity);
-            sink.event(Event::Filled {
-                taker: bid.id,
-                maker: ask.id,
-                price: here,
-                quantity: Lots(*quantity),
-                maker_left: Lots(ask.quantity.0 - quantity),
-            });
-        }
-        for Waiting { id, .. } in fresh {
-            let Some(entry) = self.entries.iter().find(|entry| entry.order.id == id) else {
-                continue;
-            };
-            let Resting { price, quantity, .. } = entry.order;
-            if entry.once {
-                self.remove(id, Why::Immediate, sink);
-            } else {
-                sink.event(Event::Rested { id, price, quantity });
-            }
-        }
-        self.block_first = self.next_id;
-        sink.event(Event::Cleared { price, volume });
-        Ok(())
-    }
-
-    /// Fills the best bid with the best ask until they no longer meet. Answers both as they were, and how much.
-    fn uncross(&mut self, sink: &mut impl Sink) -> Vec<(Resting, Resting, u32)> {
-        let mut fills = Vec::new();
-        loop {
-            let (bids, asks) = (self.queue(Side::Bid), self.queue(Side::Ask));
-            let (Some(bid), Some(ask)) = (bids.first(), asks.first()) else { return fills };
-            let (bid, ask) = (bid.order, ask.order);
-            if bid.price < ask.price {
-                return fills;
-            }
-            if self.is_over(&bid) {
-                self.remove(bid.id, Why::Expired, sink);
-            } else if self.is_over(&ask) {
-                self.remove(ask.id, Why::Expired, sink);
-            } else if bid.owner == ask.owner {
-                let (newer, older) = if bid.id > ask.id { (bid, ask) } else { (ask, bid) };
-                let dropped =
-                    if newer.self_match == SelfMatch::CancelResting { older } else { newer };
-                self.remove(dropped.id, Why::SelfMatch, sink);
-            } else if bid.price == ends(Side::Bid)
-                && ask.price == ends(Side::Ask)
-                && self.last.is_none()
-                && fills.is_empty()
-            {
-                self.remove(bid.id, Why::Immediate, sink);
-                self.remove(ask.id, Why::Immediate, sink);
-            } else {
-                let quantity = bid.quantity.0.min(ask.quantity.0);
-                fills.push((bid, ask, quantity));
-                for id in [bid.id, ask.id] {
-                    self.find(id).order.quantity.0 -= quantity;
-                }
-                self.entries.retain(|entry| entry.order.quantity.0 > 0);
-            }
-        }
-    }
-
-    fn quoted(&self, bid: &Resting, ask: &Resting) -> Tick {
-        let (no_bid, no_ask) = (bid.price == ends(Side::Bid), ask.price == ends(Side::Ask));
-        if no_bid && no_ask {
-            return self.last.expect("orders without limits wait for a first price");
-        }
-        if no_ask {
-            return bid.price;
-        }
-        if no_bid {
-            return ask.price;
-        }
-        let bid_rested = bid.id.0 < self.block_first && ask.id.0 >= self.block_first;
-        if bid_rested { bid.price } else { ask.price }
-    }
-
-    /// Tries every limit and its neighbours.
-    fn uniform(&self, fills: &[(Resting, Resting, u32)]) -> Option<Tick> {
-        let mut bids: Vec<(u32, u64)> = Vec::new();
-        let mut asks: Vec<(u32, u64)> = Vec::new();
-        for (bid, ask, quantity) in fills {
-            bids.push((bid.price.0, u64::from(*quantity)));
-            asks.push((ask.price.0, u64::from(*quantity)));
-        }
-        let left =
-            |side| self.orders(side).into_iter().map(|o| (o.price.0, u64::from(o.quantity.0)));
-        bids.extend(left(Side::Bid));
-        asks.extend(left(Side::Ask));
-        let at = |price: u32| {
-            let demand: u64 = bids.iter().filter(|bid| bid.0 >= price).map(|bid| bid.1).sum();
-            let supply: u64 = asks.iter().filter(|ask| ask.0 <= price).map(|ask| ask.1).sum();
-            (Reverse(demand.min(supply)), demand.abs_diff(supply))
-        };
-        let limits: Vec<u32> = bids.iter().chain(&asks).map(|order| order.0).collect();
-        let (first, last) = (*limits.iter().min()?, *limits.iter().max()?);
-        let around = |limit: &u32| [limit.saturating_sub(1), *limit, limit.saturating_add(1)];
-        let tried: Vec<u32> =
-            limits.iter().flat_map(around).filter(|p| (first..=last).contains(p)).collect();
-        let best = tried.iter().map(|price| at(*price)).min()?;
-        let low = tried.iter().filter(|price| at(**price) == best).min()?;
-        let high = tried.iter().filter(|price| at(**price) == best).max()?;
-        // Between two limits nothing changes; where the best prices are not neighbours, they are the ends of such a gap or tie at both.
-        (!fills.is_empty()).then_some(Tick(low + (high - low) / 2))
     }
 }
