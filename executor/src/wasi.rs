@@ -15,6 +15,8 @@ use gongsuan_types::{Hash, Hasher};
 pub const MODULE: &str = "wasi_snapshot_preview1";
 /// Standard error kept of one segment, in bytes.
 pub const LOG_BYTES_MAX: usize = 64 << 10;
+/// Parameters of a function, at most.
+pub(crate) const PARAMS_MAX: usize = 9;
 /// Buffers in one `fd_read` or `fd_write`, at most.
 const IOVECS_MAX: u32 = 1024;
 /// Fuel of one call, before what it moves.
@@ -33,7 +35,7 @@ mod errno {
 }
 
 /// A function of preview 1: its name, its parameters (`i` for i32, `I` for i64) and what stands behind it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Function {
     pub(crate) name: &'static str,
     pub(crate) params: &'static str,
@@ -54,7 +56,7 @@ impl Function {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Call {
     ArgsGet,
     ArgsSizesGet,

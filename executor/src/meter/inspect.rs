@@ -32,6 +32,8 @@ pub(super) struct Facts {
     /// The type of every function, imported ones first.
     pub(super) functions: Vec<u32>,
     pub(super) imported: u32,
+    /// The imported functions, each once.
+    pub(super) imports: Vec<&'static wasi::Function>,
     pub(super) globals: u32,
     pub(super) start: Option<u32>,
     pub(super) memory_minimum: u32,
@@ -208,6 +210,10 @@ impl Facts {
                 let got = got.unwrap_or_else(|| "a type that does not exist".to_owned());
                 return Err(ModuleError::ImportType { name: import.name.to_owned(), limit, got });
             }
+        }
+        // A module may import the same function twice.
+        if !self.imports.iter().any(|other| other.name == function.name) {
+            self.imports.push(function);
         }
         self.imported += 1;
         bounded("imports", self.imported.into(), 1_000)?;

@@ -17,6 +17,7 @@ use crate::{Program, run_segment};
 /// Returns when its input ends; fails with a word on standard error if the parent speaks another protocol.
 #[must_use]
 pub fn serve() -> ExitCode {
+    crate::engine::expect_one_thread();
     let mut protections = cage::enter_process();
     // The engine's native stack needs room; the thread must exist before the last door closes.
     let body = move || {
