@@ -155,7 +155,7 @@ fn define(linker: &mut Linker<State>, function: &'static Function) -> Result<(),
     });
     let results = function.returns().then_some(ValType::I32);
     let ty = FuncType::new(linker.engine(), params, results);
-    linker.func_new(wasi::MODULE, function.name, ty, move |mut caller, params, results| {
+    linker.func_new(function.module, function.name, ty, move |mut caller, params, results| {
         let mut args = [0; wasi::PARAMS_MAX];
         for (arg, value) in args.iter_mut().zip(params) {
             *arg = match value {

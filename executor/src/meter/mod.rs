@@ -21,6 +21,9 @@
 //! Admitted: the MVP with floats, sign extension, saturating conversions, bulk memory, multiple values, mutable globals,
 //! reference types (functions only) and 128-bit SIMD. Everything else is refused by name, before anything is rewritten.
 //!
+//! A module that would keep a compiler busy for minutes is refused, too: what compiling takes is estimated from the operations alone,
+//! so that the refusal is the same everywhere.
+//!
 //! It deliberately does not optimise, and knows nothing of engines.
 
 mod blocks;
