@@ -270,9 +270,12 @@ impl Shared {
         while let Some((batch, work)) = self.next() {
             let mut done = Vec::new();
             let run = AssertUnwindSafe(|| {
-                let mut told = |event| match event {
-                    Event::Done(output) => done.push(output),
-                    other => self.tell(batch.job, other),
+                let mut told = |event| {
+                    if let Event::Done(output) = event {
+                        done.push(output);
+                    } else {
+                        self.tell(batch.job, event);
+                    }
                 };
                 lane.run(&work.job, &batch.segments, [&work.cancel, &work.halt], &mut told)
             });

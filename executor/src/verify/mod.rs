@@ -109,7 +109,7 @@ pub fn draw(seed: &Hash, limit: u32, count: u32) -> Vec<u32> {
         for part in parts {
             // The remainder's bias is below 2⁻³².
             let pick = u64::from_le_bytes(*part) % u64::from(limit);
-            let pick = u32::try_from(pick).expect("below a 32-bit limit");
+            let Ok(pick) = u32::try_from(pick) else { continue };
             if drawn.len() < count as usize && !drawn.contains(&pick) {
                 drawn.push(pick);
             }

@@ -72,7 +72,9 @@ impl ProcessLane {
                 Ok(())
             }
             Up::Failed(error) => Err(WorkerFailure::Run(error).into()),
-            other => Err(garbage(format!("instead of readiness: {other:?}"))),
+            other @ (Up::Hello { .. } | Up::Missing | Up::Done { .. }) => {
+                Err(garbage(format!("instead of readiness: {other:?}")))
+            }
         }
     }
 
