@@ -8,6 +8,7 @@ use gongsuan_types::{Hash, Refusal};
 use serde::{Deserialize, Serialize};
 
 use crate::EngineKind;
+use crate::jobs::SubmitError;
 
 /// Why a module is refused. Depends on the module's bytes and the job's limits alone.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
@@ -210,6 +211,23 @@ pub enum RunError {
     },
 }
 
+impl RunError {
+    /// Whether another worker or machine may do better; otherwise the call is at fault and stays so.
+    #[must_use]
+    pub fn is_machines(&self) -> bool {
+        match self {
+            Self::Compile { .. } | Self::Engine { .. } => true,
+            Self::EngineAbsent { .. }
+            | Self::UnknownEngine { .. }
+            | Self::Job(_)
+            | Self::WrongModule { .. }
+            | Self::WrongInput { .. }
+            | Self::MissingInput { .. }
+            | Self::NoSuchSegment { .. } => false,
+        }
+    }
+}
+
 /// How a worker process failed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -276,10 +294,28 @@ pub enum PoolError {
         /// The last failure.
         last: WorkerFailure,
     },
+    /// The scheduler did not take the job.
+    #[error(transparent)]
+    Submit(SubmitError),
+    /// The job's log cannot be written: what was told before is in it.
+    #[error("the job's log cannot be written: {reason}")]
+    Log {
+        /// Why.
+        reason: String,
+    },
     /// No thread for the pool.
     #[error("no thread for the pool: {reason}")]
     Thread {
         /// The system's words.
         reason: String,
     },
+}
+
+impl From<SubmitError> for PoolError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Job(error) => Self::Run(error),
+            SubmitError::Busy { .. } | SubmitError::Memory { .. } => Self::Submit(error),
+        }
+    }
 }

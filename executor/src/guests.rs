@@ -9,6 +9,9 @@ use crate::METER_VERSION;
 /// Ray-traces one tile of a scene: reads [`RaytraceScene::to_input`], writes the tile's pixels as rows of RGB bytes.
 pub const RAYTRACE: &[u8] = include_bytes!("../guests/raytrace/raytrace.wasm");
 
+/// One lane of a capacity challenge: reads and writes what [`crate::verify::capacity::Challenge`] says.
+pub const CAPACITY: &[u8] = include_bytes!("../guests/capacity/capacity.wasm");
+
 /// A picture in tiles, one tile for each segment, row by row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RaytraceScene {

@@ -16,6 +16,8 @@
 //!    sockets and programs before they see a byte of the module.
 //! 5. Re-execution ([`reexecute`]) is the same function as execution.
 //!
+//! Around it: [`jobs`] runs many at once, fairly, with logs and resumption; [`verify`] checks what others say they ran.
+//!
 //! It deliberately does not know that a chain exists, fetch modules or inputs, or keep results on disk.
 //!
 //! # Example
@@ -33,9 +35,12 @@
 pub mod engine;
 pub mod error;
 pub mod guests;
+pub mod jobs;
+mod lane;
 pub mod meter;
 pub mod pool;
 pub mod run;
+pub mod verify;
 pub mod wasi;
 pub mod worker;
 

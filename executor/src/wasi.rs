@@ -5,26 +5,40 @@
 //! driven by fuel (one nanosecond each), random bytes that follow from the job's seed, and `proc_exit`. No file, socket,
 //! thread or poll: those functions exist, so that ordinary programs link, and answer `BADF` or `NOSYS`.
 //!
+//! Beside it there is the module `gongsuan` with one function: `matrix_check(rows, inner, columns, a, b, c)` answers 0 if the
+//! matrix at `c` is the product of those at `a` and `b`, and 1 if not ([`crate::verify::freivalds`]). Checking is as
+//! deterministic as computing, so it may stand in receipts.
+//!
 //! One implementation serves both engines: it sees the guest's memory as a slice and knows nothing of instances. Every
 //! call has a price in fuel, so that host work is paid like guest work.
 
 use gongsuan_types::job::JobSpec;
 use gongsuan_types::{Hash, Hasher};
 
-/// The only module that may be imported from.
+use crate::verify::freivalds::{self, Sizes};
+
+/// The module of WASI preview 1.
 pub const MODULE: &str = "wasi_snapshot_preview1";
+/// The module of what is not WASI's.
+pub const NATIVE_MODULE: &str = "gongsuan";
 /// Standard error kept of one segment, in bytes.
 pub const LOG_BYTES_MAX: usize = 64 << 10;
+/// Parameters of a function, at most.
+pub(crate) const PARAMS_MAX: usize = 9;
 /// Buffers in one `fd_read` or `fd_write`, at most.
 const IOVECS_MAX: u32 = 1024;
 /// Fuel of one call, before what it moves.
 const CALL_FUEL: u64 = 200;
+/// Fuel of hashing a byte of a matrix, and of an entry's share of the products.
+const MATRIX_BYTE_FUEL: u64 = 8;
 /// The clock's start: 2025-01-01T00:00:00Z in nanoseconds since the Unix epoch.
 const EPOCH_NS: u64 = 1_735_689_600_000_000_000;
 
 /// Error numbers of preview 1.
 mod errno {
     pub(super) const SUCCESS: i32 = 0;
+    /// Not WASI's: the answer "no" of `matrix_check`.
+    pub(super) const NOT_EQUAL: i32 = 1;
     pub(super) const BADF: i32 = 8;
     pub(super) const FAULT: i32 = 21;
     pub(super) const INVAL: i32 = 28;
@@ -32,9 +46,10 @@ mod errno {
     pub(super) const SPIPE: i32 = 70;
 }
 
-/// A function of preview 1: its name, its parameters (`i` for i32, `I` for i64) and what stands behind it.
-#[derive(Clone, Copy, Debug)]
+/// A function that may be imported: its module and name, its parameters (`i` for i32, `I` for i64) and what stands behind it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Function {
+    pub(crate) module: &'static str,
     pub(crate) name: &'static str,
     pub(crate) params: &'static str,
     call: Call,
@@ -54,7 +69,7 @@ impl Function {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Call {
     ArgsGet,
     ArgsSizesGet,
@@ -71,6 +86,7 @@ enum Call {
     ProcExit,
     RandomGet,
     SchedYield,
+    MatrixCheck,
     /// A descriptor that does not exist: there are only three, and they cannot do this.
     NoDescriptor,
     /// A part of the world that does not exist.
@@ -78,7 +94,12 @@ enum Call {
 }
 
 const fn function(name: &'static str, params: &'static str, call: Call) -> Function {
-    Function { name, params, call }
+    Function { module: MODULE, name, params, call }
+}
+
+/// The function of this name.
+pub(crate) fn find(module: &str, name: &str) -> Option<&'static Function> {
+    FUNCTIONS.iter().find(|function| function.module == module && function.name == name)
 }
 
 /// Everything that may be imported.
@@ -129,6 +150,12 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     function("sock_shutdown", "ii", Call::NoDescriptor),
     function("poll_oneoff", "iiii", Call::Absent),
     function("proc_raise", "i", Call::Absent),
+    Function {
+        module: NATIVE_MODULE,
+        name: "matrix_check",
+        params: "iiiiii",
+        call: Call::MatrixCheck,
+    },
 ];
 
 /// Why a call does not return to the guest.
@@ -264,6 +291,10 @@ impl Host {
                 Ok(())
             }
             Call::SchedYield => Ok(()),
+            Call::MatrixCheck => {
+                let sizes = Sizes { rows: arg(0), inner: arg(1), columns: arg(2) };
+                check_product(memory, sizes, [arg(3), arg(4), arg(5)], meter)
+            }
             Call::Absent => Err(Refused::Errno(errno::NOSYS)),
             Call::FdRead
             | Call::FdWrite
@@ -374,6 +405,26 @@ fn buffers(memory: &[u8], iovecs: u32, count: u32) -> Result<Vec<(u32, u32)>, Re
         (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
     };
     Ok(pairs.iter().map(pair).collect())
+}
+
+fn check_product(
+    memory: &[u8],
+    sizes: Sizes,
+    pointers: [u32; 3],
+    meter: &mut Meter,
+) -> Result<(), Refused> {
+    let bytes = sizes.bytes().ok_or(Refused::Errno(errno::INVAL))?;
+    let [a_bytes, b_bytes, c_bytes] = bytes.map(|bytes| bytes as u64);
+    meter.spend((a_bytes + b_bytes + c_bytes) * MATRIX_BYTE_FUEL)?;
+    let matrix = |at: usize| {
+        let length = u32::try_from(bytes[at]).map_err(|_| Refused::Errno(errno::FAULT))?;
+        range(memory, pointers[at], length)
+    };
+    if freivalds::check(sizes, matrix(0)?, matrix(1)?, matrix(2)?) {
+        Ok(())
+    } else {
+        Err(Refused::Errno(errno::NOT_EQUAL))
+    }
 }
 
 fn put_sizes(memory: &mut [u8], list: &[Vec<u8>], count: u32, bytes: u32) -> Result<(), Refused> {

@@ -2,44 +2,115 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "the engine's enums are open")]
 
-use gongsuan_types::receipt::Trap;
+use std::sync::OnceLock;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
 use wasmtime::{
-    Caller, Config, Error, Extern, ExternType, FuncType, Global, Instance, Linker, Module,
-    OptLevel, ResourceLimiter, Store, Val,
+    Caller, Config, Enabled, Error, FuncType, Global, InstancePre, Linker, Memory, Module,
+    OptLevel, PoolingAllocationConfig, ResourceLimiter, Store, Val, ValType,
 };
 
-use super::{
-    Engine, EngineKind, Finish, Gauge, Prepared, Raw, STACK_BYTES, Start, judge, with_big_stack,
-};
+use super::guest::{self, Gauge, Guest, admits_table, serve};
+use super::{Engine, EngineKind, Finish, Prepared, Raw, STACK_BYTES, Start, with_big_stack};
 use crate::RunError;
-use crate::meter::{self, Metered, TABLE_ENTRIES_MAX};
-use crate::wasi::{self, FUNCTIONS, Function, Host, Meter, Stop};
+use crate::meter::{self, Metered, PAGE_BYTES, TABLE_ENTRIES_MAX, TABLES_MAX};
+use crate::wasi::{self, Function, Stop};
 
 const KIND: EngineKind = EngineKind::Cranelift;
 /// Native stack for compiled code; the rest of the thread's stack is the host's.
 const WASM_STACK_BYTES: usize = STACK_BYTES - (8 << 20);
+/// Memory that a slot keeps between two instances and clears by hand: cheaper than giving it back to the system.
+const KEEP_RESIDENT_BYTES: usize = 64 << 10;
+/// The engine's own description of an instance, at most; a module at the meter's bounds stays far below.
+const INSTANCE_BYTES_MAX: usize = 16 << 20;
 
+type State = guest::State<Handles>;
+
+/// The engine of this process, with room for so many instances at once.
+#[derive(Clone)]
 pub(super) struct Cranelift {
     engine: wasmtime::Engine,
+    slots: Slots,
 }
 
 struct Compiled {
     engine: wasmtime::Engine,
-    module: Module,
-    linker: Linker<State>,
+    slots: Slots,
+    instance: InstancePre<State>,
 }
 
-/// The store's data.
-struct State {
-    host: Host,
-    fuel: u64,
-    limits: Bounds,
+/// What a host call reaches of its instance.
+#[derive(Clone, Copy)]
+struct Handles {
+    reserve: Global,
+    lease: Global,
+    fault: Global,
+    memory: Option<Memory>,
+}
+
+/// Slots of the pool: a run waits for a free one, so that many threads never become an engine's error.
+#[derive(Clone)]
+struct Slots {
+    take: Sender<()>,
+    give: Receiver<()>,
+}
+
+impl Slots {
+    fn new(count: usize) -> Self {
+        let (take, give) = bounded(count);
+        Self { take, give }
+    }
+
+    fn with<T>(&self, body: impl FnOnce() -> T) -> T {
+        struct Slot<'a>(&'a Receiver<()>);
+        impl Drop for Slot<'_> {
+            fn drop(&mut self) {
+                let _ = self.0.try_recv();
+            }
+        }
+        self.take.send(()).expect("both ends are here");
+        let _slot = Slot(&self.give);
+        body()
+    }
+}
+
+static SHARED: OnceLock<Result<Cranelift, String>> = OnceLock::new();
+static WIDTH: OnceLock<u32> = OnceLock::new();
+
+/// Says that this process runs one segment at a time, before the engine is first used: a smaller pool then.
+pub(super) fn expect_one_thread() {
+    let _ = WIDTH.set(1);
 }
 
 impl Cranelift {
-    pub(super) fn new() -> Result<Self, RunError> {
+    /// The engine of this process: one for all, since its pool of instances is address space set aside.
+    pub(super) fn shared() -> Result<Self, RunError> {
+        let shared = SHARED.get_or_init(|| {
+            let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+            let width = WIDTH.get_or_init(|| u32::try_from(2 * cores()).unwrap_or(2));
+            Self::new(*width).map_err(|error| format!("{error:#}"))
+        });
+        shared.clone().map_err(|reason| RunError::Engine { engine: KIND, reason })
+    }
+
+    fn new(width: u32) -> Result<Self, Error> {
+        let mut pool = PoolingAllocationConfig::default();
+        let tables = u32::try_from(TABLES_MAX).expect("a small constant");
+        let pages = gongsuan_types::job::MEMORY_PAGES_MAX as usize;
+        pool.total_core_instances(width)
+            .total_memories(width)
+            .total_tables(width * tables)
+            .max_tables_per_module(tables)
+            .table_elements(TABLE_ENTRIES_MAX)
+            .max_memory_size(pages * PAGE_BYTES)
+            .max_core_instance_size(INSTANCE_BYTES_MAX)
+            .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+            .table_keep_resident(KEEP_RESIDENT_BYTES)
+            // Clears only what was touched, where the kernel tells and the cage lets us ask.
+            .pagemap_scan(Enabled::Auto);
         let mut config = Config::new();
         config
+            .allocation_strategy(pool)
             .cranelift_opt_level(OptLevel::Speed)
             .max_wasm_stack(WASM_STACK_BYTES)
             // Nothing is asynchronous here; this only must not be less.
@@ -50,8 +121,8 @@ impl Cranelift {
             .wasm_multi_memory(false)
             .wasm_memory64(false)
             .wasm_tail_call(false);
-        let engine = wasmtime::Engine::new(&config).map_err(|error| failed(&error))?;
-        Ok(Self { engine })
+        let slots = Slots::new(width as usize);
+        Ok(Self { engine: wasmtime::Engine::new(&config)?, slots })
     }
 }
 
@@ -66,24 +137,34 @@ impl Engine for Cranelift {
 
     fn prepare(&self, metered: &Metered) -> Result<Box<dyn Prepared>, RunError> {
         let compile =
-            |error: &Error| RunError::Compile { engine: KIND, reason: format!("{error:#}") };
-        let module = Module::new(&self.engine, metered.bytes()).map_err(|error| compile(&error))?;
+            |error: Error| RunError::Compile { engine: KIND, reason: format!("{error:#}") };
+        let module = Module::new(&self.engine, metered.bytes()).map_err(compile)?;
         let mut linker = Linker::new(&self.engine);
-        linker.allow_shadowing(true);
-        for import in module.imports() {
-            let ExternType::Func(ty) = import.ty() else { continue };
-            define(&mut linker, import.name(), ty).map_err(|error| compile(&error))?;
+        for function in metered.imports() {
+            define(&mut linker, function).map_err(compile)?;
         }
-        Ok(Box::new(Compiled { engine: self.engine.clone(), module, linker }))
+        let instance = linker.instantiate_pre(&module).map_err(compile)?;
+        Ok(Box::new(Compiled { engine: self.engine.clone(), slots: self.slots.clone(), instance }))
     }
 }
 
-fn define(linker: &mut Linker<State>, name: &str, ty: FuncType) -> Result<(), Error> {
-    let Some(function) = FUNCTIONS.iter().find(|function| function.name == name) else {
-        return Ok(());
-    };
-    linker.func_new(wasi::MODULE, name, ty, move |caller, params, results| {
-        let errno = call(caller, function, params)?;
+fn define(linker: &mut Linker<State>, function: &'static Function) -> Result<(), Error> {
+    let params = function.params.bytes().map(|kind| match kind {
+        b'I' => ValType::I64,
+        _ => ValType::I32,
+    });
+    let results = function.returns().then_some(ValType::I32);
+    let ty = FuncType::new(linker.engine(), params, results);
+    linker.func_new(function.module, function.name, ty, move |mut caller, params, results| {
+        let mut args = [0; wasi::PARAMS_MAX];
+        for (arg, value) in args.iter_mut().zip(params) {
+            *arg = match value {
+                Val::I32(value) => guest::widen(*value),
+                Val::I64(value) => value.cast_unsigned(),
+                _ => 0,
+            };
+        }
+        let errno = serve(&mut caller, function, &args[..params.len()])?;
         if let Some(result) = results.first_mut() {
             *result = Val::I32(errno);
         }
@@ -92,39 +173,35 @@ fn define(linker: &mut Linker<State>, name: &str, ty: FuncType) -> Result<(), Er
     Ok(())
 }
 
-fn call(mut caller: Caller<'_, State>, function: &Function, params: &[Val]) -> Result<i32, Error> {
-    let args: Vec<u64> = params
-        .iter()
-        .map(|value| match value {
-            Val::I32(value) => u64::from(value.cast_unsigned()),
-            Val::I64(value) => value.cast_unsigned(),
-            _ => 0,
-        })
-        .collect();
-    let mut gauge = |name| caller.get_export(name).and_then(Extern::into_global);
-    let (Some(reserve), Some(lease)) = (gauge(meter::RESERVE), gauge(meter::LEASE)) else {
-        return Err(Error::msg("the meter's globals are missing"));
-    };
-    let leased = number(lease, &mut caller);
-    let left = u64::try_from(number(reserve, &mut caller).saturating_add(leased)).unwrap_or(0);
-    let used = caller.data().fuel.saturating_sub(left);
-    let mut meter = Meter { left, used, spent: 0 };
-    let memory = caller.get_export("memory").and_then(Extern::into_memory);
-    let answer = match memory {
-        Some(memory) => {
-            let (bytes, state) = memory.data_and_store_mut(&mut caller);
-            state.host.call(function, &args, bytes, &mut meter)
+impl Guest for Caller<'_, State> {
+    type Handles = Handles;
+
+    fn state(&mut self) -> &mut State {
+        self.data_mut()
+    }
+
+    fn memory(&mut self) -> (&mut [u8], &mut State) {
+        match self.data().handles.and_then(|handles| handles.memory) {
+            Some(memory) => memory.data_and_store_mut(self),
+            None => (&mut [], self.data_mut()),
         }
-        None => caller.data_mut().host.call(function, &args, &mut [], &mut meter),
-    };
-    let spent = i64::try_from(meter.spent).unwrap_or(i64::MAX);
-    lease.set(&mut caller, Val::I64(leased.saturating_sub(spent)))?;
-    answer.map_err(Error::from)
+    }
+
+    fn fuel(&mut self) -> (i64, i64) {
+        let handles = self.data().handles.expect("nothing runs before the instance stands");
+        let mut number = |global: Global| global.get(&mut *self).i64().unwrap_or(0);
+        (number(handles.reserve), number(handles.lease))
+    }
+
+    fn set_lease(&mut self, lease: i64) {
+        let handles = self.data().handles.expect("nothing runs before the instance stands");
+        handles.lease.set(self, Val::I64(lease)).expect("a mutable global of this type");
+    }
 }
 
 impl Prepared for Compiled {
     fn execute(&self, start: Start) -> Result<Finish, RunError> {
-        let body = || self.execute_here(start);
+        let body = || self.slots.with(|| self.execute_here(start));
         with_big_stack(body).unwrap_or_else(|error| {
             Err(RunError::Engine { engine: KIND, reason: format!("no thread: {error}") })
         })
@@ -133,84 +210,66 @@ impl Prepared for Compiled {
 
 impl Compiled {
     fn execute_here(&self, start: Start) -> Result<Finish, RunError> {
-        let limits = Bounds { memory_bytes: start.memory_pages as usize * meter::PAGE_BYTES };
-        let state = State { host: start.host, fuel: start.fuel, limits };
-        let mut store = Store::new(&self.engine, state);
-        store.limiter(|state| &mut state.limits);
-        let instance =
-            self.linker.instantiate(&mut store, &self.module).map_err(|error| failed(&error))?;
-        let raw = run(&mut store, &instance, start.fuel).map_err(|error| failed(&error))?;
-        let mut number = |name| match instance.get_global(&mut store, name) {
-            Some(global) => match global.get(&mut store) {
-                Val::I64(value) => value,
-                Val::I32(value) => i64::from(value),
-                _ => 0,
-            },
-            None => 0,
+        let mut store = Store::new(&self.engine, State::new(start));
+        store.limiter(|state| state);
+        let (raw, handles) = self.run(&mut store).map_err(|error| failed(&error))?;
+        let mut number = |global: Global| match global.get(&mut store) {
+            Val::I64(value) => value,
+            Val::I32(value) => i64::from(value),
+            _ => 0,
         };
         let gauge = Gauge {
-            reserve: number(meter::RESERVE),
-            lease: number(meter::LEASE),
-            fault: i32::try_from(number(meter::FAULT)).unwrap_or(0),
+            reserve: number(handles.reserve),
+            lease: number(handles.lease),
+            fault: number(handles.fault),
         };
-        let (ending, fuel) = judge(start.fuel, &raw, gauge);
-        Ok(Finish { host: store.into_data().host, ending, fuel })
+        Ok(store.into_data().finish(&raw, gauge))
     }
-}
 
-/// `Err` is the engine's fault.
-fn run(store: &mut Store<State>, instance: &Instance, fuel: u64) -> Result<Raw, Error> {
-    let reserve = instance.get_global(&mut *store, meter::RESERVE);
-    let reserve = reserve.ok_or_else(|| Error::msg("the meter's globals are missing"))?;
-    reserve.set(&mut *store, Val::I64(i64::try_from(fuel).unwrap_or(i64::MAX)))?;
-    for name in [meter::START, "_start"] {
-        let Ok(function) = instance.get_typed_func::<(), ()>(&mut *store, name) else { continue };
-        if let Err(error) = function.call(&mut *store, ()) {
-            return reason(error);
+    /// `Err` is the engine's fault.
+    fn run(&self, store: &mut Store<State>) -> Result<(Raw, Handles), Error> {
+        let instance = self.instance.instantiate(&mut *store)?;
+        let mut global = |name| {
+            let global = instance.get_global(&mut *store, name);
+            global.ok_or_else(|| Error::msg("the meter's globals are missing"))
+        };
+        let handles = Handles {
+            reserve: global(meter::RESERVE)?,
+            lease: global(meter::LEASE)?,
+            fault: global(meter::FAULT)?,
+            memory: instance.get_memory(&mut *store, "memory"),
+        };
+        let reserve = store.data().reserve();
+        store.data_mut().handles = Some(handles);
+        handles.reserve.set(&mut *store, Val::I64(reserve))?;
+        for name in [meter::START, "_start"] {
+            let Ok(function) = instance.get_typed_func::<(), ()>(&mut *store, name) else {
+                continue;
+            };
+            if let Err(error) = function.call(&mut *store, ()) {
+                return reason(error).map(|raw| (raw, handles));
+            }
         }
+        Ok((Raw::Returned, handles))
     }
-    Ok(Raw::Returned)
 }
 
 fn reason(error: Error) -> Result<Raw, Error> {
     if let Some(stop) = error.downcast_ref::<Stop>() {
         return Ok(Raw::Stopped(*stop));
     }
-    use wasmtime::Trap as T;
-    let trap = match error.downcast_ref::<T>() {
-        Some(T::UnreachableCodeReached) => Trap::Unreachable,
-        Some(T::MemoryOutOfBounds) => Trap::MemoryOutOfBounds,
-        Some(T::TableOutOfBounds) => Trap::TableOutOfBounds,
-        Some(T::IndirectCallToNull) => Trap::NullEntry,
-        Some(T::IntegerDivisionByZero) => Trap::DivisionByZero,
-        Some(T::IntegerOverflow) => Trap::IntegerOverflow,
-        Some(T::BadConversionToInteger) => Trap::InvalidConversion,
-        Some(T::BadSignature) => Trap::SignatureMismatch,
-        // The engine's own limits: the meter should have stopped the program before.
-        Some(_) | None => return Err(error),
-    };
-    Ok(Raw::Trapped(trap))
+    let trap = error.downcast_ref::<wasmtime::Trap>().copied();
+    trap.and_then(guest::cranelift_trap).map(Raw::Trapped).ok_or(error)
 }
 
-fn number(global: Global, caller: &mut Caller<'_, State>) -> i64 {
-    match global.get(caller) {
-        Val::I64(value) => value,
-        _ => 0,
-    }
-}
-
-struct Bounds {
-    memory_bytes: usize,
-}
-
-impl ResourceLimiter for Bounds {
+impl ResourceLimiter for State {
     fn memory_growing(
         &mut self,
         _current: usize,
         desired: usize,
         maximum: Option<usize>,
     ) -> Result<bool, Error> {
-        Ok(desired <= self.memory_bytes && maximum.is_none_or(|maximum| desired <= maximum))
+        Ok(self.admits_memory(desired, maximum))
     }
 
     fn memory_grow_failed(&mut self, error: Error) -> Result<(), Error> {
@@ -224,7 +283,7 @@ impl ResourceLimiter for Bounds {
         desired: usize,
         maximum: Option<usize>,
     ) -> Result<bool, Error> {
-        Ok(desired <= TABLE_ENTRIES_MAX && maximum.is_none_or(|maximum| desired <= maximum))
+        Ok(admits_table(desired, maximum))
     }
 
     fn instances(&self) -> usize {

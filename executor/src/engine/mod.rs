@@ -5,6 +5,7 @@
 
 #[cfg(feature = "jit")]
 mod cranelift;
+mod guest;
 mod wasmi;
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use gongsuan_types::Hash;
 use gongsuan_types::receipt::Trap;
 use serde::{Deserialize, Serialize};
 
-use crate::meter::{FAULT_FUEL, FAULT_STACK, Metered};
+use crate::meter::Metered;
 use crate::wasi::{Host, Stop};
 use crate::{ModuleError, RunError};
 
@@ -110,35 +111,26 @@ pub enum Ending {
 
 /// What the engines report, before the meter's own marks are read.
 #[derive(Debug)]
-pub(crate) enum Raw {
+enum Raw {
     Returned,
     Stopped(Stop),
     Trapped(Trap),
 }
 
-/// The meter's globals after a run.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Gauge {
-    pub(crate) reserve: i64,
-    pub(crate) lease: i64,
-    pub(crate) fault: i32,
-}
-
 /// Joins what the engine says with what the module says about itself. The same for every engine.
-pub(crate) fn judge(fuel: u64, raw: &Raw, gauge: Gauge) -> (Ending, u64) {
+fn judge(fuel: u64, raw: &Raw, gauge: guest::Gauge) -> (Ending, u64) {
     let limit = i128::from(fuel);
     let exact = limit - i128::from(gauge.reserve) - i128::from(gauge.lease);
     // A trap in the middle of a stretch does not say how far the lease was used: all of it counts as burnt.
     let rounded_up = limit - i128::from(gauge.reserve);
     let (ending, used) = match raw {
-        Raw::Trapped(Trap::Unreachable) if gauge.fault == FAULT_FUEL => (Ending::OutOfFuel, limit),
-        Raw::Trapped(Trap::Unreachable) if gauge.fault == FAULT_STACK => {
+        Raw::Trapped(Trap::Unreachable) if gauge.out_of_fuel() => (Ending::OutOfFuel, limit),
+        Raw::Trapped(Trap::Unreachable) if gauge.out_of_stack() => {
             (Ending::Trapped(Trap::StackOverflow), exact)
         }
         Raw::Trapped(trap) => (Ending::Trapped(*trap), rounded_up),
         Raw::Stopped(Stop::OutOfFuel) => (Ending::OutOfFuel, limit),
-        Raw::Stopped(Stop::Exit(code)) => (Ending::Exited(*code), exact),
-        Raw::Stopped(Stop::OutputTooLong) => (Ending::Trapped(Trap::OutputTooLong), exact),
+        Raw::Stopped(stop) => (Ending::from(*stop), exact),
         Raw::Returned => (Ending::Returned, exact),
     };
     if used > limit {
@@ -223,10 +215,16 @@ pub fn engine(kind: EngineKind) -> Result<Box<dyn Engine>, RunError> {
     match kind {
         EngineKind::Wasmi => Ok(Box::new(wasmi::Wasmi::new())),
         #[cfg(feature = "jit")]
-        EngineKind::Cranelift => Ok(Box::new(cranelift::Cranelift::new()?)),
+        EngineKind::Cranelift => Ok(Box::new(cranelift::Cranelift::shared()?)),
         #[cfg(not(feature = "jit"))]
         EngineKind::Cranelift => Err(RunError::EngineAbsent { engine: kind }),
     }
+}
+
+/// Says that this process runs one segment at a time, before its engine is first used.
+pub(crate) fn expect_one_thread() {
+    #[cfg(feature = "jit")]
+    cranelift::expect_one_thread();
 }
 
 /// Native stack of a thread that runs compiled modules: far above what [`crate::meter::STACK_SLOTS_MAX`] can come to.

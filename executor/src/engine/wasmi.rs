@@ -2,19 +2,21 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "the engine's enums are open")]
 
-use gongsuan_types::receipt::Trap;
 use wasmi::{
-    Caller, CompilationMode, Config, Error, ExternType, FuncType, Global, Instance, Linker, Module,
-    ResourceLimiter, Store, TrapCode, Val,
+    Caller, CompilationMode, Config, Error, FuncType, Global, Instance, Linker, Memory, Module,
+    ResourceLimiter, Store, Val, ValType,
 };
 use wasmi_core::LimiterError;
 
-use super::{Engine, EngineKind, Finish, Gauge, Prepared, Raw, Start, judge};
+use super::guest::{self, Gauge, Guest, admits_table, serve};
+use super::{Engine, EngineKind, Finish, Prepared, Raw, Start};
 use crate::RunError;
-use crate::meter::{self, Metered, TABLE_ENTRIES_MAX};
-use crate::wasi::{self, FUNCTIONS, Function, Host, Meter, Stop};
+use crate::meter::{self, Metered};
+use crate::wasi::{self, Function, Stop};
 
 const KIND: EngineKind = EngineKind::Wasmi;
+
+type State = guest::State<Handles>;
 
 pub(super) struct Wasmi {
     engine: wasmi::Engine,
@@ -26,11 +28,13 @@ struct Translated {
     linker: Linker<State>,
 }
 
-/// The store's data.
-struct State {
-    host: Host,
-    fuel: u64,
-    limits: Bounds,
+/// What a host call reaches of its instance.
+#[derive(Clone, Copy)]
+struct Handles {
+    reserve: Global,
+    lease: Global,
+    fault: Global,
+    memory: Option<Memory>,
 }
 
 impl wasmi::errors::HostError for Stop {}
@@ -48,6 +52,10 @@ impl Wasmi {
     }
 }
 
+fn failed(error: &Error) -> RunError {
+    RunError::Engine { engine: KIND, reason: error.to_string() }
+}
+
 impl Engine for Wasmi {
     fn kind(&self) -> EngineKind {
         KIND
@@ -57,25 +65,30 @@ impl Engine for Wasmi {
         let compile = |error: Error| RunError::Compile { engine: KIND, reason: error.to_string() };
         let module = Module::new(&self.engine, metered.bytes()).map_err(compile)?;
         let mut linker = Linker::new(&self.engine);
-        let imported = module.imports().filter_map(|import| match import.ty() {
-            ExternType::Func(ty) => Some((import.name().to_owned(), ty.clone())),
-            ExternType::Global(_) | ExternType::Table(_) | ExternType::Memory(_) => None,
-        });
-        // A module may import the same function twice.
-        let unique: std::collections::BTreeMap<String, FuncType> = imported.collect();
-        for (name, ty) in unique {
-            define(&mut linker, &name, ty).map_err(compile)?;
+        for function in metered.imports() {
+            define(&mut linker, function).map_err(compile)?;
         }
         Ok(Box::new(Translated { engine: self.engine.clone(), module, linker }))
     }
 }
 
-fn define(linker: &mut Linker<State>, name: &str, ty: FuncType) -> Result<(), Error> {
-    let Some(function) = FUNCTIONS.iter().find(|function| function.name == name) else {
-        return Ok(());
-    };
-    linker.func_new(wasi::MODULE, name, ty, move |caller, params, results| {
-        let errno = call(caller, function, params)?;
+fn define(linker: &mut Linker<State>, function: &'static Function) -> Result<(), Error> {
+    let params = function.params.bytes().map(|kind| match kind {
+        b'I' => ValType::I64,
+        _ => ValType::I32,
+    });
+    let results: &[ValType] = if function.returns() { &[ValType::I32] } else { &[] };
+    let ty = FuncType::new(params, results.iter().copied());
+    linker.func_new(function.module, function.name, ty, move |mut caller, params, results| {
+        let mut args = [0; wasi::PARAMS_MAX];
+        for (arg, value) in args.iter_mut().zip(params) {
+            *arg = match value {
+                Val::I32(value) => guest::widen(*value),
+                Val::I64(value) => value.cast_unsigned(),
+                _ => 0,
+            };
+        }
+        let errno = serve(&mut caller, function, &args[..params.len()]).map_err(Error::host)?;
         if let Some(result) = results.first_mut() {
             *result = Val::I32(errno);
         }
@@ -84,117 +97,94 @@ fn define(linker: &mut Linker<State>, name: &str, ty: FuncType) -> Result<(), Er
     Ok(())
 }
 
-fn call(mut caller: Caller<'_, State>, function: &Function, params: &[Val]) -> Result<i32, Error> {
-    let args: Vec<u64> = params
-        .iter()
-        .map(|value| match value {
-            Val::I32(value) => u64::from(value.cast_unsigned()),
-            Val::I64(value) => value.cast_unsigned(),
-            _ => 0,
-        })
-        .collect();
-    let gauge = |name| caller.get_export(name).and_then(wasmi::Extern::into_global);
-    let (Some(reserve), Some(lease)) = (gauge(meter::RESERVE), gauge(meter::LEASE)) else {
-        return Err(Error::new("the meter's globals are missing"));
-    };
-    let leased = number(&lease, &caller);
-    let left = u64::try_from(number(&reserve, &caller).saturating_add(leased)).unwrap_or(0);
-    let used = caller.data().fuel.saturating_sub(left);
-    let mut meter = Meter { left, used, spent: 0 };
-    let memory = caller.get_export("memory").and_then(wasmi::Extern::into_memory);
-    let answer = match memory {
-        Some(memory) => {
-            let (bytes, state) = memory.data_and_store_mut(&mut caller);
-            state.host.call(function, &args, bytes, &mut meter)
+impl Guest for Caller<'_, State> {
+    type Handles = Handles;
+
+    fn state(&mut self) -> &mut State {
+        self.data_mut()
+    }
+
+    fn memory(&mut self) -> (&mut [u8], &mut State) {
+        match self.data().handles.and_then(|handles| handles.memory) {
+            Some(memory) => memory.data_and_store_mut(self),
+            None => (&mut [], self.data_mut()),
         }
-        None => caller.data_mut().host.call(function, &args, &mut [], &mut meter),
-    };
-    let spent = i64::try_from(meter.spent).unwrap_or(i64::MAX);
-    lease.set(&mut caller, Val::I64(leased.saturating_sub(spent))).map_err(Error::from)?;
-    answer.map_err(Error::host)
+    }
+
+    fn fuel(&mut self) -> (i64, i64) {
+        let handles = self.data().handles.expect("nothing runs before the instance stands");
+        let number = |global: Global| global.get(&*self).i64().unwrap_or(0);
+        (number(handles.reserve), number(handles.lease))
+    }
+
+    fn set_lease(&mut self, lease: i64) {
+        let handles = self.data().handles.expect("nothing runs before the instance stands");
+        handles.lease.set(self, Val::I64(lease)).expect("a mutable global of this type");
+    }
 }
 
 impl Prepared for Translated {
     fn execute(&self, start: Start) -> Result<Finish, RunError> {
-        let engine = |reason: String| RunError::Engine { engine: KIND, reason };
-        let limits = Bounds { memory_bytes: start.memory_pages as usize * meter::PAGE_BYTES };
-        let state = State { host: start.host, fuel: start.fuel, limits };
-        let mut store = Store::new(&self.engine, state);
-        store.limiter(|state| &mut state.limits);
+        let mut store = Store::new(&self.engine, State::new(start));
+        store.limiter(|state| state);
         let instance = self
             .linker
             .instantiate_and_start(&mut store, &self.module)
-            .map_err(|error| engine(error.to_string()))?;
-        let raw =
-            run(&mut store, &instance, start.fuel).map_err(|error| engine(error.to_string()))?;
-        let number = |name| match instance.get_global(&store, name).map(|global| global.get(&store))
-        {
-            Some(Val::I64(value)) => value,
-            Some(Val::I32(value)) => i64::from(value),
+            .map_err(|error| failed(&error))?;
+        let (raw, handles) = run(&mut store, &instance).map_err(|error| failed(&error))?;
+        let number = |global: Global| match global.get(&store) {
+            Val::I64(value) => value,
+            Val::I32(value) => i64::from(value),
             _ => 0,
         };
         let gauge = Gauge {
-            reserve: number(meter::RESERVE),
-            lease: number(meter::LEASE),
-            fault: i32::try_from(number(meter::FAULT)).unwrap_or(0),
+            reserve: number(handles.reserve),
+            lease: number(handles.lease),
+            fault: number(handles.fault),
         };
-        let (ending, fuel) = judge(start.fuel, &raw, gauge);
-        Ok(Finish { host: store.into_data().host, ending, fuel })
+        Ok(store.into_data().finish(&raw, gauge))
     }
 }
 
 /// `Err` is the engine's fault.
-fn run(store: &mut Store<State>, instance: &Instance, fuel: u64) -> Result<Raw, Error> {
-    let reserve = instance.get_global(&*store, meter::RESERVE);
-    let reserve = reserve.ok_or_else(|| Error::new("the meter's globals are missing"))?;
-    reserve.set(&mut *store, Val::I64(i64::try_from(fuel).unwrap_or(i64::MAX)))?;
+fn run(store: &mut Store<State>, instance: &Instance) -> Result<(Raw, Handles), Error> {
+    let global = |name| {
+        let global = instance.get_global(&*store, name);
+        global.ok_or_else(|| Error::new("the meter's globals are missing"))
+    };
+    let handles = Handles {
+        reserve: global(meter::RESERVE)?,
+        lease: global(meter::LEASE)?,
+        fault: global(meter::FAULT)?,
+        memory: instance.get_memory(&*store, "memory"),
+    };
+    let reserve = store.data().reserve();
+    store.data_mut().handles = Some(handles);
+    handles.reserve.set(&mut *store, Val::I64(reserve))?;
     for name in [meter::START, "_start"] {
         let Ok(function) = instance.get_typed_func::<(), ()>(&*store, name) else { continue };
         if let Err(error) = function.call(&mut *store, ()) {
-            return reason(error);
+            return reason(error).map(|raw| (raw, handles));
         }
     }
-    Ok(Raw::Returned)
+    Ok((Raw::Returned, handles))
 }
 
 fn reason(error: Error) -> Result<Raw, Error> {
     if let Some(stop) = error.downcast_ref::<Stop>() {
         return Ok(Raw::Stopped(*stop));
     }
-    let trap = match error.as_trap_code() {
-        Some(TrapCode::UnreachableCodeReached) => Trap::Unreachable,
-        Some(TrapCode::MemoryOutOfBounds) => Trap::MemoryOutOfBounds,
-        Some(TrapCode::TableOutOfBounds) => Trap::TableOutOfBounds,
-        Some(TrapCode::IndirectCallToNull) => Trap::NullEntry,
-        Some(TrapCode::IntegerDivisionByZero) => Trap::DivisionByZero,
-        Some(TrapCode::IntegerOverflow) => Trap::IntegerOverflow,
-        Some(TrapCode::BadConversionToInteger) => Trap::InvalidConversion,
-        Some(TrapCode::BadSignature) => Trap::SignatureMismatch,
-        // The interpreter's own limits: the meter should have stopped the program before.
-        Some(_) | None => return Err(error),
-    };
-    Ok(Raw::Trapped(trap))
+    error.as_trap_code().and_then(guest::wasmi_trap).map(Raw::Trapped).ok_or(error)
 }
 
-fn number(global: &Global, caller: &Caller<'_, State>) -> i64 {
-    match global.get(caller) {
-        Val::I64(value) => value,
-        _ => 0,
-    }
-}
-
-struct Bounds {
-    memory_bytes: usize,
-}
-
-impl ResourceLimiter for Bounds {
+impl ResourceLimiter for State {
     fn memory_growing(
         &mut self,
         _current: usize,
         desired: usize,
         maximum: Option<usize>,
     ) -> Result<bool, LimiterError> {
-        Ok(desired <= self.memory_bytes && maximum.is_none_or(|maximum| desired <= maximum))
+        Ok(self.admits_memory(desired, maximum))
     }
 
     fn memory_grow_failed(
@@ -211,7 +201,7 @@ impl ResourceLimiter for Bounds {
         desired: usize,
         maximum: Option<usize>,
     ) -> Result<bool, LimiterError> {
-        Ok(desired <= TABLE_ENTRIES_MAX && maximum.is_none_or(|maximum| desired <= maximum))
+        Ok(admits_table(desired, maximum))
     }
 
     fn instances(&self) -> usize {

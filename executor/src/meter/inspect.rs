@@ -11,6 +11,8 @@ use wasmparser::{
     WasmFeatures,
 };
 
+use gongsuan_types::job::MEMORY_PAGES_MAX;
+
 use super::{MODULE_BYTES_MAX, PAGE_BYTES, PREFIX, TABLE_ENTRIES_MAX, TABLES_MAX};
 use crate::ModuleError;
 use crate::wasi;
@@ -24,6 +26,9 @@ const LOCALS_MAX: u32 = 10_000;
 const PARAMS_MAX: usize = 128;
 const BODY_BYTES_MAX: u64 = 1 << 20;
 const BRANCH_TARGETS_MAX: u64 = 65_536;
+/// What compiling a module may take, in units of about a microsecond of an unhurried machine: well below a worker's deadline, several
+/// times what the largest real programs need.
+const COMPILE_UNITS_MAX: u64 = 40_000_000;
 
 /// What the rewriter needs to know about a module.
 #[derive(Debug, Default)]
@@ -32,12 +37,16 @@ pub(super) struct Facts {
     /// The type of every function, imported ones first.
     pub(super) functions: Vec<u32>,
     pub(super) imported: u32,
+    /// The imported functions, each once.
+    pub(super) imports: Vec<&'static wasi::Function>,
     pub(super) globals: u32,
     pub(super) start: Option<u32>,
     pub(super) memory_minimum: u32,
     /// The deepest operand stack of every body, in slots.
     pub(super) heights: Vec<u32>,
     tables: Vec<u64>,
+    /// What compiling is expected to take, in units of about a microsecond.
+    compile: u64,
     starts_at: Option<u32>,
 }
 
@@ -165,7 +174,10 @@ impl Facts {
             Payload::MemorySection(section) => {
                 bounded("memories", section.count().into(), 1)?;
                 for memory in section.clone() {
-                    self.memory_minimum = u32::try_from(memory?.initial).unwrap_or(u32::MAX);
+                    let pages = memory?.initial;
+                    // No job may have more, and engines set aside room for no more.
+                    bounded("pages of memory at its start", pages, MEMORY_PAGES_MAX.into())?;
+                    self.memory_minimum = u32::try_from(pages).expect("just bounded");
                 }
             }
             Payload::GlobalSection(section) => {
@@ -181,7 +193,12 @@ impl Facts {
             Payload::StartSection { func, .. } => self.start = Some(*func),
             Payload::ElementSection(section) => self.elements(section)?,
             Payload::DataSection(section) => self.data(section)?,
-            Payload::CodeSectionEntry(body) => check_body(body)?,
+            Payload::CodeSectionEntry(body) => {
+                self.compile += check_body(body)?;
+                let what =
+                    "units of compiler's work (branches, loops and bulk operations weigh most)";
+                bounded(what, self.compile, COMPILE_UNITS_MAX)?;
+            }
             // Counted by the sections they come with, or refused by the validator.
             _ => {}
         }
@@ -193,10 +210,7 @@ impl Facts {
             module: import.module.to_owned(),
             name: import.name.to_owned(),
         };
-        if import.module != wasi::MODULE {
-            return Err(forbidden());
-        }
-        let known = wasi::FUNCTIONS.iter().find(|function| function.name == import.name);
+        let known = wasi::find(import.module, import.name);
         let (Some(function), TypeRef::Func(ty)) = (known, import.ty) else {
             return Err(forbidden());
         };
@@ -208,6 +222,10 @@ impl Facts {
                 let got = got.unwrap_or_else(|| "a type that does not exist".to_owned());
                 return Err(ModuleError::ImportType { name: import.name.to_owned(), limit, got });
             }
+        }
+        // A module may import the same function twice.
+        if !self.imports.contains(&function) {
+            self.imports.push(function);
         }
         self.imported += 1;
         bounded("imports", self.imported.into(), 1_000)?;
@@ -312,7 +330,8 @@ fn constant(expression: &wasmparser::ConstExpr<'_>) -> Result<u64, ModuleError> 
     }
 }
 
-fn check_body(body: &FunctionBody<'_>) -> Result<(), ModuleError> {
+/// Checks a body's bounds and returns what compiling it is expected to take.
+fn check_body(body: &FunctionBody<'_>) -> Result<u64, ModuleError> {
     let range = body.range();
     bounded("bytes in a function", range.end - range.start, BODY_BYTES_MAX)?;
     let mut locals = 0u64;
@@ -320,12 +339,53 @@ fn check_body(body: &FunctionBody<'_>) -> Result<(), ModuleError> {
         locals += u64::from(group?.0);
         bounded("locals in a function", locals, LOCALS_MAX.into())?;
     }
+    let mut work = CompileWork::default();
     for operator in body.get_operators_reader()? {
-        if let Operator::BrTable { targets } = operator? {
+        let operator = operator?;
+        if let Operator::BrTable { targets } = &operator {
             bounded("targets of a br_table", targets.len().into(), BRANCH_TARGETS_MAX)?;
         }
+        work.add(&operator);
     }
-    Ok(())
+    Ok(work.units())
+}
+
+/// What a body asks of the compiler, as measured with Cranelift: places where control meets cost most, and cost more the more
+/// of them one function has.
+#[derive(Default)]
+struct CompileWork {
+    operations: u64,
+    branches: u64,
+    /// Where the meter looks at the fuel: loops, and what pays for a length.
+    looks: u64,
+}
+
+impl CompileWork {
+    fn add(&mut self, operator: &Operator<'_>) {
+        use Operator as O;
+        match operator {
+            O::If { .. } | O::Else | O::Br { .. } | O::BrIf { .. } | O::Return => {
+                self.branches += 1;
+            }
+            O::BrTable { targets } => self.operations += u64::from(targets.len()),
+            O::Loop { .. }
+            | O::MemoryCopy { .. }
+            | O::MemoryFill { .. }
+            | O::MemoryInit { .. }
+            | O::MemoryGrow { .. }
+            | O::TableCopy { .. }
+            | O::TableFill { .. }
+            | O::TableInit { .. }
+            | O::TableGrow { .. } => self.looks += 1,
+            _ => {}
+        }
+        self.operations += 1;
+    }
+
+    fn units(&self) -> u64 {
+        let places = self.branches + 2 * self.looks;
+        300 + 4 * self.operations + 60 * self.branches + 200 * self.looks + places * places / 16
+    }
 }
 
 fn type_text(ty: &FuncType) -> String {

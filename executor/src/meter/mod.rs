@@ -21,6 +21,9 @@
 //! Admitted: the MVP with floats, sign extension, saturating conversions, bulk memory, multiple values, mutable globals,
 //! reference types (functions only) and 128-bit SIMD. Everything else is refused by name, before anything is rewritten.
 //!
+//! A module that would keep a compiler busy for minutes is refused, too: what compiling takes is estimated from the operations alone,
+//! so that the refusal is the same everywhere.
+//!
 //! It deliberately does not optimise, and knows nothing of engines.
 
 mod blocks;
@@ -31,6 +34,7 @@ mod rewrite;
 use gongsuan_types::Hash;
 
 use crate::ModuleError;
+use crate::wasi::Function;
 
 /// The version of the cost table and of the rules above. The same module burns the same fuel under it for ever.
 pub const METER_VERSION: u16 = 1;
@@ -65,6 +69,7 @@ pub struct Metered {
     bytes: Vec<u8>,
     module: Hash,
     memory_minimum: u32,
+    imports: Vec<&'static Function>,
 }
 
 impl Metered {
@@ -75,7 +80,12 @@ impl Metered {
     pub fn new(module: &[u8]) -> Result<Self, ModuleError> {
         let facts = inspect::inspect(module)?;
         let bytes = rewrite::rewrite(module, &facts)?;
-        Ok(Self { bytes, module: Hash::of_content(module), memory_minimum: facts.memory_minimum })
+        Ok(Self {
+            bytes,
+            module: Hash::of_content(module),
+            memory_minimum: facts.memory_minimum,
+            imports: facts.imports,
+        })
     }
 
     /// The rewritten module.
@@ -94,5 +104,10 @@ impl Metered {
     #[must_use]
     pub fn memory_minimum(&self) -> u32 {
         self.memory_minimum
+    }
+
+    /// The functions that it imports, each once.
+    pub(crate) fn imports(&self) -> &[&'static Function] {
+        &self.imports
     }
 }

@@ -25,7 +25,9 @@ use crate::ModuleError;
 /// Slots of every frame, beside its locals and operands: return address, saved registers, the meter's own locals.
 const FRAME_SLOTS: u32 = 8;
 /// Growth by more pages than any job may have fails anyway and pays for none.
-const GROWTH_PAGES_MAX: i32 = 1 << 14;
+const GROWTH_PAGES_MAX: usize = gongsuan_types::job::MEMORY_PAGES_MAX as usize;
+/// The same for tables.
+const GROWTH_ENTRIES_MAX: usize = super::TABLE_ENTRIES_MAX;
 
 const NAN_F32: u32 = 0x7fc0_0000;
 const NAN_F64: u64 = 0x7ff8_0000_0000_0000;
@@ -367,13 +369,9 @@ impl<'a> Body<'a> {
             O::MemoryCopy { .. } | O::MemoryFill { .. } | O::MemoryInit { .. } => {
                 self.pay(f, BULK_SHIFT);
             }
-            O::TableCopy { .. }
-            | O::TableFill { .. }
-            | O::TableInit { .. }
-            | O::TableGrow { .. } => {
-                self.pay(f, 0);
-            }
-            O::MemoryGrow { .. } => self.pay_growth(f),
+            O::TableCopy { .. } | O::TableFill { .. } | O::TableInit { .. } => self.pay(f, 0),
+            O::TableGrow { .. } => self.pay_growth(f, GROWTH_ENTRIES_MAX, 1),
+            O::MemoryGrow { .. } => self.pay_growth(f, GROWTH_PAGES_MAX, PAGE_FUEL),
             O::F32Store { .. } | O::I32ReinterpretF32 | O::F32Copysign
                 if !self.keeps_bits(index) =>
             {
@@ -432,17 +430,20 @@ impl<'a> Body<'a> {
         self.look(f);
     }
 
-    fn pay_growth(&self, f: &mut Function) {
+    /// Pays `fuel` for each that is asked for; for more than `most`, which is refused anyway, nothing.
+    fn pay_growth(&self, f: &mut Function, most: usize, fuel: u64) {
+        let most = i32::try_from(most).expect("a small constant");
+        let fuel = i64::try_from(fuel).expect("a small constant");
         f.instruction(&I::LocalTee(self.number))
             .instruction(&I::LocalGet(self.fuel))
             .instruction(&I::LocalGet(self.number))
             .instruction(&I::I32Const(0))
             .instruction(&I::LocalGet(self.number))
-            .instruction(&I::I32Const(GROWTH_PAGES_MAX))
+            .instruction(&I::I32Const(most))
             .instruction(&I::I32LeU)
             .instruction(&I::Select)
             .instruction(&I::I64ExtendI32U)
-            .instruction(&I::I64Const(i64::try_from(PAGE_FUEL).expect("a small constant")))
+            .instruction(&I::I64Const(fuel))
             .instruction(&I::I64Mul)
             .instruction(&I::I64Sub)
             .instruction(&I::LocalSet(self.fuel));

@@ -31,6 +31,13 @@ pub struct Job {
     pub inputs: Inputs,
 }
 
+impl Job {
+    /// Names what a worker is told before it runs segments: the job and, where all read the same, its input.
+    pub(crate) fn loading_id(&self) -> Hash {
+        self.spec.id()
+    }
+}
+
 /// What the segments of a job read.
 #[derive(Clone, Debug)]
 pub enum Inputs {
@@ -168,6 +175,12 @@ impl Tally {
 
     pub(crate) fn add(&mut self, receipt: Receipt) {
         self.receipts.insert(receipt.segment, receipt);
+    }
+
+    /// Segments without a receipt, in the order asked for.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = u32> {
+        let wanted = self.segments.iter().copied();
+        wanted.filter(|segment| !self.receipts.contains_key(segment))
     }
 
     /// All receipts, or how many there are of how many.

@@ -18,21 +18,24 @@ use crate::wasi::LOG_BYTES_MAX;
 use crate::{EngineKind, ModuleError, RunError};
 
 /// Changes with every change of a message.
-pub(super) const PROTOCOL: u16 = 1;
+pub(super) const PROTOCOL: u16 = 2;
 /// A header holds a job specification at most.
 const HEADER_BYTES_MAX: usize = 64 << 10;
 /// The input of a segment in bytes, at most: what the blob store holds in one piece.
 pub(crate) const INPUT_BYTES_MAX: usize = 16 << 20;
-/// A blob from the parent: a module with the shared input.
-pub(super) const DOWN_BYTES_MAX: usize = MODULE_BYTES_MAX + 1 + INPUT_BYTES_MAX;
+/// A blob from the parent: a module or an input.
+pub(super) const DOWN_BYTES_MAX: usize =
+    if MODULE_BYTES_MAX > INPUT_BYTES_MAX { MODULE_BYTES_MAX } else { INPUT_BYTES_MAX };
 /// A blob from the child: an output with its log.
 pub(super) const UP_BYTES_MAX: usize = OUTPUT_BYTES_MAX as usize + LOG_BYTES_MAX;
 
 /// What the parent says.
 #[derive(Serialize, Deserialize, Debug)]
 pub(super) enum Down {
-    /// The job. Blob: the module, then the shared input if there is one.
-    Job { engine: EngineKind, spec: JobSpec, module_bytes: u32, shared_input: bool },
+    /// The job. Blob: the shared input if there is one.
+    Job { engine: EngineKind, spec: JobSpec, shared_input: bool },
+    /// The module that was missing. Blob: the module.
+    Module,
     /// One segment. Blob: its own input if the job has no shared one.
     Run { segment: u32 },
 }
@@ -42,6 +45,8 @@ pub(super) enum Down {
 pub(super) enum Up {
     /// It stands.
     Hello { protocol: u16, protections: Protections },
+    /// The job's module is not among those that the child has compiled.
+    Missing,
     /// The job is loaded.
     Ready,
     /// The module may not run; its segments will say so.

@@ -4,7 +4,9 @@
 //!  Pool (parent)                          serve() (child)
 //!    spawn command ────────────────────►  die with the parent; rlimits; landlock; seccomp
 //!                  ◄──── Hello{protections}
-//!    Job{engine, spec} + module + input ► meter, compile
+//!    Job{engine, spec} + shared input ──►
+//!                  ◄──── Missing          (unless the child has the module from an earlier job)
+//!    Module + its bytes ────────────────► meter, compile
 //!                  ◄──── Ready │ Refused
 //!    Run{segment} [+ input] ────────────► run_segment
 //!                  ◄──── Done{receipt} + output + log
@@ -24,10 +26,14 @@
 
 mod cage;
 mod frame;
+mod lane;
+mod line;
 mod parent;
 mod serve;
 
 pub use cage::{Protections, enter_cage};
+pub(crate) use lane::ProcessLane;
+pub(crate) use parent::ATTEMPTS_MAX;
 pub use parent::{Pool, PoolConfig};
 pub use serve::serve;
 

@@ -8,6 +8,7 @@ use gongsuan_types::job::JobSpec;
 use super::cage;
 use super::frame::{self, Down, PROTOCOL, Up};
 use crate::engine::STACK_BYTES;
+use crate::lane::Programs;
 use crate::run::admit;
 use crate::{Program, run_segment};
 
@@ -17,6 +18,7 @@ use crate::{Program, run_segment};
 /// Returns when its input ends; fails with a word on standard error if the parent speaks another protocol.
 #[must_use]
 pub fn serve() -> ExitCode {
+    crate::engine::expect_one_thread();
     let mut protections = cage::enter_process();
     // The engine's native stack needs room; the thread must exist before the last door closes.
     let body = move || {
@@ -52,26 +54,32 @@ fn talk(
     protections: cage::Protections,
 ) -> io::Result<()> {
     frame::write(to, &Up::Hello { protocol: PROTOCOL, protections }, &[])?;
+    let mut programs = Programs::default();
     let mut loaded: Option<Loaded> = None;
     while let Some((message, blob)) = frame::read::<Down>(from, frame::DOWN_BYTES_MAX)? {
         match message {
-            Down::Job { engine, spec, module_bytes, shared_input } => {
-                let Some((module, input)) = blob.split_at_checked(module_bytes as usize) else {
-                    return Err(io::Error::other("a module longer than its frame"));
+            Down::Job { engine, spec, shared_input } => {
+                let program = match programs.get(engine, spec.module) {
+                    Some(program) => Ok(program),
+                    None => {
+                        let module = ask_module(from, to)?;
+                        programs.load(engine, &module)
+                    }
                 };
-                match Program::load(engine, module) {
+                match program {
                     Ok(program) => {
                         let answer = match admit(&program, &spec) {
                             Ok(()) => Up::Ready,
                             Err(refusal) => Up::Refused(refusal),
                         };
-                        let shared = shared_input.then(|| input.to_vec());
+                        let shared = shared_input.then_some(blob);
                         loaded = Some(Loaded { program, spec, shared });
                         frame::write(to, &answer, &[])?;
                     }
                     Err(error) => frame::write(to, &Up::Failed(error), &[])?,
                 }
             }
+            Down::Module => return Err(io::Error::other("a module that nobody asked for")),
             Down::Run { segment } => {
                 let Some(loaded) = &loaded else {
                     return Err(io::Error::other("a segment without a job"));
@@ -81,6 +89,14 @@ fn talk(
         }
     }
     Ok(())
+}
+
+fn ask_module(from: &mut impl Read, to: &mut impl Write) -> io::Result<Vec<u8>> {
+    frame::write::<Up>(to, &Up::Missing, &[])?;
+    match frame::read::<Down>(from, frame::DOWN_BYTES_MAX)? {
+        Some((Down::Module, module)) => Ok(module),
+        Some(_) | None => Err(io::Error::other("something else than the module asked for")),
+    }
 }
 
 fn run(to: &mut impl Write, loaded: &Loaded, segment: u32, own: &[u8]) -> io::Result<()> {

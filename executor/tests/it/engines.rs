@@ -71,7 +71,7 @@ fn a_start_function_is_metered_too() {
 
 #[test]
 fn straight_bulk_operations_without_a_loop_cannot_run_for_free() {
-    let body = "(memory.fill (i32.const 0) (i32.const 1) (i32.const 65536))".repeat(4000);
+    let body = "(memory.fill (i32.const 0) (i32.const 1) (i32.const 65536))".repeat(3200);
     assert_eq!(ending(&start(&body)), (Status::OutOfFuel, 100_000_000));
 }
 

@@ -1,5 +1,6 @@
 //! Segments on threads of this process.
 
+use gongsuan_executor::jobs::UNREAD_MAX;
 use gongsuan_executor::{
     Backend, Cancel, Event, InProcess, Inputs, Job, PoolError, RunError, default_engine,
 };
@@ -67,7 +68,9 @@ fn each_segment_may_read_its_own_input() {
 #[test]
 fn a_cancelled_job_says_how_far_it_came() {
     let shared = b"hello".as_slice();
-    let job = echo(64, Inputs::Shared(shared.into()), MapInput::Shared(Hash::of_content(shared)));
+    // More than may be unread, so that it cannot be over before the first is read.
+    let many = 2 * u32::try_from(UNREAD_MAX).unwrap();
+    let job = echo(many, Inputs::Shared(shared.into()), MapInput::Shared(Hash::of_content(shared)));
     let cancel = Cancel::new();
     let error = backend()
         .run(&job, &cancel, &mut |event| {
@@ -76,8 +79,9 @@ fn a_cancelled_job_says_how_far_it_came() {
             }
         })
         .unwrap_err();
-    let PoolError::Cancelled { done, total: 64 } = error else { panic!("{error}") };
-    assert!((1..64).contains(&done), "{done}");
+    let PoolError::Cancelled { done, total } = error else { panic!("{error}") };
+    assert_eq!(total, many as usize);
+    assert!((1..total).contains(&done), "{done}");
 }
 
 #[test]
