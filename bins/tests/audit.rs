@@ -16,7 +16,8 @@ use gongsuan_consensus::{
 };
 use gongsuan_ledger::genesis::{Admission, GenesisAccount, Params, Validator};
 use gongsuan_ledger::{
-    Body, Chain, Genesis, LightClient, Op, OrderedBlock, SignedTransaction, Transaction,
+    Body, Chain, Genesis, LightClient, Op, OrderedBlock, SignedTransaction, StoredBlock,
+    Transaction,
 };
 use gongsuan_types::{Address, Amount, Hash, Height, SecretKey, Term, TimeMs, Verified, codec};
 use serde_json::Value;
@@ -243,9 +244,9 @@ fn a_proof_of_every_kind_holds_across_an_epoch_and_only_for_its_subject() {
     }
 }
 
-/// The bytes as they are, then changed: in a proof file no bit is free.
+/// The bytes as they are, then changed, under real certificates and across an epoch.
 #[test]
-fn every_flipped_bit_of_a_proof_file_of_every_kind_is_found() {
+fn bent_bytes_of_a_proof_file_of_every_kind_are_found() {
     let world = World::new();
     let source = world.source();
     // One subject of every kind of fact; every check of an anchor costs a dozen signatures.
@@ -254,7 +255,8 @@ fn every_flipped_bit_of_a_proof_file_of_every_kind_is_found() {
         let proof = prove(&source, &subject).unwrap();
         let good = ProofFile::new(&proof);
         let bytes = proof.encode();
-        for at in 0..bytes.len() {
+        // Every fourth byte: `ledger/tests/light.rs` bends every bit under a cheaper certificate.
+        for at in (0..bytes.len()).step_by(4) {
             let mut bent = bytes.clone();
             bent[at] ^= 1 << (at % 8);
             let file = ProofFile { proof: hex::encode(&bent), ..good.clone() };
@@ -399,11 +401,12 @@ fn snapshot(path: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
+type Change<'a> = &'a dyn Fn(&mut StoredBlock);
+
 /// A stored block changed in one place, as somebody who can write the files (with good checksums) would.
 #[test]
 fn the_auditor_names_the_block_and_what_is_wrong_with_it() {
     use gongsuan::audit::replay::Auditor;
-    use gongsuan_ledger::StoredBlock;
     let world = World::new();
     let blocks: Vec<StoredBlock> =
         world.source().blocks(Height(1), Height(BLOCKS)).map(Result::unwrap).collect();
@@ -426,7 +429,7 @@ fn the_auditor_names_the_block_and_what_is_wrong_with_it() {
         block.consensus = codec::encode(&(log, qc));
     };
     assert_eq!(fault(0, &|_| {}), "nothing");
-    let cases: [(&dyn Fn(&mut StoredBlock), &str); 9] = [
+    let cases: [(Change<'_>, &str); 9] = [
         (&|block| block.body.clear(), "block 5: the body is not the payload"),
         (&|block| block.header.state_root.0[0] ^= 1, "block 5: the state root is"),
         (&|block| block.receipts[1].fee = Amount::new(1), "block 5: a receipt is"),

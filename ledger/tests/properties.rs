@@ -151,7 +151,10 @@ fn step(state: &State, pick: u16) -> Option<(u16, Op)> {
         DealState::Committed { .. } => {
             (renter, Op::Market(Command::Reveal { deal: id, secret: secret() }))
         }
-        _ => return None,
+        DealState::Drawn { .. }
+        | DealState::Disputed { .. }
+        | DealState::Settled { .. }
+        | DealState::Failed { .. } => return None,
     })
 }
 
@@ -288,8 +291,8 @@ impl Books {
         // Money moves at the start of a block, by its transactions, and at its end: sums do not depend on the order.
         let of_txs = block.receipts.iter().flat_map(|receipt| &receipt.events);
         let all: Vec<&Event> = of_txs.chain(&block.events).collect();
-        let first = |event: &&&Event| matches!(event, Event::Money(Settlement::Hold { .. }));
-        let (holds, rest): (Vec<&Event>, Vec<&Event>) = all.iter().partition(|event| first(&event));
+        let first = |event: &Event| matches!(event, Event::Money(Settlement::Hold { .. }));
+        let (holds, rest): (Vec<&Event>, Vec<&Event>) = all.iter().partition(|event| first(event));
         let mut moved = Signed::default();
         let txs = Body::decode(&block.body).unwrap().txs;
         for (tx, receipt) in txs.iter().zip(&block.receipts) {
@@ -529,6 +532,8 @@ fn a_transaction_cannot_be_played_again_here_or_elsewhere() {
     assert_eq!(refusal.code, "bad-signature");
 }
 
+type Change<'a> = &'a dyn Fn(&mut StoredBlock);
+
 /// What a replay says of blocks that lie, field by field.
 #[test]
 fn a_replay_names_the_block_and_what_differs() {
@@ -545,7 +550,7 @@ fn a_replay_names_the_block_and_what_differs() {
         fault.map(|fault| (fault.height.0, fault.what))
     };
     assert_eq!(found(&|_| {}), None);
-    let cases: [(&dyn Fn(&mut StoredBlock), &str); 8] = [
+    let cases: [(Change<'_>, &str); 8] = [
         (&|block| block.header.height = Height(7), "the height"),
         (&|block| block.header.time = TimeMs(1), "the time"),
         (&|block| block.header.parent = Hash::ZERO, "the parent"),
