@@ -3,7 +3,6 @@
 
 mod compare;
 mod consensus;
-mod execute;
 mod html;
 mod ledger;
 mod machine;
@@ -34,11 +33,6 @@ enum Command {
     Verify(Format),
     /// Transfers per second through checking, executing, hashing and storing; the state root; a restart.
     Ledger(Format),
-    /// Jobs: metered against native code, instances, pieces, checking products.
-    Execute(Format),
-    /// What `execute` starts as a caged worker.
-    #[command(hide = true)]
-    ExecuteWorker,
     /// Replicas as processes of their own, ordering opaque payloads. See `consensus --help`.
     #[command(disable_help_flag = true)]
     Consensus {
@@ -81,8 +75,6 @@ fn main() -> ExitCode {
         Command::Match(options) => matching::run(&options),
         Command::Verify(format) => format.show(verify::run),
         Command::Ledger(format) => format.show(ledger::run),
-        Command::Execute(format) => format.show(execute::run),
-        Command::ExecuteWorker => return gongsuan_executor::worker::serve(),
         Command::Consensus { args } => return consensus::main(&args),
         Command::ConsensusReplica { start } => return consensus::replica(&start),
         Command::Compare(options) => compare::run(&options),

@@ -11,7 +11,6 @@ use crate::machine::{Machine, commit};
 pub(crate) struct Report {
     rows: Vec<Map<String, Value>>,
     notes: Vec<String>,
-    top: Map<String, Value>,
 }
 
 impl Report {
@@ -26,18 +25,13 @@ impl Report {
         }
     }
 
-    /// Adds a figure over all rows.
-    pub(crate) fn top(&mut self, name: &str, value: Value) {
-        self.top.insert(name.to_owned(), value);
-    }
-
     /// Adds a sentence that belongs to every figure.
     pub(crate) fn note(&mut self, note: &str) {
         self.notes.push(note.to_owned());
     }
 
     pub(crate) fn to_json(&self) -> String {
-        let mut all = json!({
+        let all = json!({
             "schema": "gongsuan/bench/v1",
             "machine": Machine::read(),
             "commit": commit(),
@@ -45,9 +39,6 @@ impl Report {
             "notes": self.notes,
             "rows": self.rows,
         });
-        if let Value::Object(all) = &mut all {
-            all.extend(self.top.clone());
-        }
         all.to_string()
     }
 
@@ -76,9 +67,6 @@ impl Report {
             }
             text.truncate(text.trim_end().len());
             text.push('\n');
-        }
-        for (name, value) in &self.top {
-            let _ = writeln!(text, "{name}: {value}");
         }
         for note in &self.notes {
             let _ = writeln!(text, "note: {note}");

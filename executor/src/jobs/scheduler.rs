@@ -52,7 +52,7 @@ pub struct Options {
     pub weight: u32,
     /// Where results are written down before they are told.
     pub log: Option<Box<dyn JobLog>>,
-    /// What is done already ([`log::replay`]): counted, not run and not told again.
+    /// What is done already ([`super::log::replay`]): counted, not run and not told again.
     pub done: BTreeMap<u32, SegmentOutput>,
     /// Stops the job from elsewhere.
     pub cancel: Cancel,

@@ -26,7 +26,7 @@ pub struct PoolConfig {
     pub engine: EngineKind,
     /// The longest that one answer may take: starting, compiling, one segment.
     pub deadline: Duration,
-    /// Whether a worker that lacks a protection is refused ([`WorkerFailure::Unprotected`]) or only reported.
+    /// Whether a worker that lacks a protection is refused ([`crate::WorkerFailure::Unprotected`]) or only reported.
     pub require: bool,
 }
 

@@ -174,7 +174,7 @@ fn no_operation_leaves_anything_on_the_native_stack() {
         ));
         let module = wasm(&text);
         let mut spec = job(&module, b"");
-        spec.limits.fuel.0 = 1_000_000_000;
+        spec.limits.fuel.0 = 4_000_000_000;
         let receipt = run_with(&module, &spec, 0, b"").receipt;
         assert_eq!(receipt.status, Status::Ok, "{operation}");
     }

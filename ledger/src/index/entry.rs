@@ -229,6 +229,7 @@ impl Found {
             MarketEvent::Amended { order, .. }
             | MarketEvent::Cancelled { order, .. }
             | MarketEvent::Expired { order, .. }
+            | MarketEvent::Searched { order, .. }
             | MarketEvent::Deferred { order } => self.put_subjects(index, [Order(*order)]),
             MarketEvent::Filled { deal, ask, bid, provider, renter, .. } => {
                 let parties = [Account(*provider), Account(*renter)];
