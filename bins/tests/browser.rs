@@ -239,7 +239,7 @@ async fn browser_shows_the_whole_explorer() {
         let url = url.clone();
         tokio::task::spawn_blocking(move || {
             let node = gongsuan::client::Client::new([url]);
-            let op = Op::Transfer { to: Address::TREASURY, amount: Amount::from_micro(1) };
+            let op = Op::Transfer { to: Address::TREASURY, amount: Amount::new(1) };
             node.execute(&payer, &[op])
         })
     };

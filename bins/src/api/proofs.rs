@@ -11,7 +11,7 @@ use crate::node::View;
 /// What a proof is about, found.
 pub(super) enum Shown {
     /// A record after the last block, or after an earlier one with the same state.
-    Record(Header, Box<Fact>),
+    Record(Box<Header>, Box<Fact>),
     /// A block, and what of it is to be shown.
     Block(Box<StoredBlock>, Subject),
 }
@@ -64,7 +64,7 @@ fn record(view: &View<'_>, key: &StateKey) -> Result<Shown, Refusal> {
             .header
         }
     };
-    Ok(Shown::Record(header, Box::new(fact)))
+    Ok(Shown::Record(Box::new(header), Box::new(fact)))
 }
 
 /// The newest certified header, if it is at or after a height.
@@ -97,7 +97,7 @@ impl Shown {
     /// The proof under an anchor.
     pub(super) fn proof(self, anchor: Anchor) -> Result<ProofFile, Refusal> {
         let (header, fact) = match self {
-            Self::Record(header, fact) => (header, *fact),
+            Self::Record(header, fact) => (*header, *fact),
             Self::Block(block, subject) => {
                 let fact = fact_in(&block, &subject).ok_or_else(|| missing(&subject))?;
                 (block.header, fact)

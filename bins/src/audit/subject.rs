@@ -5,7 +5,7 @@ use gongsuan_ledger::identity::Attestation;
 use gongsuan_ledger::proof::Fact;
 use gongsuan_ledger::{Proof, StateKey};
 use gongsuan_market::{Deal, HoldId, Order, RecordId};
-use gongsuan_types::{Amount, Hash, Height, Refusal, codec};
+use gongsuan_types::{Amount, Hash, Height, OrderId, Refusal, codec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -19,6 +19,7 @@ pub const KINDS: &[(&str, &str)] = &[
     ("attestation", "an address and a role, such as gs1...:provider"),
     ("provider", "an address: deals settled and failed"),
     ("supply", "the word `total`"),
+    ("market", "the word `registers`: the counters, and the bids that wait for another search"),
     ("tx", "a transaction's id: that it is in a block"),
     ("receipt", "a transaction's id: what became of it, with its events"),
     ("events", "a height: the block's own events"),
@@ -85,6 +86,8 @@ impl Subject {
             }
             "supply" if id == "total" => Self::Record(StateKey::Supply),
             "supply" => return Err(Refusal::new("malformed", "id", form, id, "there is one only")),
+            "market" if id == "registers" => Self::Record(StateKey::MarketRegisters),
+            "market" => return Err(Refusal::new("malformed", "id", form, id, "there is one only")),
             "tx" => Self::Transaction(parse(form, id)?),
             "receipt" => Self::Receipt(parse(form, id)?),
             "events" => Self::Events(parse(form, id)?),
@@ -119,6 +122,7 @@ impl Subject {
                 ("attestation", format!("{address}:{role}"))
             }
             Self::Record(StateKey::Supply) => ("supply", "total".to_owned()),
+            Self::Record(StateKey::MarketRegisters) => ("market", "registers".to_owned()),
             Self::Record(StateKey::Hold(HoldId::Order(id))) => ("hold", format!("order:{id}")),
             Self::Record(StateKey::Hold(HoldId::Escrow(id))) => ("hold", format!("escrow:{id}")),
             Self::Record(StateKey::Hold(HoldId::Deposit(id))) => ("hold", format!("deposit:{id}")),
@@ -170,6 +174,9 @@ fn record(key: &StateKey, bytes: &[u8]) -> Value {
         StateKey::Market(RecordId::Provider(_)) => of::<(u32, u32)>(bytes)
             .map(|counts| json!({ "settled": counts[0], "failed": counts[1] })),
         StateKey::Supply => of::<Amount>(bytes),
+        StateKey::MarketRegisters => of::<(u64, u64, u64, Vec<OrderId>)>(bytes).map(|all| {
+            json!({ "next_order": all[0], "next_deal": all[1], "next_sequence": all[2], "awake": all[3] })
+        }),
     };
     known.unwrap_or_else(|| json!({ "bytes": hex::encode(bytes) }))
 }

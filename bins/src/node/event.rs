@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::bounded;
 use gongsuan_ledger::mempool::Source;
 use gongsuan_ledger::{Location, SignedTransaction};
 use gongsuan_types::batch::NonceHint;

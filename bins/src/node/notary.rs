@@ -61,10 +61,10 @@ impl Notary {
     }
 
     /// Has a signature checked; gives the offer back if too many wait.
-    pub(super) fn check(&self, offer: Offer) -> Result<(), Offer> {
-        let Some(offers) = &self.offers else { return Err(offer) };
+    pub(super) fn check(&self, offer: Offer) -> Result<(), Box<Offer>> {
+        let Some(offers) = &self.offers else { return Err(Box::new(offer)) };
         offers.try_send(offer).map_err(|error| match error {
-            TrySendError::Full(offer) | TrySendError::Disconnected(offer) => offer,
+            TrySendError::Full(offer) | TrySendError::Disconnected(offer) => Box::new(offer),
         })
     }
 }
@@ -92,11 +92,11 @@ fn judge(mut offers: Vec<Offer>) -> Vec<Judged> {
     for offer in offers.iter_mut().filter(|offer| offer.source == Source::Local) {
         offer.hint = offer.hint.or_else(|| NonceHint::of(&offer.tx.signature));
     }
-    let unverified = |offer| {
-        let Offer { tx, id, hint, .. } = offer;
-        Unverified { tx, id, hint: *hint }
-    };
-    let verdicts = verify_signatures(&offers.iter().map(unverified).collect::<Vec<_>>());
+    let unverified: Vec<Unverified<'_>> = offers
+        .iter()
+        .map(|Offer { tx, id, hint, .. }| Unverified { tx, id, hint: *hint })
+        .collect();
+    let verdicts = verify_signatures(&unverified);
     offers.into_iter().zip(verdicts).collect()
 }
 
@@ -114,9 +114,9 @@ mod tests {
             chain_id: Hash::ZERO,
             sender: key.address(),
             nonce: 0,
-            fee: Amount::from_micro(1),
+            fee: Amount::new(1),
             expires_at: TimeMs(1),
-            ops: vec![Op::Transfer { to: Address::TREASURY, amount: Amount::from_micro(1) }],
+            ops: vec![Op::Transfer { to: Address::TREASURY, amount: Amount::new(1) }],
         };
         Offer::new(Verified::sign(body, &key).into_signed(), None, source)
     }

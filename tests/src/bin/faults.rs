@@ -29,7 +29,7 @@ struct Cli {
 enum Act {
     /// Kills writers at random moments.
     Kill(Run),
-    /// Cuts the power of writers' disks. Where file systems cannot be mounted it says so and, unless FAULTS_REQUIRED=1, succeeds.
+    /// Cuts the power of writers' disks. Where file systems cannot be mounted it says so and, unless `FAULTS_REQUIRED=1`, succeeds.
     Power(Run),
     /// Commits blocks until it is killed.
     #[command(hide = true)]

@@ -18,8 +18,12 @@ pub fn folder() -> PathBuf {
 /// # Errors
 /// What the disk said.
 pub fn read_corpus(target: &Target) -> io::Result<Vec<Vec<u8>>> {
+    read(target.name)
+}
+
+pub(super) fn read(name: &str) -> io::Result<Vec<Vec<u8>>> {
     let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder().join(target.name))? {
+    for entry in std::fs::read_dir(folder().join(name))? {
         paths.push(entry?.path());
     }
     paths.sort();
@@ -35,13 +39,14 @@ pub fn write_corpus() -> io::Result<usize> {
     for target in targets() {
         let folder = folder().join(target.name);
         std::fs::create_dir_all(&folder)?;
+        let seeds = (target.seeds)();
         for entry in std::fs::read_dir(&folder)? {
             let entry = entry?;
             if !entry.file_name().to_string_lossy().starts_with("found-") {
                 std::fs::remove_file(entry.path())?;
             }
         }
-        for seed in (target.seeds)() {
+        for seed in seeds {
             total += seed.len();
             std::fs::write(folder.join(Hash::of_content(&seed).short()), seed)?;
         }

@@ -15,6 +15,7 @@
 mod bytes;
 mod corpus;
 mod files;
+pub mod market;
 mod mutate;
 mod run;
 mod text;
@@ -22,7 +23,7 @@ mod world;
 
 pub use corpus::{folder, read_corpus, write_corpus};
 pub use mutate::Mutator;
-pub use run::{Failure, Report, Runner};
+pub use run::{Failure, Measure, Report, Runner};
 
 /// What became of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,10 +78,22 @@ impl Target {
     }
 }
 
+/// Not a decoder: bytes as commands, and two books that must agree.
+const BOOKS: Target = Target::new(
+    "market",
+    |bytes| {
+        market::run(bytes);
+        Verdict::Accepted
+    },
+    // Its seeds are written by hand: there is nothing to encode them from.
+    || corpus::read("market").unwrap_or_default(),
+)
+.with_memory(64 << 20);
+
 /// Every target.
 #[must_use]
 pub fn targets() -> Vec<Target> {
-    [bytes::TARGETS, files::TARGETS, text::TARGETS].concat()
+    [bytes::TARGETS, files::TARGETS, text::TARGETS, &[BOOKS]].concat()
 }
 
 /// The target of this name.

@@ -31,6 +31,9 @@ pub struct Report {
     pub memory_max: usize,
 }
 
+/// Calls something and says how many bytes of memory it took at its peak.
+pub type Measure = dyn Fn(&mut dyn FnMut()) -> usize;
+
 /// Judges a target's inputs.
 pub struct Runner<'a> {
     target: Target,
@@ -38,7 +41,7 @@ pub struct Runner<'a> {
     committed: usize,
     mutator: Mutator,
     /// Bytes of memory that a call takes at its peak.
-    measure: Option<&'a dyn Fn(&mut dyn FnMut()) -> usize>,
+    measure: Option<&'a Measure>,
     report: Report,
 }
 
@@ -59,7 +62,7 @@ impl<'a> Runner<'a> {
 
     /// Measures memory too.
     #[must_use]
-    pub fn measured(self, measure: &'a dyn Fn(&mut dyn FnMut()) -> usize) -> Self {
+    pub fn measured(self, measure: &'a Measure) -> Self {
         Self { measure: Some(measure), ..self }
     }
 
