@@ -240,10 +240,10 @@ async fn browser_shows_the_whole_explorer() {
         tokio::task::spawn_blocking(move || {
             let node = gongsuan::client::Client::new([url]);
             let op = Op::Transfer { to: Address::TREASURY, amount: Amount::new(1) };
-            node.execute(&payer, &[op])
+            node.execute(&payer, &[op]).unwrap()
         })
     };
-    sent.await.unwrap().unwrap();
+    sent.await.unwrap();
     until(
         &browser,
         "the transfer on the tape",
