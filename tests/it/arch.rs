@@ -28,7 +28,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 /// Outside crate → the crates that may name it. Others must not, so that sockets, clocks and stores stay where they are.
 const OWNED: &[(&str, &[&str])] = &[
     ("sled", &["gongsuan-ledger"]),
-    ("crc32c", &["gongsuan-journal"]),
+    ("crc32c", &["gongsuan-journal", "gongsuan-ledger"]),
     ("rayon", &["gongsuan-market", "gongsuan-ledger", "gongsuan-executor", "gongsuan"]),
     ("tokio", &["gongsuan"]),
     ("axum", &["gongsuan"]),
