@@ -272,7 +272,7 @@ async fn browser_shows_the_whole_explorer() {
     until(&browser, "Chinese", "return document.documentElement.lang === 'zh-CN' && document.querySelector('h1').innerText === '成交 1'").await;
     pages(&browser, &shots, WIDE, "zh").await;
     pages(&browser, &shots, NARROW, "zh").await;
-    open(&browser, "").await;
+    enter(&browser, &url).await;
     let body = browser.find(Locator::Css("body")).await.unwrap();
     body.send_keys("\u{e004}").await.unwrap();
     assert_eq!(
