@@ -4,16 +4,19 @@
 //! weight, dispatching takes what the segments are expected to burn, and what they really burnt corrects it. So over time
 //! jobs that always have work share the fuel in the ratio of their weights, whatever the size of their segments.
 //!
+//! Nobody knows what a new job's segments burn, only their limit. One of them goes out as soon as the job owes nothing, and is charged when it
+//! is done: to save up the limit first would keep a job of small segments out while others burn a thousand times what it asks for.
+//!
 //! A job whose turn it is and whose memory is not free waits at the front, and everybody behind it: otherwise small jobs could
 //! keep a large one out for ever.
 
 use std::collections::{BTreeMap, VecDeque};
 
-/// Fuel that a job of weight 1 may spend each round.
-pub(super) const QUANTUM_FUEL: u64 = 10_000_000;
 /// Segments are handed out together until they come to this: about a millisecond of compiled code, far above what handing
 /// out costs.
 const BATCH_FUEL: u64 = 20_000_000;
+/// Fuel that a job of weight 1 may spend each round: enough for one batch.
+pub(super) const QUANTUM_FUEL: u64 = BATCH_FUEL;
 /// Segments handed out together, at most.
 const BATCH_SEGMENTS_MAX: usize = 256;
 
@@ -35,6 +38,8 @@ struct Waiting {
     /// Fuel of one segment: the limit until one is measured, then a running mean.
     expected: u64,
     measured: bool,
+    /// Whether the segment that will be measured is out.
+    probing: bool,
     memory: u64,
 }
 
@@ -66,6 +71,7 @@ impl Queue {
             segments: segments.into_iter().collect(),
             expected: fuel_limit.max(1),
             measured: false,
+            probing: false,
             memory,
         };
         self.jobs.insert(job, waiting);
@@ -98,14 +104,14 @@ impl Queue {
                 let job = *self.ring.front()?;
                 let waiting = self.jobs.get_mut(&job)?;
                 if !waiting.segments.is_empty() && may_run(job) {
-                    if waiting.deficit >= i128::from(waiting.expected) {
+                    if waiting.deficit >= waiting.price() {
                         if waiting.memory > self.memory_free {
                             return None;
                         }
                         self.memory_free -= waiting.memory;
                         return Some(waiting.take(job));
                     }
-                    let need = i128::from(waiting.expected) - waiting.deficit;
+                    let need = waiting.price() - waiting.deficit;
                     let need = u64::try_from(need).unwrap_or(u64::MAX);
                     let need = need.div_ceil(QUANTUM_FUEL * waiting.weight);
                     rounds = Some(rounds.map_or(need, |least| least.min(need)));
@@ -130,6 +136,7 @@ impl Queue {
         self.memory_free += batch.memory;
         let Some(waiting) = self.jobs.get_mut(&batch.job) else { return };
         waiting.deficit += i128::from(batch.charged) * (batch.segments.len() as i128);
+        waiting.probing = false;
         for &fuel in fuel {
             waiting.deficit -= i128::from(fuel);
             let mean = waiting.expected - waiting.expected / 4 + fuel / 4;
@@ -143,9 +150,15 @@ impl Queue {
 }
 
 impl Waiting {
+    /// What a job must have saved up before its next segment goes out.
+    fn price(&self) -> i128 {
+        if self.measured || self.probing { i128::from(self.expected) } else { 0 }
+    }
+
     fn take(&mut self, job: u64) -> Batch {
+        self.probing = !self.measured;
         let affordable = self.deficit / i128::from(self.expected);
-        let affordable = usize::try_from(affordable).unwrap_or(usize::MAX);
+        let affordable = usize::try_from(affordable).unwrap_or(0).max(1);
         let grain = usize::try_from(BATCH_FUEL / self.expected).unwrap_or(usize::MAX);
         // Until one is measured nobody knows how many are worth their way.
         let grain = if self.measured { grain } else { 1 };
@@ -182,6 +195,12 @@ mod tests {
         burnt
     }
 
+    #[test]
+    fn a_new_job_of_light_weight_is_measured_before_others_burn_its_limit() {
+        let burnt = serve(&[(6, 1_000_000), (1, 1_000_000)]);
+        assert!(burnt[1] * 6 >= burnt[0] / 20 * 19, "{burnt:?}");
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
@@ -205,7 +224,8 @@ mod tests {
         let first = queue.next(|_| true).unwrap();
         assert_eq!(first.segments, [0]);
         queue.done(&first, &[100_000]);
-        assert_eq!(queue.next(|_| true).unwrap().segments.len(), 200);
+        // A round's fuel, less the first one, which is paid for now.
+        assert_eq!(queue.next(|_| true).unwrap().segments.len(), 199);
     }
 
     #[test]
