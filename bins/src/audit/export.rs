@@ -209,7 +209,7 @@ pub fn write<W: Write>(
 /// Writes the rows of a table into a file, which is replaced when all of them are there and durable, and is left alone otherwise.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_file(
     source: &Source,
     table: Table,

@@ -10,10 +10,10 @@
 //! ```
 //!
 //! So an entry is sorted once and copied once for each level: about log₈(transactions / 65,536) times. A question asks each run for one page. The bytes
-//! are drawn in [`run`](self::run)'s module and in `docs/formats.md`.
+//! are drawn in [`run`]'s module and in `docs/formats.md`.
 //!
 //! A page whose checksum does not match is an error and never an answer; whoever asked can look into the log instead, and
-//! [`Index::suspects`] tells what to derive again.
+//! [`Index::suspect`] tells what to derive again.
 //!
 //! # Not here
 //! Reading the log: the caller hands in what stands in each block ([`BlockEntries`]).
