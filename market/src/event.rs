@@ -5,6 +5,7 @@ use gongsuan_types::receipt::Commitment;
 use gongsuan_types::{Address, Amount, DealId, OrderId, Price, Units};
 use serde::{Deserialize, Serialize};
 
+use crate::book::Why;
 use crate::{Failure, Sample, Settlement};
 
 /// One thing that happened.
@@ -55,12 +56,14 @@ pub enum Event {
         /// The price now.
         price: Price,
     },
-    /// An order was withdrawn.
+    /// What is left of an order is gone before its time.
     Cancelled {
         /// The order.
         order: OrderId,
         /// Units that were open.
         open: Units,
+        /// Why.
+        why: Why,
     },
     /// An order's time is over.
     Expired {

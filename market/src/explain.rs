@@ -4,9 +4,10 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use gongsuan_types::order::{Bid, Class};
-use gongsuan_types::{OrderId, Price, Units};
+use gongsuan_types::{Amount, OrderId, Price, Units};
 use serde::{Deserialize, Serialize};
 
+use crate::book::Why;
 use crate::matching::fill_units;
 use crate::table::ask_key;
 use crate::{Market, Order, OrderState};
@@ -87,6 +88,12 @@ pub struct Explanation {
     pub order: OrderId,
     /// Its life.
     pub state: OrderState,
+    /// Why it was cancelled, if it was.
+    #[serde(default)]
+    pub cancelled: Option<Why>,
+    /// What a bid has left to pay for searches beyond the free part of each ([`crate::Rules::visits_free`]). `None`: not a bid, or over.
+    #[serde(default)]
+    pub search_budget: Option<Amount>,
     /// Asks in its class.
     pub asks: u32,
     /// Asks that would fill some of it now.
@@ -151,6 +158,8 @@ impl Market {
         let mut explanation = Explanation {
             order: id,
             state: order.state,
+            cancelled: order.cancelled,
+            search_budget: self.spare(order).filter(|_| order.is_live()),
             asks: shelf.map_or(0, |shelf| u32::try_from(shelf.asks.len()).unwrap_or(u32::MAX)),
             suitable: 0,
             misses: Vec::new(),
@@ -240,7 +249,33 @@ fn add(levels: &mut BTreeMap<Price, Level>, order: &Order) {
     level.orders += 1;
 }
 
+/// How an order ended, if it did.
+fn end(order: &Order) -> Option<&'static str> {
+    match (order.state, order.cancelled) {
+        (OrderState::Filled, _) if !order.is_live() => Some("everything is filled"),
+        (OrderState::Expired, _) => Some("its time was over"),
+        (_, Some(Why::Owner)) => Some("its owner withdrew it"),
+        (_, Some(Why::SelfMatch)) => {
+            Some("it met an order of its own account, and its policy ends it then")
+        }
+        (_, Some(Why::Immediate)) => Some("it only takes what is there, and there was no more"),
+        (_, Some(Why::NotWhole)) => Some("it takes all or nothing, and all of it was not there"),
+        (_, Some(Why::Counterparties)) => Some("it is in as many deals as it may be"),
+        (_, Some(Why::SearchBudget)) => Some("its search budget was used up"),
+        (_, Some(Why::Deposit)) => Some("after a fine, what it held no longer covered it"),
+        (_, Some(Why::Expired | Why::WouldTake) | None) => None,
+    }
+}
+
 fn sentence(order: &Order, found: &Explanation) -> String {
+    match end(order) {
+        Some(end) if order.bid().is_none() => format!("the ask is over: {end}"),
+        Some(end) => format!("the bid is over: {end}; if it were open, {}", if_open(order, found)),
+        None => if_open(order, found),
+    }
+}
+
+fn if_open(order: &Order, found: &Explanation) -> String {
     let place = match found.ahead {
         Some(0) => "; it is served first".to_owned(),
         Some(ahead) => format!("; {ahead} orders are served before it"),
@@ -272,6 +307,9 @@ fn sentence(order: &Order, found: &Explanation) -> String {
     }
     if let Some(price) = found.price_that_matches {
         parts.push(format!("at a limit of {price} it would match"));
+    }
+    if let Some(left) = found.search_budget.filter(|left| left.is_zero()) {
+        parts.push(format!("its search budget is down to {left}: the next long search ends it"));
     }
     parts.join("; ") + &place
 }

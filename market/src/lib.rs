@@ -4,8 +4,8 @@
 //! [`Event`]s and [`Settlement`]s, and whoever keeps the accounts carries those out.
 //!
 //! # A block is a batch
-//! The order of transactions inside a block buys nothing. [`Market::submit`] only records; [`Market::end_block`] then
-//! 1. withdraws cancelled and expired orders,
+//! The order of transactions inside a block buys nothing. [`Market::submit`] records new orders and withdraws cancelled ones; [`Market::end_block`] then
+//! 1. withdraws expired orders,
 //! 2. inserts the block's new asks (ties are broken by `H(block ‖ order)`, which no sender can choose),
 //! 3. matches all open bids, class by class, ranked by limit price, then height of arrival, then `H(block ‖ order)`. Classes are searched
 //!    on several threads; nothing of that can be seen in the result.

@@ -3,6 +3,7 @@
 use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof};
 use gongsuan_types::{Address, Amount, DealId, Fuel, Hash};
 
+use crate::book::Why;
 use crate::{
     Deal, DealState, Event, Failure, HoldId, Market, MarketError, OrderState, Outcome, Reason,
     Settlement,
@@ -406,9 +407,7 @@ impl Market {
         ask.open.0 -= deal.terms.units.0;
         ask.held = ask.held.saturating_sub(amount);
         if ask.open.0 == 0 {
-            ask.state = OrderState::Cancelled;
-            outcome.events.push(Event::Cancelled { order: ask.id, open: ask.open });
-            self.close(ask, outcome);
+            self.end(ask, Why::Deposit, outcome);
         }
     }
 }

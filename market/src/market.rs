@@ -6,6 +6,7 @@ use gongsuan_types::order::{Ask, Bid, Party, Side, Work};
 use gongsuan_types::{Address, Amount, DealId, Hash, Height, OrderId, Price, TimeMs, Units, codec};
 use serde::{Deserialize, Serialize};
 
+use crate::book::Why;
 use crate::matching::Awake;
 use crate::order::Terms;
 use crate::table::{Stored, Table};
@@ -118,7 +119,7 @@ impl Market {
         match command {
             Command::PlaceAsk(ask) => self.place_ask(party, ask, &mut outcome)?,
             Command::PlaceBid(bid) => self.place_bid(party, *bid, &mut outcome)?,
-            Command::Cancel(id) => self.cancel(party, id)?,
+            Command::Cancel(id) => self.cancel(party, id, &mut outcome)?,
             Command::Amend { order, units, price } => {
                 self.amend(party, order, (units, price), &mut outcome)?;
             }
@@ -140,10 +141,10 @@ impl Market {
         Ok(outcome)
     }
 
-    /// Ends the block: withdraws, inserts and matches. See the crate's documentation.
+    /// Ends the block: expires, inserts and matches. See the crate's documentation.
     pub fn end_block(&mut self) -> Outcome {
         let mut outcome = Outcome::default();
-        self.withdraw(&mut outcome);
+        self.expire(&mut outcome);
         let fresh = self.insert();
         self.match_all(&fresh, &mut outcome);
         outcome
@@ -237,6 +238,7 @@ impl Market {
             segments_done: 0,
             deals: 0,
             held: size.1,
+            cancelled: None,
         };
         let hold = HoldId::Order(order.id);
         if !size.1.is_zero() {
@@ -265,12 +267,23 @@ impl Market {
         Ok(order.clone())
     }
 
-    /// Marks an order; [`Market::end_block`] withdraws it and returns its money.
-    fn cancel(&mut self, party: Party, id: OrderId) -> Result<(), MarketError> {
-        let mut order = self.owned(party, id)?;
-        order.state = OrderState::Cancelled;
-        self.table.put_order(order);
+    fn cancel(
+        &mut self,
+        party: Party,
+        id: OrderId,
+        outcome: &mut Outcome,
+    ) -> Result<(), MarketError> {
+        let order = self.owned(party, id)?;
+        self.end(order, Why::Owner, outcome);
         Ok(())
+    }
+
+    /// Ends an order before its time.
+    pub(crate) fn end(&mut self, mut order: Order, why: Why, outcome: &mut Outcome) {
+        order.state = OrderState::Cancelled;
+        order.cancelled = Some(why);
+        outcome.events.push(Event::Cancelled { order: order.id, open: order.open, why });
+        self.close(order, outcome);
     }
 
     /// Bids are amended in price and expiry only by cancelling: their units are the job's segments.
@@ -416,29 +429,14 @@ impl Market {
         orders.chain(deals).filter(|(_, amount)| !amount.is_zero()).collect()
     }
 
-    /// Takes cancelled and expired orders out and gives their money back.
-    fn withdraw(&mut self, outcome: &mut Outcome) {
+    /// Takes expired orders out and gives their money back.
+    fn expire(&mut self, outcome: &mut Outcome) {
         let now = self.now.time;
         while let Some((_, id)) = self.table.order_due.first().copied().filter(|(at, _)| *at <= now)
         {
             let mut order = self.table.orders.get(&id).expect("indexed").clone();
             order.state = OrderState::Expired;
             outcome.events.push(Event::Expired { order: id, open: order.open });
-            self.close(order, outcome);
-        }
-        let cancelled: Vec<Order> = self
-            .table
-            .dirty
-            .iter()
-            .filter_map(|id| match id {
-                RecordId::Order(id) => self.table.orders.get(id),
-                RecordId::Deal(_) | RecordId::Provider(_) => None,
-            })
-            .filter(|order| order.state == OrderState::Cancelled && !order.held.is_zero())
-            .cloned()
-            .collect();
-        for order in cancelled {
-            outcome.events.push(Event::Cancelled { order: order.id, open: order.open });
             self.close(order, outcome);
         }
     }
@@ -470,22 +468,6 @@ impl Market {
             self.table.put_order(order);
         }
         ids
-    }
-
-    /// The orders as they stand when a block's matching begins: for comparing with [`crate::naive::matches`].
-    #[must_use]
-    pub fn orders_before_matching(&self) -> Vec<Order> {
-        let mut copy = self.clone();
-        let mut ignored = Outcome::default();
-        copy.withdraw(&mut ignored);
-        copy.insert();
-        copy.table.orders.into_values().collect()
-    }
-
-    /// How ties inside the block that is being applied are broken.
-    #[must_use]
-    pub fn tie_of(&self, id: OrderId) -> Hash {
-        self.tie(id)
     }
 
     /// Breaks ties inside a block.

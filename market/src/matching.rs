@@ -5,6 +5,7 @@ use gongsuan_types::{Address, Amount, DealId, OrderId, Units};
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::AskKey;
+use crate::book::Why;
 use crate::deal::{Deal, DealState, Terms};
 use crate::search::{Fill, Search};
 use crate::{Event, HoldId, Market, Order, OrderState, Outcome, Reason, Settlement};
@@ -48,10 +49,8 @@ impl Market {
     /// Changes the books as the search for a bid found.
     fn carry_out(&mut self, id: OrderId, search: &Search, outcome: &mut Outcome) {
         for ask in &search.cancel {
-            let mut own = self.table.orders.get(ask).expect("found in the book").clone();
-            own.state = OrderState::Cancelled;
-            outcome.events.push(Event::Cancelled { order: *ask, open: own.open });
-            self.close(own, outcome);
+            let own = self.table.orders.get(ask).expect("found in the book").clone();
+            self.end(own, Why::SelfMatch, outcome);
         }
         for fill in &search.fills {
             self.open_deal(id, *fill, outcome);
@@ -69,14 +68,18 @@ impl Market {
         let bid = order.bid().expect("only bids search");
         let (is_whole, rule) = (is_whole(bid), bid.fill_rule);
         let has_deals = order.deals < u32::from(bid.deals_max);
-        let ends = match rule {
-            FillRule::ImmediateOrCancel | FillRule::FillOrKill => search.deferred.is_none(),
-            FillRule::Rest | FillRule::AllOrNone => false,
+        let why = match rule {
+            _ if search.stop => Some(Why::SelfMatch),
+            _ if !has_deals => Some(Why::Counterparties),
+            _ if !is_paid => Some(Why::SearchBudget),
+            FillRule::ImmediateOrCancel if search.deferred.is_none() => Some(Why::Immediate),
+            FillRule::FillOrKill if search.deferred.is_none() => Some(Why::NotWhole),
+            FillRule::Rest | FillRule::AllOrNone => None,
+            // The search goes on in the next block.
+            FillRule::ImmediateOrCancel | FillRule::FillOrKill => None,
         };
-        if ends || search.stop || !has_deals || !is_paid {
-            order.state = OrderState::Cancelled;
-            outcome.events.push(Event::Cancelled { order: id, open: order.open });
-            self.close(order, outcome);
+        if let Some(why) = why {
+            self.end(order, why, outcome);
             return;
         }
         self.table.put_order(order);
@@ -88,6 +91,12 @@ impl Market {
         }
     }
 
+    /// What a bid holds beyond what its fills may need: its budget for searches.
+    pub(crate) fn spare(&self, order: &Order) -> Option<Amount> {
+        let needed = self.needed(order)?;
+        Some(order.held.saturating_sub(needed))
+    }
+
     /// Takes the fee for a search that visited more nodes than are free out of what the bid holds beyond what its fills may need. Answers
     /// whether that was enough.
     fn charge(&self, order: &mut Order, visited: u32, outcome: &mut Outcome) -> bool {
@@ -96,13 +105,9 @@ impl Market {
         if due.is_zero() {
             return true;
         }
-        let needed = self.needed(order).expect("less than when it was placed");
-        let spare = order.held.checked_sub(needed).expect("a bid holds what its fills need");
-        let fee = due.min(spare);
+        let fee = due.min(self.spare(order).expect("only bids search"));
         if !fee.is_zero() {
-            order.held = needed
-                .checked_add(spare.checked_sub(fee).unwrap_or_default())
-                .expect("less than before");
+            order.held = order.held.checked_sub(fee).expect("a part of it");
             let (hold, reason) = (HoldId::Order(order.id), Reason::Fee);
             outcome.settlements.push(Settlement::Post {
                 hold,

@@ -4,6 +4,8 @@ use gongsuan_types::order::{Ask, Bid, Class, Machine, Side};
 use gongsuan_types::{Address, Amount, Height, OrderId, Price, TimeMs, Units};
 use serde::{Deserialize, Serialize};
 
+use crate::book::Why;
+
 /// What the order says.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -98,6 +100,8 @@ pub struct Order {
     pub deals: u32,
     /// Money still in the order's hold.
     pub held: Amount,
+    /// Why it was cancelled, if it was.
+    pub cancelled: Option<Why>,
 }
 
 impl Order {

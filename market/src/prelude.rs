@@ -19,6 +19,7 @@ pub use crate::book::{
     Book, Event as BookEvent, Ignore, Kind, Lots, Mode, NewOrder, Owner, Pricing, Refused, Resting,
     Sink, Snapshot, Tick, Why,
 };
+pub use crate::naive::NaiveMarket;
 pub use crate::{
     Command, Event, Explanation, Market, MarketError, Moment, Order, OrderState, Outcome, Rules,
     Settlement,

@@ -199,3 +199,37 @@ fn reputation_breaks_ties_of_price_and_age_ties_of_reputation() {
     assert_eq!((keys[0].price(), keys[0].reputation()), (Price(5), 900));
     assert!(AskKey::last_at(Price(5)) > keys[2] && AskKey::last_at(Price(5)) < keys[3]);
 }
+
+const PLAIN: Machine = Machine {
+    cpu_cores: 4,
+    memory_mib: 1_024,
+    disk_mib: 0,
+    gpu_count: 0,
+    duration_s_max: 60,
+    region: Region(0),
+    capabilities: Capabilities::NONE,
+};
+
+/// A leaf moves as it grows and shrinks, and every room it leaves is used again.
+#[test]
+fn memory_follows_the_asks_and_not_their_history() {
+    let asks: Vec<_> =
+        (0..3_000u64).map(|n| (AskKey::new(Price(n * 37 % 1_001), 500, n), n)).collect();
+    let mut index = AskIndex::new();
+    let fill = |index: &mut AskIndex| {
+        for (key, n) in &asks {
+            index.insert(*key, &PLAIN, OrderId(*n));
+        }
+        index.check();
+        let most = index.bytes();
+        for (key, _) in &asks {
+            assert!(index.remove(*key));
+        }
+        assert!(index.is_empty());
+        most
+    };
+    let first = fill(&mut index);
+    for _ in 0..5 {
+        assert_eq!(fill(&mut index), first);
+    }
+}

@@ -7,7 +7,7 @@
     reason = "a test picks what it needs and panics when it cannot go on"
 )]
 
-use gongsuan_market::book::{Book, Ignore, Lots, Mode, NewOrder, Owner, Pricing, Side, Tick};
+use gongsuan_market::book::{Book, Ignore, Lots, Mode, NewOrder, Owner, Pricing, Side, Tick, Why};
 use gongsuan_market::{
     Command, Event, HoldId, Market, Moment, Order, OrderState, Outcome, Reason, Rules, Settlement,
 };
@@ -195,7 +195,7 @@ fn invariants_3_4_5_7_hold_of_every_fill_and_after_every_block() {
             let listed = order.ask().map(|ask| ask.units).or(order.bid().map(|bid| bid.units));
             let dealt = market.deals().filter(|deal| deal.ask == order.id || deal.bid == order.id);
             let dealt: u64 = dealt.map(|deal| deal.terms.units.0).sum();
-            let ended = order.state == OrderState::Cancelled;
+            let ended = order.cancelled.is_some();
             assert!(ended || listed == Some(Units(order.open.0 + dealt)), "5: {order:?}");
         }
     }
@@ -288,6 +288,8 @@ fn a_search_pays_for_every_node_beyond_the_free_ones_until_its_budget_ends_it() 
     // The first search was in the block in which the bid came: 100 nodes, 60 of them paid.
     let fee = 60 * u128::from(price);
     assert_eq!(market.order(id).unwrap().held.micro(), needed + 1_000 - fee);
+    let left = market.explain(id).unwrap().search_budget;
+    assert_eq!(left.map(Amount::micro), Some(1_000 - fee));
     let outcome = block(&mut market, 3, vec![]);
     assert_eq!(fees(&outcome), [fee]);
     let paid = Event::Searched { order: id, visited: 100, fee: Amount::new(fee) };
@@ -301,6 +303,15 @@ fn a_search_pays_for_every_node_beyond_the_free_ones_until_its_budget_ends_it() 
     let back = Settlement::Void { hold: HoldId::Order(id), amount: Amount::new(needed) };
     assert!(outcome.settlements.contains(&back), "{:?}", outcome.settlements);
     assert!(!market.wants_block());
+    let why = market.explain(id).unwrap();
+    assert_eq!((why.cancelled, why.search_budget), (Some(Why::SearchBudget), None));
+    assert!(
+        why.summary.starts_with(
+            "the bid is over: its search budget was used up; if it were open, 0 of 6000"
+        ),
+        "{}",
+        why.summary
+    );
 }
 
 #[test]

@@ -55,8 +55,6 @@ fn needed_values(needs: &Requirements) -> [u32; LANES] {
 }
 
 impl Entry {
-    pub(super) const NONE: Self = Self { values: [0; LANES], regions: 0, capabilities: 0 };
-
     pub(super) fn of_ask(machine: &Machine, reputation: u16) -> Self {
         Self {
             values: machine_values(machine, reputation),

@@ -32,6 +32,7 @@
 
 mod key;
 mod lanes;
+mod leaves;
 mod trie;
 
 pub use key::AskKey;

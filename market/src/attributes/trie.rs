@@ -3,33 +3,14 @@
 //! Children are numbers: leaves have the top bit. Both kinds lie in chunks that never move.
 
 use super::lanes::{CPU, Entry, LANES, MEMORY, Query, STEPS, coarse_from, step};
+use super::leaves::{Leaves, Row, WIDTH};
 use super::{AskKey, Step};
 use gongsuan_types::OrderId;
 
-/// Entries of a leaf, and children of an inner node.
-const WIDTH: usize = 16;
 /// Digits of a key.
 const DIGITS: u32 = 32;
 const LEAF: u32 = 1 << 31;
 const NONE: u32 = u32::MAX;
-
-/// One order, one cache line.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(align(64))]
-struct Row {
-    key: u128,
-    id: u64,
-    entry: Entry,
-}
-
-const _: () = assert!(size_of::<Row>() == 64);
-
-#[derive(Clone, Debug)]
-struct Leaf {
-    /// By rising key; `len` of them.
-    rows: [Row; WIDTH],
-    len: usize,
-}
 
 /// What is below a child: the largest of each value, coarse; then the stairs, the largest memory among machines with at least so many
 /// cores. The lane of memory itself is not used: the stairs say more.
@@ -66,8 +47,6 @@ struct Inner {
     there: u32,
 }
 
-const NEW_LEAF: Leaf = Leaf { rows: [Row { key: 0, id: 0, entry: Entry::NONE }; WIDTH], len: 0 };
-
 const NEW_INNER: Inner = Inner {
     children: [Child { summary: Summary::NONE, node: NONE }; WIDTH],
     prefix: 0,
@@ -83,7 +62,7 @@ struct Nodes<T> {
     free: Vec<u32>,
 }
 
-const CHUNK: usize = 256;
+const CHUNK: usize = 32;
 
 impl<T> Nodes<T> {
     const fn new() -> Self {
@@ -119,12 +98,12 @@ impl<T> Nodes<T> {
 pub(super) struct Trie<const FROM_TOP: bool> {
     root: u32,
     inners: Nodes<Inner>,
-    leaves: Nodes<Leaf>,
+    leaves: Leaves,
 }
 
 impl<const FROM_TOP: bool> Default for Trie<FROM_TOP> {
     fn default() -> Self {
-        Self { root: NONE, inners: Nodes::new(), leaves: Nodes::new() }
+        Self { root: NONE, inners: Nodes::new(), leaves: Leaves::new() }
     }
 }
 
@@ -144,48 +123,6 @@ fn fork(a: u128, b: u128) -> u32 {
     (a ^ b).leading_zeros() / 4
 }
 
-impl Leaf {
-    fn rows(&self) -> &[Row] {
-        &self.rows[..self.len]
-    }
-
-    fn place(&self, key: u128) -> Result<usize, usize> {
-        self.rows().binary_search_by_key(&key, |row| row.key)
-    }
-
-    fn insert(&mut self, index: usize, row: Row) {
-        self.rows.copy_within(index..self.len, index + 1);
-        self.rows[index] = row;
-        self.len += 1;
-    }
-
-    fn remove(&mut self, index: usize) {
-        self.rows.copy_within(index + 1..self.len, index);
-        self.len -= 1;
-    }
-
-    fn push(&mut self, row: Row) {
-        self.rows[self.len] = row;
-        self.len += 1;
-    }
-
-    /// The first entry from `from` to `last` that suits.
-    #[inline]
-    fn first(&self, query: &Query, from: u128, last: u128) -> Option<(u128, u64)> {
-        let mut inside = self.rows().iter().skip_while(|row| row.key < from);
-        let found = inside.find(|row| row.key > last || query.suits(&row.entry))?;
-        (found.key <= last).then_some((found.key, found.id))
-    }
-
-    fn summary<const FROM_TOP: bool>(&self) -> Summary {
-        let mut summary = Summary::NONE;
-        for row in self.rows() {
-            summary.add(&Summary::of::<FROM_TOP>(&row.entry));
-        }
-        summary
-    }
-}
-
 impl Summary {
     const NONE: Self = Self { lanes: [0; SUMMARY_LANES], regions: 0, capabilities: 0 };
 
@@ -199,6 +136,14 @@ impl Summary {
         let top = step::<FROM_TOP>(entry.values[CPU]);
         lanes[LANES..=LANES + top].fill(memory);
         Self { lanes, regions: entry.regions, capabilities: entry.capabilities }
+    }
+
+    fn of_all<const FROM_TOP: bool>(rows: &[Row]) -> Self {
+        let mut summary = Self::NONE;
+        for row in rows {
+            summary.add(&Self::of::<FROM_TOP>(&row.entry));
+        }
+        summary
     }
 
     #[inline]
@@ -263,16 +208,14 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        CHUNK
-            * (self.inners.chunks.len() * size_of::<Inner>()
-                + self.leaves.chunks.len() * size_of::<Leaf>())
+        CHUNK * self.inners.chunks.len() * size_of::<Inner>() + self.leaves.bytes()
     }
 
     fn count(&self, node: u32) -> usize {
         if node == NONE {
             0
         } else if node & LEAF != 0 {
-            self.leaves.get(node & !LEAF).len
+            self.leaves.rows(node & !LEAF).len()
         } else {
             self.inners.get(node).count as usize
         }
@@ -282,14 +225,10 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
         if node == NONE {
             Summary::NONE
         } else if node & LEAF != 0 {
-            self.leaves.get(node & !LEAF).summary::<FROM_TOP>()
+            Summary::of_all::<FROM_TOP>(self.leaves.rows(node & !LEAF))
         } else {
             self.inners.get(node).summary()
         }
-    }
-
-    fn new_leaf(&mut self) -> u32 {
-        self.leaves.add(NEW_LEAF) | LEAF
     }
 
     /// Makes `child` the one that `parent` (or nobody) has at `index`.
@@ -306,21 +245,18 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
         let (mut parent, mut node) = (None, self.root);
         loop {
             if node == NONE {
-                let leaf = self.new_leaf();
-                self.leaves.get_mut(leaf & !LEAF).push(new);
+                let leaf = self.leaves.add(&[new]) | LEAF;
                 self.set_child(parent, leaf);
                 return;
             }
             if node & LEAF != 0 {
-                let leaf = self.leaves.get_mut(node & !LEAF);
-                let Err(at) = leaf.place(key) else {
-                    panic!("an order with this key is there");
-                };
-                if leaf.len < WIDTH {
-                    leaf.insert(at, new);
-                } else {
-                    let inner = self.burst(node, new);
-                    self.set_child(parent, inner);
+                match self.leaves.insert(node & !LEAF, new) {
+                    Some(leaf) if leaf | LEAF == node => {}
+                    Some(leaf) => self.set_child(parent, leaf | LEAF),
+                    None => {
+                        let inner = self.burst(node, new);
+                        self.set_child(parent, inner);
+                    }
                 }
                 return;
             }
@@ -340,27 +276,19 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
 
     /// An inner node at the first digit in which the keys of a full leaf and a new entry differ.
     fn burst(&mut self, leaf: u32, new: Row) -> u32 {
-        let full = self.leaves.get(leaf & !LEAF).clone();
-        self.leaves.free.push(leaf & !LEAF);
-        let low = full.rows[0].key.min(new.key);
-        let high = full.rows[WIDTH - 1].key.max(new.key);
+        let mut rows = self.leaves.rows(leaf & !LEAF).to_vec();
+        self.leaves.remove(leaf & !LEAF);
+        rows.insert(rows.partition_point(|row| row.key < new.key), new);
+        let (low, high) = (rows[0].key, rows[rows.len() - 1].key);
         let depth = fork(low, high);
-        let inner = self.inners.add(Inner { prefix: prefix(low, depth), depth, ..NEW_INNER });
-        let mut rows = full.rows.to_vec();
-        rows.insert(full.rows.partition_point(|row| row.key < new.key), new);
-        for row in rows {
-            let index = digit(row.key, depth);
-            let mut child = self.inners.get(inner).children[index].node;
-            if child == NONE {
-                child = self.new_leaf();
-                self.inners.get_mut(inner).set_child(index, child);
-            }
-            self.leaves.get_mut(child & !LEAF).push(row);
-            let node = self.inners.get_mut(inner);
-            node.count += 1;
-            node.children[index].summary.add(&Summary::of::<FROM_TOP>(&row.entry));
+        let count = u32::try_from(rows.len()).expect("seventeen");
+        let mut inner = Inner { prefix: prefix(low, depth), depth, count, ..NEW_INNER };
+        for rows in rows.chunk_by(|a, b| digit(a.key, depth) == digit(b.key, depth)) {
+            let index = digit(rows[0].key, depth);
+            inner.set_child(index, self.leaves.add(rows) | LEAF);
+            inner.children[index].summary = Summary::of_all::<FROM_TOP>(rows);
         }
-        inner
+        self.inners.add(inner)
     }
 
     /// An inner node above another one, where a new entry's key leaves the common prefix.
@@ -369,8 +297,7 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
         let (count, old_prefix) = (below.count, below.prefix);
         let depth = fork(old_prefix, new.key);
         let summary = below.summary();
-        let leaf = self.new_leaf();
-        self.leaves.get_mut(leaf & !LEAF).push(new);
+        let leaf = self.leaves.add(&[new]) | LEAF;
         let prefix = prefix(new.key, depth);
         let mut above = Inner { prefix, depth, count: count + 1, ..NEW_INNER };
         let (old, fresh) = (digit(old_prefix, depth), digit(new.key, depth));
@@ -394,13 +321,8 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
         if node == NONE {
             return false;
         }
-        let leaf = self.leaves.get_mut(node & !LEAF);
-        let Ok(at) = leaf.place(key) else { return false };
-        leaf.remove(at);
-        if leaf.len == 0 {
-            self.leaves.free.push(node & !LEAF);
-            node = NONE;
-        }
+        let Some((left, leaf)) = self.leaves.take(node & !LEAF, key) else { return false };
+        node = if left == 0 { NONE } else { leaf | LEAF };
         // Upwards: `node` is the child as it is now; `settled` once its summary is what the parent says.
         let mut settled = false;
         for step in (0..steps).rev() {
@@ -426,9 +348,9 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
     fn reshape(&mut self, node: u32) -> u32 {
         let inner = self.inners.get(node);
         if inner.count as usize <= WIDTH {
-            let leaf = self.new_leaf();
-            self.gather(node, leaf);
-            return leaf;
+            let mut rows = Vec::with_capacity(WIDTH);
+            self.gather(node, &mut rows);
+            return self.leaves.add(&rows) | LEAF;
         }
         if let Some(child) = inner.only_child() {
             self.inners.free.push(node);
@@ -437,19 +359,17 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
         node
     }
 
-    /// Moves all entries below a node into a leaf.
-    fn gather(&mut self, node: u32, leaf: u32) {
+    /// Takes all entries below a node, which ends with all nodes below it.
+    fn gather(&mut self, node: u32, rows: &mut Vec<Row>) {
         if node & LEAF != 0 {
-            let source = self.leaves.get(node & !LEAF).clone();
-            self.leaves.free.push(node & !LEAF);
-            let target = self.leaves.get_mut(leaf & !LEAF);
-            source.rows().iter().for_each(|row| target.push(*row));
+            rows.extend_from_slice(self.leaves.rows(node & !LEAF));
+            self.leaves.remove(node & !LEAF);
             return;
         }
         let children = self.inners.get(node).children;
         self.inners.free.push(node);
         for child in children.into_iter().filter(|child| child.node != NONE) {
-            self.gather(child.node, leaf);
+            self.gather(child.node, rows);
         }
     }
 
@@ -468,9 +388,9 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
             }
             *work -= 1;
             if node & LEAF != 0 {
-                let found = self.leaves.get(node & !LEAF).first(query, from, last);
-                if let Some((key, id)) = found {
-                    return Step::Found(AskKey(key), OrderId(id));
+                let suits = |entry: &Entry| query.suits(entry);
+                if let Some(row) = self.leaves.first(node & !LEAF, (from, last), suits) {
+                    return Step::Found(AskKey(row.key), OrderId(row.id));
                 }
             } else {
                 stack[depth] = (node, self.inners.get(node).between(from, last));
@@ -500,7 +420,7 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
     /// No key below a node is smaller.
     fn least(&self, node: u32) -> u128 {
         if node & LEAF != 0 {
-            self.leaves.get(node & !LEAF).rows[0].key
+            self.leaves.rows(node & !LEAF)[0].key
         } else {
             self.inners.get(node).prefix
         }
@@ -515,13 +435,13 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
                     continue;
                 }
                 if node & LEAF != 0 {
-                    return Some(self.leaves.get(node & !LEAF));
+                    return Some(self.leaves.rows(node & !LEAF));
                 }
                 stack.extend(self.inners.get(node).children.iter().rev().map(|child| child.node));
             }
             None
         });
-        leaves.flat_map(|leaf| leaf.rows().iter().map(|row| (row.key, row.id)))
+        leaves.flat_map(|rows| rows.iter().map(|row| (row.key, row.id)))
     }
 
     pub(super) fn check(&self) {
@@ -534,7 +454,7 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
 
     fn check_node(&self, node: u32) {
         if node & LEAF != 0 {
-            assert!(self.leaves.get(node & !LEAF).len > 0, "no leaf is empty");
+            assert!(!self.leaves.rows(node & !LEAF).is_empty(), "no leaf is empty");
             return;
         }
         let inner = self.inners.get(node);

@@ -112,6 +112,10 @@ pub enum Why {
     WouldTake,
     /// It traded with as many others as it may.
     Counterparties,
+    /// It could not pay for more searching. Only in the attribute market ([`crate::Rules::search_budget_micro`]).
+    SearchBudget,
+    /// What it held no longer covered it, after a fine. Only in the attribute market.
+    Deposit,
 }
 
 /// Where events go.

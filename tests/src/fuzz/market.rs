@@ -1,5 +1,5 @@
-//! Fuzz target: the books. Bytes are commands; the fast book and the naive one must say the same after every one of them, and the index
-//! of asks must find what a scan finds.
+//! Fuzz target: the books and the market. Bytes are commands; the fast one and the naive one must say the same after every one of them, and
+//! the index of asks must find what a scan finds.
 //!
 //! The first byte chooses what is driven. The rest is read two to nine bytes a command, and a command that lacks bytes gets zeros, so that
 //! every input means something.
@@ -10,8 +10,13 @@ use gongsuan_market::book::{
     Book, Event, FillRule, Kind, Lots, Mode, NewOrder, OrderId, Owner, Pricing, SelfMatch, Side,
     Tick,
 };
-use gongsuan_types::order::{Capabilities, Machine, Region, RegionSet, Requirements};
-use gongsuan_types::{Price, TimeMs};
+use gongsuan_market::naive::NaiveMarket;
+use gongsuan_market::{Command, Market, Moment, Rules};
+use gongsuan_types::job::{JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Shape};
+use gongsuan_types::order::{
+    Ask, Bid, Capabilities, Class, Machine, Party, Region, RegionSet, Requirements, Work,
+};
+use gongsuan_types::{Address, DurationMs, Fuel, Hash, Height, Price, TimeMs, Units};
 
 /// Longer inputs are cut: the naive book takes time with the square.
 const COMMANDS_MAX: usize = 400;
@@ -22,11 +27,12 @@ const COMMANDS_MAX: usize = 400;
 /// If two implementations of one rule differ, or a structure does not agree with itself.
 pub fn run(data: &[u8]) {
     let mut bytes = Bytes(data);
-    match bytes.below(4) {
+    match bytes.below(5) {
         0 => book(&mut bytes, Mode::Continuous),
         1 => book(&mut bytes, Mode::Batch(Pricing::Quoted)),
         2 => book(&mut bytes, Mode::Batch(Pricing::Uniform)),
-        _ => index(&mut bytes),
+        3 => index(&mut bytes),
+        _ => market(&mut bytes),
     }
 }
 
@@ -195,5 +201,129 @@ fn index(bytes: &mut Bytes<'_>) {
             }
         }
         index.check();
+    }
+}
+
+/// Commands about orders, in blocks. No bound on work, which the naive market does not have either; and deals that outlive the input.
+fn market(bytes: &mut Bytes<'_>) {
+    let rules = Rules {
+        visits_max: u32::MAX,
+        visits_free: u32::MAX,
+        orders_per_account_max: 20,
+        ..Rules::default()
+    };
+    let (mut fast, mut naive) = (Market::new(rules.clone()), NaiveMarket::new(rules));
+    let (mut height, mut time) = (0u64, 0);
+    while !bytes.0.is_empty() && height < 60 {
+        height += 1;
+        time += u64::from(bytes.next());
+        let block = Hash::of_content(&height.to_le_bytes());
+        let moment = Moment { height: Height(height), time: TimeMs(time), block };
+        let quiet = fast.begin_block(moment, &[]);
+        assert!(quiet.events.is_empty(), "no deadline of a deal is near");
+        naive.begin_block(moment);
+        for _ in 0..bytes.below(12) {
+            let account = bytes.below(4);
+            let party = Party {
+                address: Address([account + 1; 32]),
+                attested: Capabilities((account / 2).into()),
+            };
+            let command = command(bytes);
+            fast.begin_tx();
+            let done = fast.submit(party, command.clone());
+            if done.is_ok() {
+                fast.commit_tx();
+            } else {
+                fast.abort_tx();
+            }
+            assert_eq!(done, naive.submit(party, command), "the two markets say the same");
+        }
+        let (left, right) = (fast.end_block(), naive.end_block());
+        assert_eq!(left, right, "the two markets match the same");
+        assert!(fast.orders().eq(naive.orders()), "and keep the same");
+    }
+}
+
+fn command(bytes: &mut Bytes<'_>) -> Command {
+    let expires_at = |bytes: &mut Bytes<'_>| TimeMs(u64::from(bytes.next()) * 32);
+    let price = |bytes: &mut Bytes<'_>| Price(90 + u64::from(bytes.below(20)));
+    match bytes.below(8) {
+        0..=2 => Command::PlaceAsk(Ask {
+            class: Class::WASM,
+            price: price(bytes),
+            units: Units(bytes.below(40).into()),
+            fill_min: Units(bytes.below(8).into()),
+            machine: Machine {
+                cpu_cores: bytes.below(4).into(),
+                memory_mib: u32::from(bytes.below(4)) * 512,
+                disk_mib: 0,
+                gpu_count: 0,
+                duration_s_max: 60,
+                region: Region(bytes.below(4)),
+                capabilities: Capabilities(bytes.below(4).into()),
+            },
+            expires_at: expires_at(bytes),
+        }),
+        3..=5 => Command::PlaceBid(Box::new(bid(bytes, price, expires_at))),
+        6 => Command::Cancel(OrderId(bytes.next().into())),
+        _ => Command::Amend {
+            order: OrderId(bytes.next().into()),
+            units: Units(bytes.below(40).into()),
+            price: price(bytes),
+        },
+    }
+}
+
+fn bid(
+    bytes: &mut Bytes<'_>,
+    price: impl Fn(&mut Bytes<'_>) -> Price,
+    expires_at: impl Fn(&mut Bytes<'_>) -> TimeMs,
+) -> Bid {
+    let (segments, lot) = (u32::from(bytes.below(16)), u64::from(bytes.below(4)));
+    let how = bytes.next();
+    let spec = JobSpec {
+        version: JOB_VERSION,
+        module: Hash::ZERO,
+        meter: 1,
+        args: vec![],
+        shape: Shape::Map { segments, input: MapInput::Shared(Hash::ZERO) },
+        limits: Limits { fuel: Fuel(1_000_000_000), memory_pages: 1, output_bytes: 0 },
+        seed: Hash::ZERO,
+    };
+    Bid {
+        class: Class::WASM,
+        price_max: price(bytes),
+        units: Units(u64::from(segments) * lot),
+        lot: Units(lot),
+        fill_min: Units(bytes.below(8).into()),
+        deals_max: bytes.below(5).into(),
+        requirements: Requirements {
+            cpu_cores_min: bytes.below(4).into(),
+            memory_mib_min: u32::from(bytes.below(4)) * 512,
+            regions: RegionSet(if how & 1 == 0 { u64::MAX } else { 0b0101 }),
+            capabilities: Capabilities(u64::from(how >> 1 & 1)),
+            reputation_min: u16::from(how >> 2 & 1) * 501,
+            ..Requirements::ANY
+        },
+        fill_rule: match how >> 3 & 3 {
+            0 => FillRule::Rest,
+            1 => FillRule::ImmediateOrCancel,
+            2 => FillRule::FillOrKill,
+            _ => FillRule::AllOrNone,
+        },
+        self_match: match how >> 5 & 3 {
+            0 => SelfMatch::CancelResting,
+            1 => SelfMatch::CancelIncoming,
+            _ => SelfMatch::Skip,
+        },
+        expires_at: expires_at(bytes),
+        work: Work::Job(Box::new(JobOrder {
+            spec,
+            ack_within: DurationMs(3_000_000),
+            run_within: DurationMs(3_000_000),
+            samples: bytes.below(3).into(),
+            deposit_basis_points: 10_000,
+            secret_hash: JobOrder::hash_secret(&Hash::ZERO),
+        })),
     }
 }
