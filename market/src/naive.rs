@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 
+use gongsuan_types::job::Check;
 use gongsuan_types::order::{Bid, FillRule, Party, SelfMatch, Side, Work};
 use gongsuan_types::{Address, Amount, DealId, Hash, Hasher, OrderId, Price, Units};
 
@@ -106,7 +107,15 @@ impl NaiveMarket {
             | Command::Progress { deal, .. }
             | Command::Commit { deal, .. }
             | Command::Reveal { deal, .. }
-            | Command::Audit { deal, .. } => Err(MarketError::NoDeal(deal)),
+            | Command::Audit { deal, .. }
+            | Command::Challenge { deal, .. }
+            | Command::Demand { deal, .. }
+            | Command::Serve { deal, .. }
+            | Command::DemandOutput { deal, .. }
+            | Command::AskInput(deal)
+            | Command::Stop(deal)
+            | Command::Seal { deal, .. }
+            | Command::Unseal { deal, .. } => Err(MarketError::NoDeal(deal)),
         }
     }
 
@@ -166,20 +175,27 @@ impl NaiveMarket {
         price.cost(units).basis_points(self.rules.ask_deposit_basis_points)
     }
 
-    /// The audits of one deal at a price: so many segments, each at its share of a segment's price.
-    fn audits(&self, bid: &Bid, price: Price) -> Option<Amount> {
+    /// The audits of one deal at a price: so many segments, each at its share of a segment's price, for every batch that every provider may commit.
+    fn audits(&self, bid: &Bid, price: Price) -> Option<u128> {
         let Work::Job(job) = &bid.work;
         let one = price.cost(bid.lot).basis_points(self.rules.audit_price_basis_points)?;
-        Some(Amount::new(one.micro().checked_mul(job.samples.into())?))
+        let drawn = u128::from(job.samples) * u128::from(job.pace.batches_max);
+        one.micro().checked_mul(drawn * u128::from(job.pace.attempts_max))
+    }
+
+    /// What one provider's work may cost at a price, with the renter's bond.
+    fn cost(&self, price: Price, units: Units) -> Option<u128> {
+        let cost = price.cost(units);
+        let bond = cost.basis_points(self.rules.bond_basis_points)?;
+        cost.checked_add(bond).map(Amount::micro)
     }
 
     /// Everything at the limit, the audits of as many deals as there may be, and the budget for searching.
     fn bid_hold(&self, bid: &Bid) -> Option<Amount> {
-        let audits = self.audits(bid, bid.price_max)?.micro().checked_mul(bid.deals_max.into())?;
-        bid.price_max
-            .cost(bid.units)
-            .checked_add(Amount::new(audits))?
-            .checked_add(Amount::new(self.rules.search_budget_micro.into()))
+        let work = self.cost(bid.price_max, bid.units)?.checked_mul(copies(bid).into())?;
+        let audits = self.audits(bid, bid.price_max)?.checked_mul(deals_max(bid).into())?;
+        let budget = self.rules.search_budget_micro;
+        Some(Amount::new(work.checked_add(audits)?.checked_add(budget.into())?))
     }
 
     fn place(
@@ -313,9 +329,10 @@ impl NaiveMarket {
     fn match_bid(&mut self, at: usize, outcome: &mut Outcome) {
         let order = self.orders[at].clone();
         let bid = order.bid().expect("a bid").clone();
+        let copies = copies(&bid);
         let (mut need, mut fills, mut own, mut stop) = (order.open.0, vec![], vec![], false);
-        let mut passed = Vec::new();
-        while need > 0 && fills.len() + (order.deals as usize) < usize::from(bid.deals_max) {
+        let (mut passed, mut owners) = (Vec::new(), Vec::new());
+        while need > 0 && fills.len() + (order.deals as usize) < deals_max(&bid) as usize {
             let Some(best) = self.best_ask(&bid, &passed) else { break };
             passed.push(best);
             let ask = &self.orders[best];
@@ -338,12 +355,21 @@ impl NaiveMarket {
                 units += bid.lot.0;
             }
             let too_small = units < offer.fill_min.0 || (units < bid.fill_min.0 && units != need);
-            if units > 0 && !too_small {
+            if units == 0 || too_small {
+                continue;
+            }
+            if copies == 1 {
                 need -= units;
+                fills.push((best, Units(units)));
+            } else if units == need && !owners.contains(&ask.owner) {
+                // Everybody does all of it, and no two are one owner's.
+                owners.push(ask.owner);
                 fills.push((best, Units(units)));
             }
         }
-        if need > 0 && matches!(bid.fill_rule, FillRule::FillOrKill | FillRule::AllOrNone) {
+        let is_complete = if copies == 1 { need == 0 } else { fills.len() == copies as usize };
+        let is_whole = matches!(bid.fill_rule, FillRule::FillOrKill | FillRule::AllOrNone);
+        if !is_complete && (is_whole || copies > 1) {
             fills.clear();
         }
         for ask in own {
@@ -379,8 +405,11 @@ impl NaiveMarket {
         let Work::Job(job) = &wish.work;
         let price = self.orders[ask].price();
         let cost = price.cost(units);
-        let audits = self.audits(&wish, price).expect("smaller than at the limit");
-        let escrow = cost.checked_add(audits).expect("smaller than at the limit");
+        // Whoever takes over from this provider may ask as much as the bid's limit.
+        let most = if job.pace.attempts_max > 1 { wish.price_max } else { price };
+        let work = self.cost(most, units).expect("smaller than at the limit");
+        let audits = self.audits(&wish, most).expect("smaller than at the limit");
+        let escrow = Amount::new(work + audits);
         let deposit = cost.basis_points(job.deposit_basis_points).expect("smaller than the ask's");
         let count = u32::try_from(units.0 / wish.lot.0).expect("no more segments than the job has");
         let first = self.orders[bid].segments_done;
@@ -399,18 +428,36 @@ impl NaiveMarket {
         for (at, amount, target) in moves {
             let order = &mut self.orders[at];
             order.held = order.held.checked_sub(amount).expect("orders hold what fills need");
-            order.open.0 -= units.0;
             order.deals += 1;
             if !amount.is_zero() {
                 let source = HoldId::Order(order.id);
                 outcome.settlements.push(Settlement::Move { source, target, amount });
             }
         }
-        self.orders[bid].segments_done += count;
+        self.orders[ask].open.0 -= units.0;
+        // The copies of a quorum are over the same segments, and all come at once.
+        if self.orders[bid].deals % copies(&wish) == 0 {
+            self.orders[bid].open.0 -= units.0;
+            self.orders[bid].segments_done += count;
+        }
         if self.orders[ask].open.0 == 0 {
             self.orders[ask].state = OrderState::Filled;
         }
     }
+}
+
+/// How many providers do the same work.
+fn copies(bid: &Bid) -> u32 {
+    let Work::Job(job) = &bid.work;
+    match job.check {
+        Check::Quorum { copies } => copies.into(),
+        Check::Lottery | Check::Own | Check::Predicate(_) => 1,
+    }
+}
+
+/// Deals that a bid may open.
+fn deals_max(bid: &Bid) -> u32 {
+    if copies(bid) > 1 { copies(bid) } else { bid.deals_max.into() }
 }
 
 fn give_back(order: &mut Order, outcome: &mut Outcome) {

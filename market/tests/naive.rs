@@ -6,13 +6,14 @@
 mod support;
 
 use gongsuan_market::prelude::*;
-use gongsuan_types::job::{JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Shape};
+use gongsuan_types::job::{Check, JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Pace, Shape};
 use gongsuan_types::order::{
     Arch, Ask, Bid, Capabilities, Class, GpuModel, Machine, Party, Region, RegionSet, Requirements,
     Unit, Work,
 };
 use gongsuan_types::{Address, DurationMs, Fuel, Hash, Height, Price, TimeMs, Units};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use support::cases;
 
 /// One thing that an account does.
@@ -34,14 +35,15 @@ fn class(number: u8) -> Class {
 
 fn machine() -> impl Strategy<Value = Machine> {
     let size = || prop_oneof![Just(1u16), 1u16..9, Just(64u16)];
-    (size(), size(), 0u8..4, 0u64..3).prop_map(|(cores, memory, region, bits)| Machine {
+    (size(), size(), 0u8..3, 0u64..3).prop_map(|(cores, memory, region, bits)| Machine {
         cpu_cores: cores,
         memory_mib: u32::from(memory) * 512,
         disk_mib: 0,
         gpu_count: 0,
         duration_s_max: 60,
         region: Region(region),
-        capabilities: Capabilities(bits),
+        // The lowest bit is the chain's to give.
+        capabilities: Capabilities(bits << 1),
     })
 }
 
@@ -62,7 +64,7 @@ fn needs() -> impl Strategy<Value = Requirements> {
 }
 
 fn ask() -> impl Strategy<Value = Command> {
-    ((0u8..2, 90u64..110, 1u64..40), (1u64..9, 1u64..60), machine()).prop_map(
+    ((0u8..2, 90u64..110, 1u64..40), (1u64..9, 1u64..300), machine()).prop_map(
         |((kind, price, units), (fill_min, expires), machine)| {
             Command::PlaceAsk(Ask {
                 class: class(kind),
@@ -76,14 +78,21 @@ fn ask() -> impl Strategy<Value = Command> {
     )
 }
 
-fn work(segments: u32, samples: u16, deposit_basis_points: u32) -> Work {
+/// `lot` Gf a segment.
+fn work(
+    segments: u32,
+    lot: u64,
+    samples: u16,
+    deposit_basis_points: u32,
+    way: (Check, Pace),
+) -> Work {
     let spec = JobSpec {
         version: JOB_VERSION,
         module: Hash::ZERO,
         meter: 1,
         args: vec![],
         shape: Shape::Map { segments, input: MapInput::Shared(Hash::ZERO) },
-        limits: Limits { fuel: Fuel(1_000_000_000), memory_pages: 1, output_bytes: 0 },
+        limits: Limits { fuel: Fuel(lot * 1_000_000_000), memory_pages: 1, output_bytes: 0 },
         seed: Hash::ZERO,
     };
     Work::Job(Box::new(JobOrder {
@@ -94,6 +103,8 @@ fn work(segments: u32, samples: u16, deposit_basis_points: u32) -> Work {
         samples,
         deposit_basis_points,
         secret_hash: JobOrder::hash_secret(&Hash::ZERO),
+        check: way.0,
+        pace: way.1,
     }))
 }
 
@@ -109,9 +120,19 @@ fn bid() -> impl Strategy<Value = Command> {
         Just(SelfMatch::CancelResting),
         Just(SelfMatch::CancelIncoming)
     ];
-    let size = (1u32..16, 1u64..4, 0u64..30, 1u16..5);
-    let money = (0u16..3, prop_oneof![Just(10_000u32), Just(0), Just(10_001)]);
-    ((0u8..2, 90u64..110, 1u64..60), size, money, (rules, policies), needs()).prop_map(
+    let size = (1u32..12, 1u64..4, prop_oneof![3 => Just(1u64), 1 => 0u64..30], 1u16..5);
+    let money = (
+        prop_oneof![1 => Just(0u16), 9 => 1u16..3],
+        prop_oneof![9 => Just(10_000u32), 3 => Just(0), 1 => Just(10_001)],
+    );
+    let way = prop_oneof![
+        4 => (1u16..3, 1u8..3).prop_map(|(batches_max, attempts_max)| (
+            Check::Lottery,
+            Pace { batches_max, attempts_max, ..Pace::default() },
+        )),
+        1 => (2u8..4).prop_map(|copies| (Check::Quorum { copies }, Pace::default())),
+    ];
+    ((0u8..2, 95u64..115, 1u64..300), size, money, (rules, policies, way), needs()).prop_map(
         |((kind, price_max, expires), (segments, lot, fill_min, deals_max), money, how, needs)| {
             let units = u64::from(segments) * lot;
             Command::PlaceBid(Box::new(Bid {
@@ -125,7 +146,7 @@ fn bid() -> impl Strategy<Value = Command> {
                 fill_rule: how.0,
                 self_match: how.1,
                 expires_at: TimeMs(expires * 100),
-                work: work(segments, money.0, money.1),
+                work: work(segments, lot, money.0, money.1, how.2),
             }))
         },
     )
@@ -135,8 +156,8 @@ fn step() -> impl Strategy<Value = Step> {
     let command = prop_oneof![
         5 => ask(),
         5 => bid(),
-        1 => (0u64..40).prop_map(|order| Command::Cancel(OrderId(order))),
-        2 => (0u64..40, 0u64..40, 89u64..110).prop_map(|(order, units, price)| Command::Amend {
+        1 => (0u64..25).prop_map(|order| Command::Cancel(OrderId(order))),
+        2 => (0u64..25, 0u64..40, 89u64..110).prop_map(|(order, units, price)| Command::Amend {
             order: OrderId(order),
             units: Units(units),
             price: Price(price),
@@ -160,12 +181,54 @@ fn moment(height: u64, time: u64) -> Moment {
     Moment { height: Height(height), time: TimeMs(time), block }
 }
 
+fn blocks() -> impl Strategy<Value = Vec<(u64, Vec<Step>)>> {
+    prop::collection::vec((0u64..900, prop::collection::vec(step(), 0..10)), 1..14)
+}
+
+/// What is compared below is worth comparing: in the same random worlds, orders trade, end in every way, and are refused.
+#[test]
+fn the_random_worlds_are_lively() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let (mut fills, mut copies, mut refused, mut expired) = (0, 0, 0, 0);
+    let mut whys = std::collections::BTreeSet::new();
+    for _ in 0..200 {
+        let world = blocks().new_tree(&mut runner).expect("a world").current();
+        let (mut market, mut time) = (NaiveMarket::new(rules()), 0);
+        for (height, (wait, steps)) in (1..).zip(world) {
+            time += wait;
+            market.begin_block(moment(height, time));
+            for Step { account, command } in steps {
+                refused += u32::from(market.submit(party(account), command).is_err());
+            }
+            for event in market.end_block().events {
+                match event {
+                    Event::Filled { bid, .. } => {
+                        fills += 1;
+                        let order = market.orders().iter().find(|order| order.id == bid);
+                        let Work::Job(job) = &order.and_then(Order::bid).expect("a bid").work;
+                        copies += u32::from(job.check.copies() > 1);
+                    }
+                    Event::Cancelled { why, .. } => drop(whys.insert(format!("{why:?}"))),
+                    Event::Expired { .. } => expired += 1,
+                    _ => {}
+                }
+            }
+        }
+    }
+    assert!(
+        fills > 500 && copies > 40 && refused > 500 && expired > 100,
+        "{fills} {copies} {refused} {expired}"
+    );
+    let at_the_end: Vec<_> = whys.iter().map(String::as_str).collect();
+    assert_eq!(at_the_end, ["Counterparties", "Immediate", "NotWhole", "SelfMatch"]);
+}
+
 proptest! {
     #![proptest_config(cases(400))]
 
     #[test]
     fn invariant_2_the_market_says_what_the_obvious_market_says(
-        blocks in prop::collection::vec((0u64..900, prop::collection::vec(step(), 0..10)), 1..14)
+        blocks in blocks()
     ) {
         let (mut fast, mut naive) = (Market::new(rules()), NaiveMarket::new(rules()));
         let mut time = 0;

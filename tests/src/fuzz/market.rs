@@ -12,7 +12,7 @@ use gongsuan_market::book::{
 };
 use gongsuan_market::naive::NaiveMarket;
 use gongsuan_market::{Command, Market, Moment, Rules};
-use gongsuan_types::job::{JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Shape};
+use gongsuan_types::job::{Check, JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Pace, Shape};
 use gongsuan_types::order::{
     Ask, Bid, Capabilities, Class, Machine, Party, Region, RegionSet, Requirements, Work,
 };
@@ -279,7 +279,7 @@ fn bid(
     price: impl Fn(&mut Bytes<'_>) -> Price,
     expires_at: impl Fn(&mut Bytes<'_>) -> TimeMs,
 ) -> Bid {
-    let (segments, lot) = (u32::from(bytes.below(16)), u64::from(bytes.below(4)));
+    let (segments, lot) = (u32::from(bytes.below(16)), u64::from(bytes.below(4) + 1));
     let how = bytes.next();
     let spec = JobSpec {
         version: JOB_VERSION,
@@ -287,7 +287,7 @@ fn bid(
         meter: 1,
         args: vec![],
         shape: Shape::Map { segments, input: MapInput::Shared(Hash::ZERO) },
-        limits: Limits { fuel: Fuel(1_000_000_000), memory_pages: 1, output_bytes: 0 },
+        limits: Limits { fuel: Fuel(lot * 1_000_000_000), memory_pages: 1, output_bytes: 0 },
         seed: Hash::ZERO,
     };
     Bid {
@@ -324,6 +324,11 @@ fn bid(
             samples: bytes.below(3).into(),
             deposit_basis_points: 10_000,
             secret_hash: JobOrder::hash_secret(&Hash::ZERO),
+            check: match bytes.below(4) {
+                0 => Check::Quorum { copies: 2 },
+                _ => Check::Lottery,
+            },
+            pace: Pace::default(),
         })),
     }
 }
