@@ -1,7 +1,7 @@
 //! The obvious market: lists, and everything compared with everything, every time. The oracle that [`crate::Market`] is tested against.
 //!
 //! It takes the commands about orders, opens deals, and says what [`crate::Market`] says, event for event and settlement for settlement. Two
-//! things it leaves out: deals have no life (their commands are refused with [`MarketError::NoDeal`], and their units never come back), and
+//! things it leaves out: deals have no life (their commands, and those of auditors, are refused with [`MarketError::NoDeal`], and their units never come back), and
 //! there is no bound and no fee on the work of a search ([`Rules::visits_max`] and what belongs to it), because there is no index.
 
 use std::cmp::Reverse;
@@ -115,7 +115,9 @@ impl NaiveMarket {
             | Command::AskInput(deal)
             | Command::Stop(deal)
             | Command::Seal { deal, .. }
+            | Command::SealAudit { deal, .. }
             | Command::Unseal { deal, .. } => Err(MarketError::NoDeal(deal)),
+            Command::Pledge(_) | Command::Unpledge => Err(MarketError::NoDeal(DealId(0))),
         }
     }
 

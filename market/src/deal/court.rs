@@ -269,8 +269,9 @@ impl Market {
                 self.uphold(deal, outcome);
             }
             (Question::Output { .. }, Finding::Available) => self.uphold(deal, outcome),
-            (Question::Result { found, .. }, Finding::Produced(got)) => {
+            (Question::Result { committed, found }, Finding::Produced(got)) => {
                 return_stake(&deal, outcome);
+                self.fine_false(&deal, committed.segment, outcome);
                 // Whoever guesses that something is wrong does not know what is right.
                 let reward = self.rules.fraud_to_challenger_basis_points;
                 let penalty = Penalty {

@@ -296,9 +296,11 @@ impl Market {
     ) -> Result<(), MarketError> {
         let mut deal = self.find(id)?;
         let mut state = deal.state.clone();
-        let DealState::Drawn { commitment, samples, .. } = &mut state else {
+        let DealState::Drawn { commitment, samples, audit_by, .. } = &mut state else {
             return Err(wrong(&deal, "drawn"));
         };
+        let sealed = (id, report.sample);
+        let seals = self.check_seal(sealed, (samples, *audit_by), &report.found);
         let drawn = samples.len();
         let sample = samples
             .get_mut(usize::from(report.sample))
@@ -308,6 +310,10 @@ impl Market {
         }
         if sample.passed {
             return Err(mismatch("sample", "one that waits", "one that has passed"));
+        }
+        // A renter that looks itself has nobody to convince.
+        if sender != deal.renter {
+            seals?;
         }
         let segment = sample.segment;
         if report.committed.segment != segment {
