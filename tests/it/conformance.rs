@@ -31,10 +31,13 @@ fn table() -> Table {
     table.add::<gongsuan_ledger::StoredBlock>("ledger.StoredBlock");
     table.add::<gongsuan_ledger::StateKey>("ledger.StateKey");
     table.add::<gongsuan_ledger::tree::StateProof>("ledger.StateProof");
+    table.add::<gongsuan_ledger::HistoryProof>("ledger.HistoryProof");
+    table.add::<gongsuan_ledger::Proof>("ledger.Proof");
     table.add::<gongsuan_ledger::Genesis>("ledger.Genesis");
     table.add::<gongsuan_consensus::Message>("consensus.Message");
     table.add::<gongsuan_consensus::Record>("consensus.Record");
     table.add::<gongsuan_consensus::CertifiedHeader>("consensus.CertifiedHeader");
+    table.add::<gongsuan::audit::Certificate>("audit.Certificate");
     table
 }
 
