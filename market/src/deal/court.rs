@@ -200,7 +200,18 @@ impl Market {
                 opened,
                 ..
             } => (commitment, receipts, samples, audit_by, open_until, *opened),
-            _ => unreachable!("only these stop a window"),
+            DealState::Matched { .. }
+            | DealState::Running { .. }
+            | DealState::Committed { .. }
+            | DealState::Drawn { .. }
+            | DealState::Settled { .. }
+            | DealState::Failed { .. }
+            | DealState::Asked { .. }
+            | DealState::Examined { .. }
+            | DealState::Closing { .. }
+            | DealState::Sealed { .. }
+            | DealState::Rematch { .. }
+            | DealState::Cancelled { .. } => unreachable!("the caller knows that a window stands"),
         };
         let stood = self.now.time.since(opened);
         DealState::Drawn {

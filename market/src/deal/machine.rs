@@ -21,6 +21,7 @@ pub(super) fn wrong(deal: &Deal, needed: &'static str) -> MarketError {
     MarketError::WrongState { deal: deal.id, state: Stage::of(&deal.state).name(), needed }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers pass numbers and text by value")]
 fn mismatch(field: &'static str, limit: impl ToString, got: impl ToString) -> MarketError {
     MarketError::Mismatch { field, limit: limit.to_string(), got: got.to_string() }
 }
