@@ -8,7 +8,7 @@ use gongsuan_market::{HoldId, RecordId, Settlement};
 use gongsuan_types::{Address, Amount, Refusal};
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{Attestation, Role};
+use crate::identity::{Attestation, Freeze, Role};
 
 /// An account.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -44,6 +44,8 @@ pub enum StateKey {
     Supply,
     /// The market's counters, and the bids it will search for again.
     MarketRegisters,
+    /// What supervisors say of an account.
+    Freeze(Address),
 }
 
 /// An account as it is kept.
@@ -59,6 +61,7 @@ enum Undo {
     Account(Address, Option<Account>),
     Hold(HoldId, Option<Hold>),
     Attestation((Address, Role), Option<Attestation>),
+    Freeze(Address, Option<Freeze>),
 }
 
 /// Accounts, holds and attestations.
@@ -67,6 +70,7 @@ pub struct Accounts {
     accounts: BTreeMap<Address, Kept>,
     holds: BTreeMap<HoldId, Hold>,
     attestations: BTreeMap<(Address, Role), Attestation>,
+    freezes: BTreeMap<Address, Freeze>,
     /// Holds and attestations to hash again.
     dirty: BTreeSet<StateKey>,
     /// Accounts to hash again, each once.
@@ -82,6 +86,7 @@ pub(crate) struct Stored {
     accounts: Vec<(Address, Account)>,
     holds: Vec<(HoldId, Hold)>,
     attestations: Vec<((Address, Role), Attestation)>,
+    freezes: Vec<(Address, Freeze)>,
 }
 
 fn lacking(account: Address, have: Amount, need: Amount) -> Refusal {
@@ -130,6 +135,17 @@ impl Accounts {
         self.attestations.iter()
     }
 
+    /// What supervisors say of an account.
+    #[must_use]
+    pub fn freeze(&self, address: &Address) -> Option<&Freeze> {
+        self.freezes.get(address)
+    }
+
+    /// All accounts of which supervisors say something.
+    pub fn freezes(&self) -> impl Iterator<Item = (&Address, &Freeze)> {
+        self.freezes.iter()
+    }
+
     /// Begins a transaction: takes its fee and counts it, whatever comes of it, and notes from here on what to undo.
     pub(crate) fn begin_tx(&mut self, sender: Address, fee: Amount) {
         let Ok(()) = self.change_account::<Infallible>(sender, |account| {
@@ -153,6 +169,7 @@ impl Accounts {
                 Undo::Account(key, None) => drop(self.accounts.remove(&key)),
                 Undo::Hold(key, before) => drop(set(&mut self.holds, key, before)),
                 Undo::Attestation(key, before) => drop(set(&mut self.attestations, key, before)),
+                Undo::Freeze(key, before) => drop(set(&mut self.freezes, key, before)),
             }
         }
     }
@@ -208,6 +225,12 @@ impl Accounts {
         self.dirty.insert(StateKey::Attestation(key.0, key.1));
         let before = set(&mut self.attestations, key, to);
         self.note(Undo::Attestation(key, before));
+    }
+
+    pub(crate) fn put_freeze(&mut self, address: Address, to: Option<Freeze>) {
+        self.dirty.insert(StateKey::Freeze(address));
+        let before = set(&mut self.freezes, address, to);
+        self.note(Undo::Freeze(address, before));
     }
 
     fn note(&mut self, undo: Undo) {
@@ -285,6 +308,7 @@ impl Accounts {
                 .collect(),
             holds: self.holds.iter().map(|(key, value)| (*key, *value)).collect(),
             attestations: self.attestations.iter().map(|(key, value)| (*key, *value)).collect(),
+            freezes: self.freezes.iter().map(|(key, value)| (*key, value.clone())).collect(),
         }
     }
 
@@ -297,6 +321,7 @@ impl Accounts {
                 .collect(),
             holds: stored.holds.into_iter().collect(),
             attestations: stored.attestations.into_iter().collect(),
+            freezes: stored.freezes.into_iter().collect(),
             ..Self::default()
         }
     }

@@ -31,6 +31,8 @@ pub struct Params {
     pub fee_per_op: Amount,
     /// The market's rules.
     pub market: Rules,
+    /// Supervisors that must agree to freeze or free an account.
+    pub supervisors_needed: u16,
 }
 
 /// An account that exists from the beginning.
@@ -78,6 +80,7 @@ impl Default for Params {
             fee_base: Amount::new(100),
             fee_per_op: Amount::new(100),
             market: Rules::default(),
+            supervisors_needed: 2,
         }
     }
 }
@@ -144,6 +147,11 @@ impl Genesis {
             }
         }
         self.supply()?;
+        if self.params.supervisors_needed == 0 {
+            let message = "nobody could be told who froze an account";
+            let field = "params.supervisors_needed";
+            return Err(Refusal::new("out-of-range", field, "at least 1", 0, message));
+        }
         self.params.market.validate().map_err(|refusal| refusal.within("params.market"))
     }
 }

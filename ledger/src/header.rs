@@ -127,6 +127,15 @@ pub enum Event {
     Market(gongsuan_market::Event),
     /// Money that the market moved.
     Money(Settlement),
+    /// A supervisor spoke about an account.
+    Supervised {
+        /// Who.
+        by: Address,
+        /// About whom.
+        subject: Address,
+        /// Whether it is frozen now.
+        frozen: bool,
+    },
 }
 
 /// How a transaction ended.

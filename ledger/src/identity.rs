@@ -1,6 +1,6 @@
 //! Who may do what.
 
-use gongsuan_types::{Address, TimeMs};
+use gongsuan_types::{Address, Hash, TimeMs};
 use serde::{Deserialize, Serialize};
 
 /// A year in milliseconds: no attestation lasts longer.
@@ -18,7 +18,7 @@ pub enum Role {
     Auditor,
     /// May grant and revoke.
     Issuer,
-    /// Watches over the chain; no power of its own yet.
+    /// Watches over the chain: enough of them together freeze an account, with a public reason.
     Supervisor,
 }
 
@@ -54,4 +54,20 @@ pub struct Attestation {
     pub issuer: Address,
     /// It holds before this block time.
     pub expires_at: TimeMs,
+    /// The root over attributes that the issuer vouches for: see [`gongsuan_types::credential`].
+    pub attributes: Option<Hash>,
+}
+
+/// Bytes of the reason for a freeze, at most.
+pub const REASON_BYTES_MAX: usize = 280;
+
+/// What supervisors say of an account. It is frozen from when enough of them say so until enough of them take it back.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Freeze {
+    /// Why, for everybody to read: what the first of them said.
+    pub reason: String,
+    /// Who wants it frozen (or, of a frozen one, freed), in rising order.
+    pub votes: Vec<Address>,
+    /// Since when it is frozen.
+    pub since: Option<TimeMs>,
 }

@@ -32,6 +32,7 @@ mod replay;
 pub mod snapshot;
 mod state;
 pub mod store;
+mod supervision;
 mod transition;
 pub mod tree;
 pub mod tx;

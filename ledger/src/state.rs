@@ -150,6 +150,12 @@ impl State {
             .is_some_and(|attestation| attestation.expires_at > self.time)
     }
 
+    /// Whether supervisors have frozen an account.
+    #[must_use]
+    pub fn is_frozen(&self, address: &Address) -> bool {
+        self.accounts.freeze(address).is_some_and(|freeze| freeze.since.is_some())
+    }
+
     /// Everybody who can be drawn as an auditor, in rising order.
     #[must_use]
     pub fn auditors(&self) -> Vec<Address> {
@@ -217,6 +223,7 @@ impl State {
             StateKey::Attestation(address, role) => {
                 self.accounts.attestation(*address, *role).map(|a| codec::encode(&a))
             }
+            StateKey::Freeze(address) => self.accounts.freeze(address).map(codec::encode),
             StateKey::Market(id) => self.market.record(id),
             StateKey::Supply => Some(codec::encode(&self.supply)),
             StateKey::MarketRegisters => Some(self.market.registers()),
@@ -301,6 +308,7 @@ impl State {
             .map(|(address, _)| StateKey::Account(*address))
             .chain(state.accounts.holds().map(|(id, _)| StateKey::Hold(*id)))
             .chain(state.accounts.attestations().map(|((a, r), _)| StateKey::Attestation(*a, *r)))
+            .chain(state.accounts.freezes().map(|(address, _)| StateKey::Freeze(*address)))
             .chain(state.market.all_records().into_iter().map(StateKey::Market))
             .chain([StateKey::Supply, StateKey::MarketRegisters])
             .collect();

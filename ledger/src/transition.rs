@@ -173,6 +173,7 @@ fn apply_op(
     events: &mut Vec<Event>,
 ) -> Result<(), Refusal> {
     let sender = tx.sender;
+    crate::supervision::check(state, sender, op)?;
     match op {
         Op::Transfer { to, amount } => {
             if amount.is_zero() {
@@ -184,17 +185,10 @@ fn apply_op(
             events.push(Event::Transferred { from: sender, to: *to, amount: *amount });
         }
         Op::Grant { subject, role, expires_at } => {
-            must_issue(state, tx, *role)?;
-            let latest = TimeMs(state.time.0.saturating_add(ATTESTATION_MS_MAX));
-            if *expires_at <= state.time || *expires_at > latest {
-                let limit = format!("after {}, at most {latest}", state.time);
-                let message = "an attestation lasts at most a year";
-                return Err(Refusal::new("out-of-range", "expires_at", limit, expires_at, message));
-            }
-            let attestation = Attestation { issuer: sender, expires_at: *expires_at };
-            state.accounts.put_attestation((*subject, *role), Some(attestation));
-            let (subject, role, expires_at) = (*subject, *role, *expires_at);
-            events.push(Event::Granted { subject, role, expires_at });
+            attest(state, tx, (*subject, *role, *expires_at), None, events)?;
+        }
+        Op::Attest { subject, role, expires_at, attributes } => {
+            attest(state, tx, (*subject, *role, *expires_at), Some(*attributes), events)?;
         }
         Op::Revoke { subject, role } => {
             must_issue(state, tx, *role)?;
@@ -232,12 +226,17 @@ fn apply_op(
                 | Command::Unseal { .. }
                 | Command::Pledge(_)
                 | Command::Unpledge
-                | Command::SealAudit { .. } => {}
+                | Command::SealAudit { .. }
+                | Command::Rate { .. } => {}
             }
             let party = Party { address: sender, attested: state.attested(sender) };
             let outcome = state.market.submit(party, command.clone())?;
             carry_out_of_tx(state, outcome, events)?;
         }
+        Op::Freeze { subject, reason } => {
+            crate::supervision::freeze(state, (sender, *subject), reason, events)?;
+        }
+        Op::Free { subject } => crate::supervision::free(state, (sender, *subject), events)?,
         Op::Judge(verdicts) => {
             for (case, votes) in crate::court::votes(state, verdicts)? {
                 let needed = quorum(state.validators.len());
@@ -246,6 +245,27 @@ fn apply_op(
             }
         }
     }
+    Ok(())
+}
+
+/// An issuer says that somebody has a role until some time.
+fn attest(
+    state: &mut State,
+    tx: &Transaction,
+    (subject, role, expires_at): (Address, Role, TimeMs),
+    attributes: Option<Hash>,
+    events: &mut Vec<Event>,
+) -> Result<(), Refusal> {
+    must_issue(state, tx, role)?;
+    let latest = TimeMs(state.time.0.saturating_add(ATTESTATION_MS_MAX));
+    if expires_at <= state.time || expires_at > latest {
+        let limit = format!("after {}, at most {latest}", state.time);
+        let message = "an attestation lasts at most a year";
+        return Err(Refusal::new("out-of-range", "expires_at", limit, expires_at, message));
+    }
+    let attestation = Attestation { issuer: tx.sender, expires_at, attributes };
+    state.accounts.put_attestation((subject, role), Some(attestation));
+    events.push(Event::Granted { subject, role, expires_at });
     Ok(())
 }
 

@@ -50,6 +50,29 @@ pub enum Op {
     Market(Command),
     /// What validators found of cases: at most [`gongsuan_types::court::VERDICTS_MAX`], each signed by the validator that it names. Anybody may bring them.
     Judge(Vec<Signed<Verdict>>),
+    /// A supervisor wants an account frozen: it can finish its deals, and do nothing else. Enough of them together freeze it.
+    Freeze {
+        /// Whom.
+        subject: Address,
+        /// Why, for everybody to read; at most [`crate::identity::REASON_BYTES_MAX`] bytes.
+        reason: String,
+    },
+    /// An issuer attests a role together with attributes that the holder can show one by one.
+    Attest {
+        /// Of whom.
+        subject: Address,
+        /// Which.
+        role: Role,
+        /// Until then; at most a year ahead.
+        expires_at: TimeMs,
+        /// [`gongsuan_types::credential::root`] of the attributes.
+        attributes: Hash,
+    },
+    /// A supervisor wants a frozen account freed, or takes back that it wants one frozen.
+    Free {
+        /// Whom.
+        subject: Address,
+    },
 }
 
 /// What an account wants done. All operations happen, or none.

@@ -154,4 +154,13 @@ pub enum Command {
         /// [`crate::audit_seal`] of what it got.
         seal: Hash,
     },
+    /// One side of a settled deal says what it thinks of the other; once.
+    Rate {
+        /// The deal.
+        deal: DealId,
+        /// 1 to 5.
+        stars: u8,
+        /// At most [`crate::COMMENT_BYTES_MAX`] bytes.
+        comment: String,
+    },
 }

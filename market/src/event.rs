@@ -254,6 +254,17 @@ pub enum Event {
         /// What it has pledged now.
         amount: Amount,
     },
+    /// One side of a settled deal said what it thinks of the other.
+    Rated {
+        /// The deal.
+        deal: DealId,
+        /// Who says so.
+        by: Address,
+        /// Of whom.
+        of: Address,
+        /// 1 to 5.
+        stars: u8,
+    },
     /// The provider showed a receipt.
     Served {
         /// The deal.

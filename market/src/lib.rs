@@ -41,6 +41,7 @@
 //! # Not here
 //! Balances, signatures, identity (an ask's `VETTED` bit comes in with the [`gongsuan_types::order::Party`]), and running jobs.
 
+mod anomaly;
 pub mod attributes;
 pub mod book;
 mod command;
@@ -58,10 +59,11 @@ mod search;
 mod settlement;
 mod table;
 
+pub use anomaly::{Anomaly, Oddness, anomalies};
 pub use command::Command;
 pub use deal::{
-    Batch, Cancellation, Case, Deal, DealState, Failure, Pledge, Question, Sample, Stage, Step,
-    Stop, Terms, Transition, Vote, audit_seal, seal,
+    Batch, COMMENT_BYTES_MAX, Cancellation, Case, Deal, DealState, Failure, Pledge, Question,
+    Rating, Sample, Stage, Step, Stop, Terms, Transition, Vote, audit_seal, seal,
 };
 pub use error::MarketError;
 pub use event::{Event, Outcome};

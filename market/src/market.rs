@@ -154,6 +154,9 @@ impl Market {
             Command::Stop(deal) => self.stop(party.address, deal, &mut outcome)?,
             Command::Seal { deal, seal } => self.seal(party.address, deal, seal, &mut outcome)?,
             Command::Pledge(amount) => self.pledge(party.address, amount, &mut outcome)?,
+            Command::Rate { deal, stars, comment } => {
+                self.rate(party.address, deal, (stars, comment), &mut outcome)?;
+            }
             Command::Unpledge => self.unpledge(party.address)?,
             Command::SealAudit { deal, sample, seal } => {
                 self.seal_audit(party.address, (deal, sample), seal, &mut outcome)?;

@@ -184,6 +184,8 @@ impl Market {
             secret: None,
             time_left: DurationMs(0),
             group,
+            of_provider: None,
+            of_renter: None,
         };
         outcome.events.push(Event::Filled {
             deal: id,

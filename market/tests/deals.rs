@@ -6,7 +6,8 @@
 mod street;
 
 use gongsuan_market::{
-    Cancellation, Command, DealState, Failure, MarketError, Rules, Vote, audit_seal, seal,
+    Anomaly, Cancellation, Command, DealState, Failure, MarketError, Oddness, Rules, Vote,
+    anomalies, audit_seal, seal,
 };
 use gongsuan_types::court::Finding;
 use gongsuan_types::job::{Check, Pace, Predicate};
@@ -36,7 +37,10 @@ fn batches_are_paid_one_by_one_and_the_next_provider_begins_where_the_first_stop
     assert!(matches!(street.state(1), DealState::Matched { .. }));
     let deal = street.market.deal(DEAL).unwrap().clone();
     assert_eq!((deal.provider, deal.terms.price, deal.taken), (DEAR, Price(1_100), Units(6)));
-    assert_eq!((deal.batch_first(), deal.left(), deal.tried), (4, 6, vec![CHEAP]));
+    assert_eq!(
+        (deal.batch_first(), deal.left(), deal.tried),
+        (4, 6, vec![(CHEAP, Failure::Silent)])
+    );
     assert_eq!(street.gain(CHEAP), 4_000 - 80 - 1_000);
     street.good(DEAR, Command::Acknowledge(DEAL));
     let rest = work(4..10, b"right");
@@ -306,4 +310,66 @@ fn a_renter_that_looks_itself_pays_nobody_for_it() {
     street.audits(&list, |receipt| receipt);
     street.wait(40_000);
     assert_eq!((street.gain(RENTER), street.gain(CHEAP)), (-10_000, 9_800));
+}
+
+#[test]
+fn each_side_of_a_settled_deal_rates_the_other_once() {
+    let mut street = once();
+    let rate = |stars, comment: &str| Command::Rate { deal: DEAL, stars, comment: comment.into() };
+    assert!(street.send(RENTER, rate(5, "")).is_err(), "not settled");
+    let list = work(0..10, b"right");
+    street.commit(CHEAP, &list);
+    street.audits(&list, |receipt| receipt);
+    street.wait(40_000);
+    for (who, command) in [
+        (RENTER, rate(0, "")),
+        (RENTER, rate(6, "")),
+        (RENTER, rate(1, &"x".repeat(281))),
+        (WATCHER, rate(5, "my friend")),
+    ] {
+        assert!(street.send(who, command).is_err());
+    }
+    street.good(RENTER, rate(5, "quick"));
+    street.good(CHEAP, rate(4, "clear orders"));
+    assert!(street.send(RENTER, rate(1, "I changed my mind")).is_err());
+    let deal = street.market.deal(DEAL).unwrap();
+    let (of_provider, of_renter) = (deal.of_provider.clone(), deal.of_renter.clone());
+    assert_eq!((of_provider.unwrap().stars, of_renter.unwrap().stars), (5, 4));
+}
+
+#[test]
+fn what_looks_odd_is_named_and_what_does_not_is_not() {
+    let mut street = once();
+    street.commit(CHEAP, &work(0..10, b"right"));
+    let usual = street.market.deal(DEAL).unwrap().clone();
+    let account = |n: u8| gongsuan_types::Address([n; 32]);
+    let deal = |id: u64, renter: u8, provider: u8| gongsuan_market::Deal {
+        id: DealId(id),
+        renter: account(renter),
+        provider: account(provider),
+        ..usual.clone()
+    };
+    // Two providers that serve five renters each; nothing is odd.
+    let mut deals: Vec<_> = (0..10u8).map(|n| deal(u64::from(n), n / 2, 100 + n % 2)).collect();
+    assert_eq!(anomalies(&deals, Oddness::default()), []);
+    deals[3].terms.price = Price(4_000);
+    deals[4].terms.price = Price(250);
+    deals.extend((0..5).map(|n| deal(20 + n, 50, 150)));
+    for late in &mut deals[..2] {
+        late.tried = vec![(account(77), Failure::Late)];
+    }
+    for silent in &mut deals[2..5] {
+        silent.tried = vec![(account(77), Failure::Silent)];
+    }
+    deals[9].tried = vec![(account(78), Failure::Fraud)];
+    let (late, silent) = (account(77), account(77));
+    let expected = [
+        Anomaly::SelfDealing { renter: account(50), provider: account(150), deals: 5 },
+        Anomaly::PriceOutlier { deal: DealId(3), price: Price(4_000), median: Price(1_000) },
+        Anomaly::PriceOutlier { deal: DealId(4), price: Price(250), median: Price(1_000) },
+        Anomaly::Late { provider: late, failed: 2, deals: 5 },
+        Anomaly::HeartbeatGaps { provider: silent, failed: 3, deals: 5 },
+        Anomaly::Fraud { provider: account(78), deal: DealId(9) },
+    ];
+    assert_eq!(anomalies(&deals, Oddness::default()), expected);
 }

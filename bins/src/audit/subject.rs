@@ -71,6 +71,7 @@ impl Subject {
             "order" => market(RecordId::Order(parse(form, id)?)),
             "deal" => market(RecordId::Deal(parse(form, id)?)),
             "provider" => market(RecordId::Provider(parse(form, id)?)),
+            "freeze" => Self::Record(StateKey::Freeze(parse(form, id)?)),
             "auditor" => market(RecordId::Auditor(parse(form, id)?)),
             "hold" => {
                 let (of, number) = halves(form, id)?;
@@ -124,6 +125,7 @@ impl Subject {
             Self::Record(StateKey::Attestation(address, role)) => {
                 ("attestation", format!("{address}:{role}"))
             }
+            Self::Record(StateKey::Freeze(address)) => ("freeze", address.to_string()),
             Self::Record(StateKey::Supply) => ("supply", "total".to_owned()),
             Self::Record(StateKey::MarketRegisters) => ("market", "registers".to_owned()),
             Self::Record(StateKey::Hold(HoldId::Order(id))) => ("hold", format!("order:{id}")),
@@ -182,6 +184,7 @@ fn record(key: &StateKey, bytes: &[u8]) -> Value {
         StateKey::Market(RecordId::Provider(_)) => of::<(u32, u32)>(bytes)
             .map(|counts| json!({ "settled": counts[0], "failed": counts[1] })),
         StateKey::Market(RecordId::Auditor(_)) => of::<gongsuan_market::Pledge>(bytes),
+        StateKey::Freeze(_) => of::<gongsuan_ledger::identity::Freeze>(bytes),
         StateKey::Supply => of::<Amount>(bytes),
         StateKey::MarketRegisters => of::<(u64, u64, u64, Vec<OrderId>)>(bytes).map(|all| {
             json!({ "next_order": all[0], "next_deal": all[1], "next_sequence": all[2], "awake": all[3] })

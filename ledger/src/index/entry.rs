@@ -196,7 +196,11 @@ impl Found {
         for op in &tx.body.ops {
             match op {
                 Op::Transfer { to, .. } => self.put(index, Key::from(Subject::Account(*to))),
-                Op::Grant { subject, .. } | Op::Revoke { subject, .. } => {
+                Op::Grant { subject, .. }
+                | Op::Attest { subject, .. }
+                | Op::Revoke { subject, .. }
+                | Op::Freeze { subject, .. }
+                | Op::Free { subject } => {
                     self.put(index, Key::from(Subject::Account(*subject)));
                 }
                 Op::Market(_) | Op::Judge(_) => {}
@@ -208,7 +212,10 @@ impl Found {
         for event in events {
             match event {
                 // The transaction names them.
-                Event::Transferred { .. } | Event::Granted { .. } | Event::Revoked { .. } => {}
+                Event::Transferred { .. }
+                | Event::Granted { .. }
+                | Event::Revoked { .. }
+                | Event::Supervised { .. } => {}
                 Event::Market(event) => self.put_market(index, event),
                 Event::Money(Settlement::Post { to, .. } | Settlement::Slash { to, .. }) => {
                     self.put(index, Key::from(Subject::Account(*to)));
@@ -254,6 +261,9 @@ impl Found {
             }
             MarketEvent::CaseOpened { case, by, .. } => {
                 self.put_subjects(index, [Deal(case.deal), Account(*by)]);
+            }
+            MarketEvent::Rated { deal, by, of, .. } => {
+                self.put_subjects(index, [Deal(*deal), Account(*by), Account(*of)]);
             }
             MarketEvent::Pledged { auditor, .. } => self.put_subjects(index, [Account(*auditor)]),
             MarketEvent::Judged { case, .. } => self.put_subjects(index, [Deal(case.deal)]),

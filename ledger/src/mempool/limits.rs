@@ -98,7 +98,11 @@ impl Budget {
 pub fn work(tx: &Transaction) -> u64 {
     let of = |op: &Op| match op {
         Op::Transfer { .. } => 1,
-        Op::Grant { .. } | Op::Revoke { .. } => 2,
+        Op::Grant { .. }
+        | Op::Attest { .. }
+        | Op::Revoke { .. }
+        | Op::Freeze { .. }
+        | Op::Free { .. } => 2,
         Op::Market(command) => match command {
             Command::PlaceAsk(_) => 5,
             Command::PlaceBid(_) => 50,
@@ -118,7 +122,8 @@ pub fn work(tx: &Transaction) -> u64 {
             | Command::Unseal { .. }
             | Command::Pledge(_)
             | Command::Unpledge
-            | Command::SealAudit { .. } => 20,
+            | Command::SealAudit { .. }
+            | Command::Rate { .. } => 20,
         },
         // A signature each, verified where the operation is carried out.
         Op::Judge(verdicts) => 20 + 60 * verdicts.len() as u64,

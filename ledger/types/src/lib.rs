@@ -17,6 +17,7 @@
 //! | [`merkle`] | binary Merkle trees with inclusion proofs |
 //! | [`order`] | asks, bids, classes, attributes and requirements |
 //! | [`court`] | what validators say of a disputed segment: [`court::Verdict`] |
+//! | [`credential`] | attributes that an issuer vouches for, shown one by one |
 //! | [`job`] | what a renter wants run: module, shape, limits |
 //! | [`receipt`] | what running a segment produced, and the summing tree over a job's receipts |
 //! | [`refusal`] | [`Refusal`]: code, field, limit, got; the form in which bad input is answered |
@@ -38,6 +39,7 @@ pub mod amount;
 pub mod batch;
 pub mod codec;
 pub mod court;
+pub mod credential;
 pub mod hash;
 pub mod job;
 pub mod keys;

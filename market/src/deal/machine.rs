@@ -5,7 +5,9 @@ use gongsuan_types::job::Check;
 use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof};
 use gongsuan_types::{Address, Amount, DealId, Hash, TimeMs};
 
-use super::{Cancellation, Case, Deal, DealState, Question, Stage, Step, Stop};
+use super::{
+    COMMENT_BYTES_MAX, Cancellation, Case, Deal, DealState, Question, Rating, Stage, Step, Stop,
+};
 use crate::{Event, Market, MarketError, Outcome};
 
 /// What an auditor says of one sample.
@@ -334,6 +336,40 @@ impl Market {
         };
         outcome.events.push(Event::Audited { deal: id, segment, auditor: sender, paid });
         self.enter(deal, Step::Audit, state, outcome);
+        Ok(())
+    }
+
+    /// One side of a settled deal says what it thinks of the other.
+    pub(crate) fn rate(
+        &mut self,
+        sender: Address,
+        id: DealId,
+        (stars, comment): (u8, String),
+        outcome: &mut Outcome,
+    ) -> Result<(), MarketError> {
+        let mut deal = self.find(id)?;
+        if !matches!(deal.state, DealState::Settled { .. }) {
+            return Err(wrong(&deal, "settled"));
+        }
+        if !(1..=5).contains(&stars) {
+            return Err(mismatch("stars", "1..=5", stars));
+        }
+        if comment.len() > COMMENT_BYTES_MAX {
+            return Err(mismatch("comment", format!("{COMMENT_BYTES_MAX} bytes"), comment.len()));
+        }
+        let (of, place) = if sender == deal.renter {
+            (deal.provider, &mut deal.of_provider)
+        } else if sender == deal.provider {
+            (deal.renter, &mut deal.of_renter)
+        } else {
+            return Err(MarketError::NotYours { role: "renter or provider of the deal" });
+        };
+        if place.is_some() {
+            return Err(mismatch("stars", "once for each side", "a second time"));
+        }
+        *place = Some(Rating { stars, comment, at: self.now.time });
+        outcome.events.push(Event::Rated { deal: id, by: sender, of, stars });
+        self.table.put_deal(deal);
         Ok(())
     }
 

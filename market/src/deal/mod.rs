@@ -28,7 +28,8 @@ mod steps;
 
 pub use pledge::{Pledge, audit_seal};
 pub use record::{
-    Batch, Cancellation, Case, Deal, DealState, Failure, Question, Sample, Stop, Terms, Vote, seal,
+    Batch, COMMENT_BYTES_MAX, Cancellation, Case, Deal, DealState, Failure, Question, Rating,
+    Sample, Stop, Terms, Vote, seal,
 };
 pub use steps::{Stage, Step, Transition};
 

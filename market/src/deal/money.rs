@@ -192,7 +192,7 @@ impl Market {
         if why != Failure::Disputed && why != Failure::Refused {
             self.table.count_deal(provider, false);
         }
-        deal.tried.push(provider);
+        deal.tried.push((provider, why));
         let may_go_on = deal.tried.len() < usize::from(deal.terms.attempts_max)
             && deal.stop == Stop::No
             && step != Step::Unopened;

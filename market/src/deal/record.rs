@@ -329,6 +329,20 @@ pub enum Stop {
     Last,
 }
 
+/// What one side of a settled deal says of the other.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Rating {
+    /// 1 to 5.
+    pub stars: u8,
+    /// At most [`COMMENT_BYTES_MAX`].
+    pub comment: String,
+    /// When.
+    pub at: TimeMs,
+}
+
+/// Bytes of a comment, at most.
+pub const COMMENT_BYTES_MAX: usize = 280;
+
 /// A contract between a provider and a renter over some segments of a job.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Deal {
@@ -368,8 +382,8 @@ pub struct Deal {
     pub batches: Vec<Batch>,
     /// Commitments made so far.
     pub commits: u16,
-    /// Providers that failed.
-    pub tried: Vec<Address>,
+    /// Providers that failed, and why.
+    pub tried: Vec<(Address, Failure)>,
     /// Cases so far.
     pub cases: u32,
     /// Whether the renter wants it to end.
@@ -380,6 +394,10 @@ pub struct Deal {
     pub time_left: DurationMs,
     /// The deals that do the same work: the first one's number, and how many.
     pub group: Option<(DealId, u8)>,
+    /// What the renter says of the provider.
+    pub of_provider: Option<Rating>,
+    /// What the provider says of the renter.
+    pub of_renter: Option<Rating>,
 }
 
 /// What one of a quorum says before it says what it got. Nobody else can use it: it binds the provider.
@@ -402,6 +420,16 @@ impl Deal {
     #[must_use]
     pub fn batch_first(&self) -> u32 {
         self.terms.first.saturating_add(self.accepted)
+    }
+
+    /// The providers that failed, and why.
+    pub fn dropped(&self) -> impl Iterator<Item = (Address, Failure)> + '_ {
+        self.tried.iter().copied()
+    }
+
+    /// Whether an account has failed in this deal.
+    pub(crate) fn has_tried(&self, provider: &Address) -> bool {
+        self.tried.iter().any(|(tried, _)| tried == provider)
     }
 
     /// Segments not accepted yet.

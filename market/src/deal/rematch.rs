@@ -40,7 +40,7 @@ impl Market {
         let DealState::Rematch { why, fine, until, from } = deal.state else { return };
         let units = Units(u64::from(deal.left()) * deal.terms.lot.0);
         let suits = |ask: &Order| {
-            let is_new = ask.owner != deal.renter && !deal.tried.contains(&ask.owner);
+            let is_new = ask.owner != deal.renter && !deal.has_tried(&ask.owner);
             let is_enough = ask.open >= units;
             is_new && is_enough && ask.ask().is_some_and(|offer| offer.fill_min <= units)
         };

@@ -71,6 +71,8 @@ pub(crate) struct World {
     output_missing: bool,
     /// What the renter has paid for results and audits.
     spent: u128,
+    /// What providers have been paid for results, and the auditor for audits.
+    earned: (u128, u128),
     pub(crate) steps: Vec<Step>,
 }
 
@@ -173,6 +175,7 @@ impl World {
             input_missing: false,
             output_missing: false,
             spent: 0,
+            earned: (0, 0),
             steps: Vec::new(),
         };
         for (who, command) in [
@@ -467,8 +470,14 @@ impl World {
         for event in &outcome.events {
             match event {
                 Event::Moved { step, .. } => self.steps.push(*step),
-                Event::Accepted { paid, fee, .. } => self.spent += paid.micro() + fee.micro(),
-                Event::Audited { paid, .. } => self.spent += paid.micro(),
+                Event::Accepted { paid, fee, .. } => {
+                    self.spent += paid.micro() + fee.micro();
+                    self.earned.0 += paid.micro();
+                }
+                Event::Audited { paid, .. } => {
+                    self.spent += paid.micro();
+                    self.earned.1 += paid.micro();
+                }
                 _ => {}
             }
         }
@@ -508,9 +517,13 @@ impl World {
         let has = |who: &Address| self.free[who];
         match self.bounds.honest {
             Honest::Nobody => {}
-            Honest::Provider => assert!(PROVIDERS.iter().all(|who| has(who) >= START)),
+            Honest::Provider => {
+                assert!(PROVIDERS.iter().all(|who| has(who) >= START));
+                let all: u128 = PROVIDERS.iter().map(has).sum();
+                assert!(all >= 2 * START + self.earned.0, "something of what was paid is gone");
+            }
             Honest::Renter => assert!(has(&RENTER) >= START - self.spent, "{:?}", self.free),
-            Honest::Auditor => assert!(has(&AUDITOR) >= START),
+            Honest::Auditor => assert!(has(&AUDITOR) >= START + self.earned.1),
             Honest::Challenger => assert!(has(&CHALLENGER) >= START),
         }
     }
@@ -527,9 +540,9 @@ impl World {
         let of = |who: &[Address]| who.iter().map(|who| self.free[who]).collect::<Vec<_>>();
         let money = match self.bounds.honest {
             Honest::Nobody => vec![],
-            Honest::Provider => of(&PROVIDERS),
+            Honest::Provider => [of(&PROVIDERS), vec![self.earned.0]].concat(),
             Honest::Renter => vec![self.free[&RENTER] + self.spent],
-            Honest::Auditor => of(&[AUDITOR]),
+            Honest::Auditor => vec![self.free[&AUDITOR] - self.earned.1],
             Honest::Challenger => of(&[CHALLENGER]),
         };
         Hash::of("model", &codec::encode(&(deals, orders, (pledge, reputation), facts, money)))

@@ -1,0 +1,131 @@
+//! What supervisors and issuers can do to an account, and what they cannot.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod common;
+
+use common::{address, ask, bid, body, genesis, ordered, transaction, transfer};
+use gongsuan_ledger::{Genesis, Op, Role, State, StateKey, TxStatus, apply_block};
+use gongsuan_market::Command;
+use gongsuan_types::credential::{Attribute, Shown, root};
+use gongsuan_types::{DealId, Hash, TimeMs};
+
+struct Town {
+    genesis: Genesis,
+    state: State,
+}
+
+impl Town {
+    /// Account 0 is the issuer; 1, 2 and 3 are supervisors; 4 and 5 are people.
+    fn new() -> Self {
+        let genesis = genesis(6);
+        let state = State::new(&genesis).unwrap();
+        let mut town = Self { genesis, state };
+        let grant = |n| Op::Grant {
+            subject: address(n),
+            role: Role::Supervisor,
+            expires_at: TimeMs(1_000_000),
+        };
+        town.good(0, (1..4).map(grant).collect());
+        town
+    }
+
+    fn send(&mut self, from: u16, ops: Vec<Op>) -> TxStatus {
+        let nonce = self.state.accounts().account(&address(from)).nonce;
+        let tx = transaction(self.genesis.chain_id(), from, nonce, 1_000, ops);
+        let body = body(vec![tx]);
+        let height = self.state.height().0 + 1;
+        apply_block(&mut self.state, &ordered(height, &body)).receipts.remove(0).status
+    }
+
+    fn good(&mut self, from: u16, ops: Vec<Op>) {
+        assert_eq!(self.send(from, ops), TxStatus::Applied);
+    }
+
+    fn code(&mut self, from: u16, op: Op) -> String {
+        match self.send(from, vec![op]) {
+            TxStatus::Failed { refusal, .. } => refusal.code.into_owned(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    fn is_frozen(&self, n: u16) -> bool {
+        self.state.is_frozen(&address(n))
+    }
+}
+
+fn freeze(n: u16) -> Op {
+    Op::Freeze { subject: address(n), reason: "sells what it does not have".into() }
+}
+
+fn free(n: u16) -> Op {
+    Op::Free { subject: address(n) }
+}
+
+#[test]
+fn two_supervisors_freeze_an_account_with_a_reason_and_two_free_it() {
+    let mut town = Town::new();
+    assert_eq!(town.code(5, freeze(4)), "not-a-supervisor");
+    let silent = Op::Freeze { subject: address(4), reason: " ".into() };
+    assert_eq!(town.code(1, silent), "out-of-range");
+    assert_eq!(town.code(1, free(4)), "not-found");
+    town.good(1, vec![freeze(4)]);
+    town.good(1, vec![freeze(4)]);
+    assert!(!town.is_frozen(4), "one supervisor is one, however often it speaks");
+    town.good(1, vec![free(4)]);
+    assert!(town.state.accounts().freeze(&address(4)).is_none(), "it took its word back");
+    town.good(1, vec![freeze(4)]);
+    // Whose attestation is gone does not count any more.
+    town.good(0, vec![Op::Revoke { subject: address(1), role: Role::Supervisor }]);
+    town.good(2, vec![freeze(4)]);
+    assert!(!town.is_frozen(4));
+    town.good(3, vec![freeze(4)]);
+    assert!(town.is_frozen(4));
+    let record = town.state.record(&StateKey::Freeze(address(4))).unwrap();
+    assert!(String::from_utf8_lossy(&record).contains("sells what it does not have"));
+    assert_eq!(town.code(2, freeze(4)), "frozen");
+    town.good(2, vec![free(4)]);
+    assert!(town.is_frozen(4));
+    town.good(3, vec![free(4)]);
+    assert!(!town.is_frozen(4));
+    town.good(4, vec![transfer(5, 1)]);
+}
+
+#[test]
+fn a_frozen_account_finishes_its_deals_and_does_nothing_else() {
+    let mut town = Town::new();
+    town.good(4, vec![ask(100)]);
+    town.good(5, vec![bid(150)]);
+    assert_eq!(town.state.market().deals().count(), 1);
+    town.good(1, vec![freeze(4)]);
+    town.good(2, vec![freeze(4)]);
+    assert_eq!(town.code(4, transfer(5, 1)), "frozen");
+    assert_eq!(town.code(4, ask(100)), "frozen");
+    let stays = town.state.accounts().account(&address(4)).balance;
+    town.good(4, vec![Op::Market(Command::Acknowledge(DealId(1)))]);
+    let now = town.state.accounts().account(&address(4)).balance;
+    assert_eq!(now.micro(), stays.micro() - 1_000, "the fee, and nothing else");
+}
+
+#[test]
+fn an_attested_root_shows_one_attribute_and_hides_the_others() {
+    let mut town = Town::new();
+    let attribute = |name: &str, value: &str| Attribute {
+        name: name.into(),
+        value: value.into(),
+        salt: Hash::of_content(name.as_bytes()),
+    };
+    let list = [attribute("country", "DE"), attribute("name", "Erika Mustermann")];
+    let attest = Op::Attest {
+        subject: address(4),
+        role: Role::Provider,
+        expires_at: TimeMs(500_000),
+        attributes: root(&list).unwrap(),
+    };
+    assert_eq!(town.code(5, attest.clone()), "not-an-issuer");
+    town.good(0, vec![attest]);
+    let attested = town.state.accounts().attestation(address(4), Role::Provider).unwrap();
+    let shown = Shown::new(&list, "country").unwrap();
+    assert!(shown.verify(attested.attributes.unwrap()));
+    assert!(town.state.has_role(address(4), Role::Provider));
+}
