@@ -116,6 +116,7 @@ impl Cluster {
                 api: member.api,
                 peers: others.map(|o| Peer { name: o.name.clone(), p2p: o.p2p }).collect(),
                 timeout_ms: 250,
+                retention: None,
             };
             std::fs::write(member.home.join("node.toml"), toml::to_string(&file)?)?;
             let genesis = serde_json::to_string_pretty(&genesis)?;

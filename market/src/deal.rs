@@ -8,6 +8,7 @@ use gongsuan_types::{
 use serde::{Deserialize, Serialize};
 
 /// What both sides signed.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = DealTerms))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Terms {
     /// The job.
@@ -33,6 +34,7 @@ pub struct Terms {
 }
 
 /// A segment drawn for re-execution.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Sample {
     /// The segment, counted in the job.
@@ -44,6 +46,7 @@ pub struct Sample {
 }
 
 /// Why a deal failed.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Failure {
@@ -56,6 +59,7 @@ pub enum Failure {
 }
 
 /// Where a deal is in its life.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DealState {
@@ -139,6 +143,7 @@ pub enum DealState {
 }
 
 /// A contract between a provider and a renter over some segments of a job.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Deal {
     /// Its number.

@@ -27,6 +27,7 @@ pub const WINDOW_MAX: DurationMs = DurationMs(86_400_000);
 pub const JOB_VERSION: u16 = 1;
 
 /// A program and its inputs.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct JobSpec {
     /// [`JOB_VERSION`].
@@ -46,6 +47,7 @@ pub struct JobSpec {
 }
 
 /// How a job is cut into segments.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shape {
@@ -59,6 +61,7 @@ pub enum Shape {
 }
 
 /// What the segments of a map read.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MapInput {
@@ -70,6 +73,7 @@ pub enum MapInput {
 }
 
 /// What one segment may use.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = JobLimits))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Limits {
     /// Fuel, at most.
@@ -81,6 +85,7 @@ pub struct Limits {
 }
 
 /// A job as ordered: the program, its deadlines and how it is checked.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct JobOrder {
     /// The program and its inputs.
