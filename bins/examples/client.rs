@@ -41,10 +41,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // Pay: the answer comes when the block is on disk.
     let pay = Op::Transfer { to: bob.address(), amount: Amount::new(2_500_000) };
-    let TxState::Committed { id, location, receipt } = client.execute(&alice, &[pay])? else {
+    let TxState::Committed { id, height, receipt, .. } = client.execute(&alice, &[pay])? else {
         return Err("not committed".into());
     };
-    println!("paid in block {}, fee {}", location.height, receipt.fee);
+    println!("paid in block {}, fee {}", height, receipt.fee);
     println!("bob has {}", client.account(bob.address())?.balance);
     println!("the supply adds up: {}", client.supply()?.equal);
 

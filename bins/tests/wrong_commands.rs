@@ -43,6 +43,16 @@ const TABLE: &[Row] = &[
         &[&["-1"], &["v0"], &["99999999999999999999"], &[""]],
     ),
     Row(
+        "cluster partition",
+        &["0", "1", "--dir", "/nonexistent"],
+        &[&["0"], &["a", "b"], &["0", "1", "--heal"], &["0", "1", "--seconds", "0"]],
+    ),
+    Row(
+        "cluster slow",
+        &["--dir", "/nonexistent"],
+        &[&["--delay-ms", "-1"], &["--loss-percent", "101"], &["fast"]],
+    ),
+    Row(
         "cluster wait",
         &["1", "--dir", "/nonexistent"],
         &[&["-1"], &["soon"], &["18446744073709551616"]],

@@ -132,7 +132,8 @@ fn find(chain: &Chain, pool: bool, id: Hash) -> TxState {
     let found = chain.location(&id).and_then(|location| {
         let stored = chain.stored(location.height).ok()??;
         let receipt = stored.receipts.into_iter().nth(location.index as usize)?;
-        Some(TxState::Committed { id, location, receipt: Box::new(receipt) })
+        let (height, index) = (location.height, location.index);
+        Some(TxState::Committed { id, height, index, receipt: Box::new(receipt) })
     });
     found.unwrap_or(if pool { TxState::Pending { id } } else { TxState::Unknown { id } })
 }

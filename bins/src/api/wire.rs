@@ -2,7 +2,7 @@
 
 use gongsuan_consensus::{CertifiedHeader, ValidatorSet};
 use gongsuan_ledger::genesis::Validator;
-use gongsuan_ledger::{Event, Header, Location, SignedTransaction, Supply, TxReceipt};
+use gongsuan_ledger::{Event, Header, SignedTransaction, Supply, TxReceipt};
 use gongsuan_market::{Deal, Order};
 use gongsuan_types::receipt::Receipt;
 use gongsuan_types::{Address, Amount, DealId, Hash, Height, PublicKey, Refusal, Term, TimeMs};
@@ -66,9 +66,10 @@ pub enum TxState {
     Committed {
         /// Its id.
         id: Hash,
-        /// Where.
-        #[serde(flatten)]
-        location: Location,
+        /// In which block.
+        height: Height,
+        /// Where in the block, from 0.
+        index: u32,
         /// How it ended.
         receipt: Box<TxReceipt>,
     },

@@ -5,11 +5,23 @@ use clap::Command;
 /// A command and what people do with it.
 const EXAMPLES: &[(&str, &[&str])] = &[
     ("demo", &["demo", "demo --seed 7 --out pictures", "demo --serve", "demo --json"]),
-    ("cluster up", &["cluster up", "cluster up 7 --dir /tmp/net"]),
+    ("cluster up", &["cluster up", "cluster up 7 --dir /tmp/net", "cluster up --wire"]),
     ("cluster down", &["cluster down", "cluster down --purge"]),
     ("cluster status", &["cluster status", "cluster status --json"]),
     ("cluster kill", &["cluster kill 2"]),
     ("cluster start", &["cluster start 2"]),
+    (
+        "cluster partition",
+        &[
+            "cluster partition 0,1 2,3",
+            "cluster partition 0 1,2,3 --one-way --seconds 10",
+            "cluster partition --heal",
+        ],
+    ),
+    (
+        "cluster slow",
+        &["cluster slow --delay-ms 50 --jitter-ms 20 --loss-percent 5", "cluster slow"],
+    ),
     ("cluster wait", &["cluster wait 100"]),
     ("cluster check", &["cluster check"]),
     (

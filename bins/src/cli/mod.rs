@@ -115,6 +115,12 @@ enum Command {
         #[arg(long)]
         dir: Option<PathBuf>,
     },
+    /// The wire of a local network.
+    #[command(hide = true)]
+    Wire {
+        #[arg(long)]
+        dir: PathBuf,
+    },
     /// A caged process that runs segments for its parent.
     #[command(hide = true)]
     Worker,
@@ -230,6 +236,13 @@ fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
         Command::Provider(command) => provider::run(command, context),
         Command::Market(command) => market::run(&command, context),
         Command::Audit(command) => audit::run(command, context),
+        Command::Wire { dir } => {
+            let cluster = crate::cluster::Cluster::load(&dir)?;
+            crate::wire::serve(cluster.wire.clone(), &cluster.rules())?;
+            loop {
+                std::thread::park();
+            }
+        }
         Command::Config(command) => config::run(&command, context),
         Command::Openapi => {
             output::data(&crate::api::description());

@@ -10,7 +10,6 @@ use crate::transition::Applied;
 use crate::tx::{Op, SignedTransaction};
 
 /// Where a transaction is.
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Location {
     /// The block.
