@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::wire::Status;
 use crate::client::Client;
 use crate::node::config::{NodeFile, Peer, write_key};
+use crate::wire::Link;
 
 /// Ports are taken from here: below the range that outgoing connections use, so that a killed node finds its own free again.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
@@ -38,6 +39,9 @@ pub struct Cluster {
     pub dir: PathBuf,
     /// The nodes.
     pub members: Vec<Member>,
+    /// The wire between them, if their links go through one.
+    #[serde(default)]
+    pub wire: Vec<Link>,
 }
 
 /// Who owns the money at the beginning, and may attest roles. A development key: anybody who knows the seed can spend it.
@@ -69,14 +73,20 @@ fn first_port() -> u16 {
 }
 
 impl Cluster {
-    /// Writes the folders of `count` validators whose keys follow from a seed.
+    /// Writes the folders of `count` validators whose keys follow from a seed. With `wired` their links go through [`crate::wire`].
     ///
     /// # Errors
     /// What the disk said, or no free ports.
     ///
     /// # Panics
     /// Never: a million tokens fit.
-    pub fn init(dir: &Path, count: usize, seed: &str, params: Params) -> anyhow::Result<Self> {
+    pub fn init_with(
+        dir: &Path,
+        count: usize,
+        seed: &str,
+        params: Params,
+        wired: bool,
+    ) -> anyhow::Result<Self> {
         let keys: Vec<SecretKey> = (0..count)
             .map(|n| SecretKey::from_seed(format!("gongsuan/dev/{seed}/validator/{n}").as_bytes()))
             .collect();
@@ -107,15 +117,27 @@ impl Cluster {
                 api,
             });
         }
-        for (member, key) in members.iter().zip(&keys) {
+        let mut wire = Vec::new();
+        for from in (0..count).filter(|_| wired) {
+            for to in (0..count).filter(|to| *to != from) {
+                let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port(&mut next)?));
+                wire.push(Link { from, to, listen, address: members[to].p2p });
+            }
+        }
+        for (at, (member, key)) in members.iter().zip(&keys).enumerate() {
             std::fs::create_dir_all(&member.home)?;
-            let others = members.iter().filter(|other| other.name != member.name);
+            let dial = |to: usize| {
+                let link = wire.iter().find(|link| link.from == at && link.to == to);
+                link.map_or(members[to].p2p, |link| link.listen)
+            };
+            let others = members.iter().enumerate().filter(|(other, _)| *other != at);
             let file = NodeFile {
                 name: member.name.clone(),
                 p2p: member.p2p,
                 api: member.api,
-                peers: others.map(|o| Peer { name: o.name.clone(), p2p: o.p2p }).collect(),
+                peers: others.map(|(n, o)| Peer { name: o.name.clone(), p2p: dial(n) }).collect(),
                 timeout_ms: 250,
+                retention: None,
             };
             std::fs::write(member.home.join("node.toml"), toml::to_string(&file)?)?;
             let genesis = serde_json::to_string_pretty(&genesis)?;
@@ -123,9 +145,59 @@ impl Cluster {
             write_key(&member.home.join("validator.key"), key)?;
         }
         write_key(&dir.join("faucet.key"), &faucet_key(seed))?;
-        let cluster = Self { dir: dir.to_owned(), members };
+        let cluster = Self { dir: dir.to_owned(), members, wire };
         std::fs::write(dir.join("cluster.json"), serde_json::to_string_pretty(&cluster)?)?;
         Ok(cluster)
+    }
+
+    /// [`Cluster::init_with`], with links from node to node.
+    ///
+    /// # Errors
+    /// What the disk said, or no free ports.
+    pub fn init(dir: &Path, count: usize, seed: &str, params: Params) -> anyhow::Result<Self> {
+        Self::init_with(dir, count, seed, params, false)
+    }
+
+    /// The rules of the wire.
+    #[must_use]
+    pub fn rules(&self) -> PathBuf {
+        self.dir.join("wire.json")
+    }
+
+    /// Starts the wire as a process of its own, if there is one and it does not run.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn spawn_wire(&self) -> anyhow::Result<()> {
+        let pid = self.dir.join("wire.pid");
+        if self.wire.is_empty() || running(&pid).is_some() {
+            return Ok(());
+        }
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.dir.join("wire.log"))?;
+        let mut command = Command::new(std::env::current_exe()?);
+        use std::os::unix::process::CommandExt as _;
+        command.args(["wire", "--dir"]).arg(&self.dir).stdout(Stdio::null()).stderr(log);
+        let child = command
+            .stdin(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .context("cannot start the wire")?;
+        std::fs::write(pid, Stamp::of(child.id())?.to_string())?;
+        Ok(())
+    }
+
+    /// Ends the wire, if it runs.
+    ///
+    /// # Errors
+    /// If it cannot be told.
+    pub fn stop_wire(&self) -> anyhow::Result<()> {
+        if let Some(pid) = running(&self.dir.join("wire.pid")) {
+            Command::new("kill").args(["-TERM", &pid.to_string()]).status()?;
+        }
+        Ok(())
     }
 
     /// Reads a network's `cluster.json`.
@@ -151,12 +223,25 @@ impl Cluster {
     /// # Errors
     /// If it cannot be started.
     pub fn spawn(&self, index: usize, with_parent: bool) -> anyhow::Result<Child> {
+        self.spawn_program(&std::env::current_exe()?, index, with_parent)
+    }
+
+    /// The same with another program than this one, such as a newer build.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn spawn_program(
+        &self,
+        program: &Path,
+        index: usize,
+        with_parent: bool,
+    ) -> anyhow::Result<Child> {
         let member = self.members.get(index).context("there is no such node")?;
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(member.home.join("node.log"))?;
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = Command::new(program);
         command.args(["node", "run", "--home"]).arg(&member.home).stdout(Stdio::null()).stderr(log);
         if with_parent {
             command.arg("--exit-with-parent").stdin(Stdio::piped());
@@ -197,9 +282,7 @@ impl Cluster {
     #[must_use]
     pub fn pid(&self, index: usize) -> Option<u32> {
         let member = self.members.get(index)?;
-        let text = std::fs::read_to_string(member.home.join("node.pid")).ok()?;
-        let stamp: Stamp = text.parse().ok()?;
-        stamp.is_alive().then_some(stamp.pid)
+        running(&member.home.join("node.pid"))
     }
 
     /// Sends a signal to a node that this network started.
@@ -218,6 +301,12 @@ impl Cluster {
         }
         Ok(pid)
     }
+}
+
+/// The process whose stamp is in a file, if it still runs.
+fn running(file: &Path) -> Option<u32> {
+    let stamp: Stamp = std::fs::read_to_string(file).ok()?.parse().ok()?;
+    stamp.is_alive().then_some(stamp.pid)
 }
 
 /// A process, known by its number and the moment it started: a number alone may name another one later.

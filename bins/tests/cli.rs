@@ -66,6 +66,172 @@ fn every_command_has_help() {
     }
 }
 
+/// Flags before variables before the file before defaults, and each says where it comes from.
+#[test]
+fn settings_come_from_the_first_place_that_has_them() {
+    let home = tempfile::tempdir().unwrap();
+    let show = |args: &[&str], variables: &[(&str, &str)]| {
+        let out = Command::new(env!("CARGO_BIN_EXE_gongsuan"))
+            .args(["config", "show", "--json"])
+            .args(args)
+            .current_dir(home.path())
+            .env("HOME", home.path())
+            .env_remove("GONGSUAN_NODE")
+            .env_remove("GONGSUAN_KEY")
+            .env_remove("XDG_CONFIG_HOME")
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+        let value: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+        move |name: &str| {
+            let all = value["settings"].as_array().unwrap();
+            let one = all.iter().find(|one| one["name"] == name).unwrap();
+            (one["value"].as_str().unwrap().to_owned(), one["origin"].as_str().unwrap().to_owned())
+        }
+    };
+    let pair = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
+    assert_eq!(show(&[], &[])("node"), pair("http://127.0.0.1:8080", "default"));
+    let folder = home.path().join(".config/gongsuan");
+    let written = Command::new(env!("CARGO_BIN_EXE_gongsuan"))
+        .args(["config", "init", "--write"])
+        .env("HOME", home.path())
+        .env_remove("XDG_CONFIG_HOME")
+        .status();
+    assert!(written.unwrap().success());
+    let file = folder.join("config.toml");
+    let path = file.to_str().unwrap();
+    let template = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(show(&[], &[])("node").1, "default", "the template changes nothing");
+    let settings = "node = [\"http://127.0.0.1:1\"]\nkey = \"k\"\nretention = \"light\"\n";
+    std::fs::write(&file, format!("{template}{settings}")).unwrap();
+    let of_file = show(&[], &[]);
+    assert_eq!(of_file("node"), pair("http://127.0.0.1:1", path));
+    assert_eq!(of_file("key"), pair("k", path));
+    assert_eq!(of_file("retention"), pair("light", path));
+    let variables = [("GONGSUAN_NODE", "http://127.0.0.1:2"), ("GONGSUAN_RETENTION", "pruned:9")];
+    let of_variables = show(&[], &variables);
+    assert_eq!(of_variables("node"), pair("http://127.0.0.1:2", "GONGSUAN_NODE"));
+    assert_eq!(of_variables("retention"), pair("pruned:9", "GONGSUAN_RETENTION"));
+    assert_eq!(of_variables("key"), pair("k", path));
+    let of_flags = show(&["--node", "http://127.0.0.1:3", "--key", "f"], &variables);
+    assert_eq!(of_flags("node"), pair("http://127.0.0.1:3", "flag"));
+    assert_eq!(of_flags("key"), pair("f", "flag"));
+    let other = home.path().join("other.toml");
+    std::fs::write(&other, "retention = \"archive\"").unwrap();
+    let other = other.to_str().unwrap();
+    assert_eq!(show(&["--config", other], &[])("retention"), pair("archive", other));
+}
+
+#[test]
+fn a_new_node_has_a_secret_key_and_keeps_what_its_file_says() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("solo");
+    let path = home.to_str().unwrap();
+    let init = [
+        "node",
+        "init",
+        "--home",
+        path,
+        "--name",
+        "solo",
+        "--solo",
+        "--p2p",
+        "127.0.0.1:0",
+        "--api",
+        "127.0.0.1:0",
+        "--retention",
+        "light",
+    ];
+    let out = gongsuan(&init);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    assert!(text(&out.stdout).starts_with("solo="), "{}", text(&out.stdout));
+    for key in ["validator.key", "account.key"] {
+        let mode = std::fs::metadata(home.join(key)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{key}");
+    }
+    let again = gongsuan(&init);
+    assert_eq!(again.status.code(), Some(2));
+    assert!(text(&again.stderr).contains("already"), "{}", text(&again.stderr));
+    let node = gongsuan::node::Node::start(&home).unwrap();
+    let client = gongsuan::client::Client::new([format!("http://{}", node.api)]);
+    let key = gongsuan::node::config::load_key(&home.join("account.key")).unwrap();
+    let op = gongsuan_ledger::Op::Transfer {
+        to: gongsuan_types::Address::TREASURY,
+        amount: gongsuan_types::Amount::new(1),
+    };
+    client.execute(&key, &[op]).unwrap();
+    node.stop();
+    let genesis = gongsuan::node::config::load_genesis(&home.join("genesis.json")).unwrap();
+    // The replica lets go of the folder when its last thread has ended.
+    let chain = loop {
+        match gongsuan_ledger::Chain::open(&home, &genesis) {
+            Ok(chain) => break chain,
+            Err(error) if error.to_string().contains("in use") => std::thread::yield_now(),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(chain.retention(), gongsuan_ledger::Retention::Light);
+    assert!(chain.state().height().0 > 0);
+    // A genesis that is put together by hand names the same validator, or the folder refuses it.
+    let public = key.public_key().to_string();
+    let (validator, account) = (format!("other={public}"), format!("{}=5", key.address()));
+    let owner = key.address().to_string();
+    let made = gongsuan(&[
+        "node",
+        "genesis",
+        "--name",
+        "n",
+        "--validator",
+        &validator,
+        "--account",
+        &account,
+        "--issuer",
+        &owner,
+    ]);
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+    let file = dir.path().join("genesis.json");
+    std::fs::write(&file, &made.stdout).unwrap();
+    let other = dir.path().join("other");
+    let refused = gongsuan(&[
+        "node",
+        "init",
+        "--home",
+        other.to_str().unwrap(),
+        "--name",
+        "other",
+        "--genesis",
+        file.to_str().unwrap(),
+    ]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("no validator `other`"), "{}", text(&refused.stderr));
+}
+
+/// Which machines may do a job is said in its file, and in terms that the file's checks name.
+#[test]
+fn a_job_can_ask_for_regions_that_exist() {
+    let dir = tempfile::tempdir().unwrap();
+    let into = dir.path().join("picture");
+    let made = gongsuan(&["job", "init", "--into", into.to_str().unwrap()]);
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+    let file = into.join("job.toml");
+    let template = std::fs::read_to_string(&file).unwrap();
+    let check = |regions: &str| {
+        std::fs::write(&file, format!("{template}regions = {regions}\n")).unwrap();
+        let out = gongsuan(&["job", "check", file.to_str().unwrap()]);
+        (out.status.code(), text(&out.stderr))
+    };
+    assert_eq!(check("[0, 63]").0, Some(0));
+    for (bad, words) in
+        [("[64]", "64 is no region"), ("[]", "no machine would fit"), ("[-1]", "regions")]
+    {
+        let (code, said) = check(bad);
+        assert_eq!(code, Some(2), "{bad}");
+        assert!(said.contains(words), "{bad}: {said}");
+    }
+}
+
 #[test]
 fn a_job_file_is_checked_without_a_network() {
     let dir = tempfile::tempdir().unwrap();

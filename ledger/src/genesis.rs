@@ -10,6 +10,7 @@ pub const ACCOUNTS_MAX: usize = 10_000;
 pub const VALIDATORS_MAX: usize = 64;
 
 /// Who may use the market.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Admission {
@@ -20,6 +21,7 @@ pub enum Admission {
 }
 
 /// The chain's parameters.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
@@ -36,6 +38,7 @@ pub struct Params {
 }
 
 /// An account that exists from the beginning.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GenesisAccount {
@@ -46,6 +49,7 @@ pub struct GenesisAccount {
 }
 
 /// A validator.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Validator {
@@ -56,6 +60,7 @@ pub struct Validator {
 }
 
 /// Everything that replicas must agree on before the first block. Its hash is the chain's id.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Genesis {

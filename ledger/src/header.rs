@@ -15,6 +15,7 @@ pub const BODY_BYTES_MAX: usize = 2 << 20;
 pub const BODY_TXS_MAX: usize = 8_192;
 
 /// What a block made of the state.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Header {
     /// Of this format: 1.
@@ -95,6 +96,7 @@ impl Body {
 }
 
 /// Something that happened on the chain.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
@@ -139,6 +141,7 @@ pub enum Event {
 }
 
 /// How a transaction ended.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TxStatus {
@@ -159,6 +162,7 @@ pub enum TxStatus {
 }
 
 /// What became of one transaction.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TxReceipt {
     /// The transaction.

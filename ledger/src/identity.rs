@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 pub const ATTESTATION_MS_MAX: u64 = 366 * 86_400_000;
 
 /// What an issuer can attest.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {

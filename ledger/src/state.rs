@@ -37,6 +37,7 @@ pub struct State {
 }
 
 /// Where the money is.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Supply {
     /// All money, fixed at genesis.

@@ -20,6 +20,7 @@ pub const OPS_MAX: usize = 64;
 pub const TX_BYTES_MAX: usize = 64 << 10;
 
 /// One thing that a transaction does. Variants are appended, never reordered.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Op {
@@ -76,6 +77,7 @@ pub enum Op {
 }
 
 /// What an account wants done. All operations happen, or none.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Transaction {
     /// [`TX_VERSION`].

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Deal, DealState, Failure};
 
 /// From when on something is odd.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Oddness {
     /// Deals of a provider, at least, before anything is said of its shares.
@@ -28,6 +29,7 @@ impl Default for Oddness {
 }
 
 /// Something odd.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Anomaly {

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(market.order(OrderId(1)).map(|order| order.open), Some(Units(20)));
 /// # Ok::<(), MarketError>(())
 /// ```
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = MarketCommand))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Command {

@@ -30,6 +30,7 @@ use crate::{Failure, Sample, Settlement, Stage, Step};
 /// assert!(matches!(outcome.events[..], [Event::Placed { order: OrderId(1), .. }]));
 /// # Ok::<(), MarketError>(())
 /// ```
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = MarketEvent))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {

@@ -13,6 +13,7 @@ use crate::table::ask_key;
 use crate::{Market, Order, OrderState};
 
 /// All orders at one price.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Level {
     /// The price.
@@ -24,6 +25,7 @@ pub struct Level {
 }
 
 /// A book by price.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct BookView {
     /// What is traded.
@@ -35,6 +37,7 @@ pub struct BookView {
 }
 
 /// How one constraint keeps asks away.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Miss {
     /// The constraint.
@@ -49,6 +52,7 @@ pub struct Miss {
 }
 
 /// The ask that comes nearest to a bid: with the fewest constraints failed, then the cheapest.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Nearest {
     /// The ask.
@@ -82,6 +86,7 @@ pub struct Nearest {
 /// assert_eq!(why.summary, "an ask waits for bids of its class giga-fuel/wasm; it is served first");
 /// # Ok::<(), MarketError>(())
 /// ```
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Explanation {
     /// The order.

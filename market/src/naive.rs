@@ -116,6 +116,7 @@ impl NaiveMarket {
             | Command::Stop(deal)
             | Command::Seal { deal, .. }
             | Command::SealAudit { deal, .. }
+            | Command::Rate { deal, .. }
             | Command::Unseal { deal, .. } => Err(MarketError::NoDeal(deal)),
             Command::Pledge(_) | Command::Unpledge => Err(MarketError::NoDeal(DealId(0))),
         }

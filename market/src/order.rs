@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::book::Why;
 
 /// What the order says.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = OrderTerms))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Terms {
@@ -39,6 +40,7 @@ pub enum Terms {
 /// assert_eq!(market.order(OrderId(1)).map(|order| order.state), Some(OrderState::Resting));
 /// # Ok::<(), MarketError>(())
 /// ```
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OrderState {
@@ -76,6 +78,7 @@ pub enum OrderState {
 /// assert_eq!((order.side(), order.price(), order.open), (Side::Ask, Price(100), Units(50)));
 /// # Ok::<(), MarketError>(())
 /// ```
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Order {
     /// Its number.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 /// let rules = Rules { fee_basis_points: 20_000, ..Rules::default() };
 /// assert!(rules.validate().is_err(), "a share is above the whole");
 /// ```
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rules {

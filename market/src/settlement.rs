@@ -4,6 +4,7 @@ use gongsuan_types::{Address, Amount, DealId, OrderId};
 use serde::{Deserialize, Serialize};
 
 /// A pot of money set aside.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HoldId {
@@ -20,6 +21,7 @@ pub enum HoldId {
 }
 
 /// Why money is paid out of a hold.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
@@ -67,6 +69,7 @@ pub enum Reason {
 /// assert_eq!((owner, amount), (provider.address, Price(100).cost(Units(50))));
 /// # Ok::<(), MarketError>(())
 /// ```
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Settlement {

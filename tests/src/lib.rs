@@ -2,9 +2,10 @@
 //!
 //! [`arbitrary`] makes values of any wire type from a seed; [`conformance`] hashes their encodings, so that an
 //! accidental change of a format fails a test; [`fuzz`] feeds damaged bytes to every decoder; [`faults`] kills writers and
-//! cuts the power of their disks.
+//! cuts the power of their disks; [`cluster`] puts faults on a network of real nodes.
 
 pub mod arbitrary;
+pub mod cluster;
 pub mod conformance;
 pub mod faults;
 pub mod fuzz;

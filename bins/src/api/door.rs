@@ -17,7 +17,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use super::routes::ApiError;
+use super::answer::ApiError;
 
 /// What bounds the API's clients.
 #[derive(Debug, Clone, Copy)]

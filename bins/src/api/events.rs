@@ -12,14 +12,14 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
-use gongsuan_ledger::{Chain, Event as ChainEvent};
-use gongsuan_types::{Hash, Height, Refusal};
-use serde_json::{Value, json};
+use gongsuan_ledger::Chain;
+use gongsuan_types::{Height, Refusal};
 use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 
-use super::routes::{ApiError, ask};
+use super::answer::{ApiError, ask};
+use super::wire::{BlockEvents, EventRow};
 use super::{LISTENERS_MAX, Server};
 use crate::node::Happened;
 
@@ -30,7 +30,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Blocks read from the log at one time.
 const BLOCKS_MAX: u64 = 256;
 
-/// Events from now on, or from after `Last-Event-ID`.
+/// What happens, block by block, as server-sent events.
+///
+/// From now on, or from after `Last-Event-ID`: whoever comes back gets everything that was missed. The data of a message is as described;
+/// its event is `chain`, its id `height:index` of its last event.
+#[utoipa::path(
+    get, path = "/v1/events", tag = "chain", operation_id = "events",
+    params(("last-event-id" = Option<String>, Header, description = "`height:index`, the id of the last message received.", example = "12:3")),
+    responses((status = OK, description = "A stream that does not end.", body = BlockEvents, content_type = "text/event-stream"))
+)]
 pub(super) async fn listen(
     State(server): State<Server>,
     headers: HeaderMap,
@@ -117,15 +125,16 @@ async fn pump<R, F>(
 
 /// One message for a block: its id is that of its last event.
 fn line(block: &Happened) -> SseEvent {
-    let rows: Vec<Value> = block.events.iter().map(|row| event(block.height, row)).collect();
-    let id = format!("{}:{}", block.height, rows.len().saturating_sub(1));
-    let data = json!({ "height": block.height, "events": rows });
-    SseEvent::default().id(id).event("chain").data(data.to_string())
-}
-
-/// An event with its place, as the stream and the trails show it.
-pub(super) fn event(height: Height, (tx, event): &(Option<Hash>, ChainEvent)) -> Value {
-    json!({ "height": height, "tx": tx, "event": event })
+    let height = block.height;
+    let row = |(tx, event): &(_, gongsuan_ledger::Event)| EventRow {
+        height,
+        tx: *tx,
+        event: event.clone(),
+    };
+    let data = BlockEvents { height, events: block.events.iter().map(row).collect() };
+    let id = format!("{height}:{}", data.events.len().saturating_sub(1));
+    let text = serde_json::to_string(&data).unwrap_or_default();
+    SseEvent::default().id(id).event("chain").data(text)
 }
 
 fn past(chain: &Chain, from: u64) -> Vec<Happened> {

@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use gongsuan_ledger::{Location, Subject};
 use gongsuan_types::{DealId, Height, Refusal};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 
 use super::Server;
+use super::answer::{Answer, ApiError, Asked, ask, missing, parse};
 use super::lists::ROWS_MAX;
-use super::routes::{Answer, ApiError, ask, missing, parse};
+use super::wire::{HistoryRow, HistoryView, TrailRow, TrailView};
 use crate::audit::trail::{Of, Trail};
 
 /// Rows of one answer, unless the request says fewer.
@@ -20,13 +21,26 @@ const ROWS: usize = 100;
 const TRAIL_BLOCKS: usize = 128;
 
 /// A page of a history.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Before {
-    /// Rows, at most.
+    /// Rows, at most; 100 unless said.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// `height:index`: only what is older, as `next` of the page before says.
+    #[param(pattern = "^[0-9]{1,19}:[0-9]{1,9}$")]
     before: Option<String>,
+}
+
+/// Whose history.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+#[expect(dead_code, reason = "it stands in the description")]
+enum HistoryKind {
+    Accounts,
+    Orders,
+    Deals,
 }
 
 fn place(text: &str) -> Result<Location, ApiError> {
@@ -39,12 +53,17 @@ fn place(text: &str) -> Result<Location, ApiError> {
     })
 }
 
-/// `GET /v1/accounts/{address}/history`, `/v1/orders/{id}/history`, `/v1/deals/{id}/history`.
+/// The history of an account, an order or a deal: transactions and blocks that touched it, the newest first.
+#[utoipa::path(
+    get, path = "/v1/{kind}/{id}/history", tag = "accounts",
+    params(("kind" = HistoryKind, Path, description = "Of what."), ("id" = String, Path, description = "An address or a number."), Before),
+    responses((status = OK, description = "A page.", body = HistoryView))
+)]
 pub(super) async fn history(
     State(server): State<Server>,
     Path((kind, id)): Path<(String, String)>,
-    Query(query): Query<Before>,
-) -> Answer<Value> {
+    Asked(query): Asked<Before>,
+) -> Answer<HistoryView> {
     let subject = match kind.as_str() {
         "accounts" => Subject::Account(parse("address", &id)?),
         "orders" => Subject::Order(parse("order", &id)?),
@@ -62,14 +81,21 @@ pub(super) async fn history(
     let page = page.await?.map_err(|error| {
         Refusal::new("not-kept", "before", "what this node keeps", id, error.to_string())
     })?;
-    let row =
-        |(at, tx): &(Location, _)| json!({ "height": at.height, "index": at.index, "tx": tx });
+    let rows =
+        page.rows.iter().map(|(at, tx)| HistoryRow { height: at.height, index: at.index, tx: *tx });
     let next = page.next.map(|at| format!("{}:{}", at.height, at.index));
-    Ok(Json(json!({ "rows": page.rows.iter().map(row).collect::<Vec<_>>(), "next": next })))
+    Ok(Json(HistoryView { rows: rows.collect(), next }))
 }
 
-/// `GET /v1/deals/{id}/trail`: every event of a deal, from the placing of its orders on, oldest first.
-pub(super) async fn trail(State(server): State<Server>, Path(id): Path<String>) -> Answer<Value> {
+/// Every event of a deal, from the placing of its orders on, the oldest first.
+#[utoipa::path(
+    get, path = "/v1/deals/{id}/trail", tag = "market", params(("id" = DealId, Path, description = "The deal's number.")),
+    responses((status = OK, description = "The trail.", body = TrailView))
+)]
+pub(super) async fn trail(
+    State(server): State<Server>,
+    Path(id): Path<String>,
+) -> Answer<TrailView> {
     let id: DealId = parse("deal", &id)?;
     let found = ask(&server, move |view| {
         let market = view.chain.state().market();
@@ -84,10 +110,10 @@ pub(super) async fn trail(State(server): State<Server>, Path(id): Path<String>) 
         let heights: BTreeSet<Height> = heights.into_iter().collect();
         let trail = Trail::of_deal(Of::Deal(id), (deal.ask, deal.bid));
         let blocks = heights.into_iter().filter_map(|at| view.chain.stored(at).ok().flatten());
-        let rows: Vec<Value> =
-            blocks.flat_map(|block| trail.rows(&block).unwrap_or_default()).collect();
+        let rows = blocks.flat_map(|block| trail.rows(&block).unwrap_or_default());
+        let rows: Vec<TrailRow> = rows.filter_map(|row| serde_json::from_value(row).ok()).collect();
         Some((rows, is_whole))
     });
-    let (events, is_whole) = found.await?.ok_or_else(|| missing("deal", id))?;
-    Ok(Json(json!({ "deal": id, "events": events, "whole": is_whole })))
+    let (events, whole) = found.await?.ok_or_else(|| missing("deal", id))?;
+    Ok(Json(TrailView { deal: id, events, whole }))
 }

@@ -1,17 +1,17 @@
 //! Lists: the newest first, filtered, a page at a time.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
-use gongsuan_ledger::Header;
+use axum::extract::{Path, State};
 use gongsuan_market::{Deal, Order};
-use gongsuan_types::order::{Class, Side};
+use gongsuan_types::order::{Class, Side, Unit};
 use gongsuan_types::receipt::Receipt;
-use gongsuan_types::{Address, DealId, Hash, Height, OrderId, Refusal, codec};
+use gongsuan_types::{Address, DealId, Hash, OrderId, Refusal, codec};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use super::Server;
-use super::routes::{Answer, ApiError, ask, missing, parse};
+use super::answer::{Answer, ApiError, Asked, ask, missing, parse};
+use super::wire::{Classes, DealReceipts, Deals, Orders, TradesView};
 use crate::node::Trade;
 use crate::node::blobs::BLOB_BYTES_MAX;
 
@@ -20,56 +20,96 @@ const ROWS: usize = 100;
 /// Rows of one answer, at most.
 pub(super) const ROWS_MAX: usize = 1_000;
 
-/// What to list. Everything is optional; what a list does not know is refused.
-#[derive(Debug, Default, Deserialize)]
+fn rows(limit: Option<usize>) -> Result<usize, ApiError> {
+    match limit.unwrap_or(ROWS) {
+        rows @ 1..=ROWS_MAX => Ok(rows),
+        got => {
+            let limit = format!("1..={ROWS_MAX}");
+            let message = "too few or too many rows; ask for more with below";
+            Err(Refusal::new("out-of-range", "limit", limit, got, message).into())
+        }
+    }
+}
+
+/// A page.
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Filter {
-    /// Rows, at most.
+#[into_params(parameter_in = Query)]
+pub(super) struct Below {
+    /// Rows, at most; 100 unless said.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// Only what is older than this id or height.
+    pub(super) below: Option<u64>,
+}
+
+impl Below {
+    pub(super) fn rows(&self) -> Result<usize, ApiError> {
+        rows(self.limit)
+    }
+}
+
+/// What to list. Everything is optional; what a list does not know is refused.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OrderFilter {
+    /// Rows, at most; 100 unless said.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+    /// Only what is older than this id.
     below: Option<u64>,
     /// `open`: only what is not over; `all`.
+    #[param(pattern = "^(open|all)$")]
     state: Option<String>,
     /// `ask` or `bid`.
     side: Option<Side>,
-    /// Only what this account has a part in.
+    /// Only of this account.
     account: Option<Address>,
-    /// Only of this class.
+    /// Only of this class, such as `giga-fuel/wasm`.
+    #[param(pattern = "^(giga-fuel|core-second)/(wasm|x86_64|aarch64)$")]
     class: Option<String>,
-    /// Only deals of this order.
+}
+
+/// What to list. Everything is optional; what a list does not know is refused.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DealFilter {
+    /// Rows, at most; 100 unless said.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+    /// Only what is older than this id.
+    below: Option<u64>,
+    /// `open`: only what is not over; `all`.
+    #[param(pattern = "^(open|all)$")]
+    state: Option<String>,
+    /// Only those in which this account works or pays.
+    account: Option<Address>,
+    /// Only of this class, such as `giga-fuel/wasm`.
+    #[param(pattern = "^(giga-fuel|core-second)/(wasm|x86_64|aarch64)$")]
+    class: Option<String>,
+    /// Only those of this order.
     order: Option<OrderId>,
 }
 
-impl Filter {
-    fn rows(&self) -> Result<usize, ApiError> {
-        match self.limit.unwrap_or(ROWS) {
-            rows @ 1..=ROWS_MAX => Ok(rows),
-            got => {
-                let limit = format!("1..={ROWS_MAX}");
-                let message = "too few or too many rows; ask for more with below";
-                Err(Refusal::new("out-of-range", "limit", limit, got, message).into())
-            }
+fn is_open(state: Option<&str>) -> Result<bool, ApiError> {
+    match state {
+        None | Some("all") => Ok(false),
+        Some("open") => Ok(true),
+        Some(other) => {
+            let message = "not a state to list by";
+            Err(Refusal::new("malformed", "state", "open or all", other, message).into())
         }
     }
+}
 
-    fn is_open(&self) -> Result<bool, ApiError> {
-        match self.state.as_deref() {
-            None | Some("all") => Ok(false),
-            Some("open") => Ok(true),
-            Some(other) => {
-                let message = "not a state to list by";
-                Err(Refusal::new("malformed", "state", "open or all", other, message).into())
-            }
-        }
-    }
+fn class(text: Option<&str>) -> Result<Option<Class>, ApiError> {
+    Ok(text.map(str::parse).transpose()?)
+}
 
-    fn class(&self) -> Result<Option<Class>, ApiError> {
-        Ok(self.class.as_deref().map(str::parse).transpose()?)
-    }
-
-    fn is_below(&self, id: u64) -> bool {
-        self.below.is_none_or(|below| id < below)
-    }
+fn is_below(below: Option<u64>, id: u64) -> bool {
+    below.is_none_or(|below| id < below)
 }
 
 /// Newest first: the rows of the page, and how many there are in all.
@@ -77,7 +117,7 @@ fn page<'a, T: Clone + 'a>(
     all: impl DoubleEndedIterator<Item = &'a T>,
     rows: usize,
     is_on_page: impl Fn(&T) -> bool,
-) -> (Vec<T>, usize) {
+) -> (Vec<T>, u64) {
     let (mut found, mut total) = (Vec::new(), 0);
     for one in all.rev() {
         total += 1;
@@ -88,44 +128,15 @@ fn page<'a, T: Clone + 'a>(
     (found, total)
 }
 
-/// `GET /v1/blocks`: the newest headers.
-pub(super) async fn blocks(
-    State(server): State<Server>,
-    Query(filter): Query<Filter>,
-) -> Answer<Value> {
-    let rows = filter.rows()?;
-    let found = ask(&server, move |view| {
-        let head = view.chain.state().height().0;
-        let last = filter.below.map_or(head, |below| head.min(below.saturating_sub(1)));
-        let heights = (1..=last).rev().take(rows);
-        heights
-            .map_while(|height| view.chain.stored(Height(height)).ok().flatten())
-            .map(|stored| row(&stored.header))
-            .collect::<Vec<_>>()
-    });
-    Ok(Json(json!({ "blocks": found.await? })))
-}
-
-fn row(header: &Header) -> Value {
-    json!({
-        "height": header.height,
-        "hash": header.hash(),
-        "time": header.time,
-        "term": header.term,
-        "proposer": header.proposer,
-        "tx_count": header.tx_count,
-        "body_bytes": header.body_bytes,
-        "state_root": header.state_root,
-    })
-}
-
-/// `GET /v1/orders`.
+/// Orders.
+#[utoipa::path(get, path = "/v1/orders", tag = "market", params(OrderFilter), responses((status = OK, description = "A page.", body = Orders)))]
 pub(super) async fn orders(
     State(server): State<Server>,
-    Query(filter): Query<Filter>,
-) -> Answer<Value> {
-    let (rows, open, class) = (filter.rows()?, filter.is_open()?, filter.class()?);
-    let (found, total) = ask(&server, move |view| {
+    Asked(filter): Asked<OrderFilter>,
+) -> Answer<Orders> {
+    let (rows, open) = (rows(filter.limit)?, is_open(filter.state.as_deref())?);
+    let class = class(filter.class.as_deref())?;
+    let (orders, total) = ask(&server, move |view| {
         let wanted = |order: &&Order| {
             (!open || order.is_live())
                 && filter.side.is_none_or(|wanted| wanted == order.side())
@@ -133,86 +144,97 @@ pub(super) async fn orders(
                 && class.is_none_or(|wanted| wanted == order.class())
         };
         let all: Vec<&Order> = view.chain.state().market().orders().filter(wanted).collect();
-        page(all.into_iter(), rows, |order| filter.is_below(order.id.0))
+        page(all.into_iter(), rows, |order| is_below(filter.below, order.id.0))
     })
     .await?;
-    Ok(Json(json!({ "orders": found, "total": total })))
+    Ok(Json(Orders { orders, total }))
 }
 
-/// `GET /v1/deals`.
+/// Deals.
+#[utoipa::path(get, path = "/v1/deals", tag = "market", params(DealFilter), responses((status = OK, description = "A page.", body = Deals)))]
 pub(super) async fn deals(
     State(server): State<Server>,
-    Query(filter): Query<Filter>,
-) -> Answer<Value> {
-    let (rows, open, class) = (filter.rows()?, filter.is_open()?, filter.class()?);
-    let (found, total) = ask(&server, move |view| {
+    Asked(filter): Asked<DealFilter>,
+) -> Answer<Deals> {
+    let (rows, open) = (rows(filter.limit)?, is_open(filter.state.as_deref())?);
+    let class = class(filter.class.as_deref())?;
+    let (deals, total) = ask(&server, move |view| {
         let wanted = |deal: &&Deal| {
+            let parties = [deal.provider, deal.renter];
             (!open || !deal.is_over())
-                && filter
-                    .account
-                    .is_none_or(|wanted| [deal.provider, deal.renter].contains(&wanted))
+                && filter.account.is_none_or(|wanted| parties.contains(&wanted))
                 && filter.order.is_none_or(|wanted| [deal.ask, deal.bid].contains(&wanted))
                 && class.is_none_or(|wanted| wanted == deal.class)
         };
         let all: Vec<&Deal> = view.chain.state().market().deals().filter(wanted).collect();
-        page(all.into_iter(), rows, |deal| filter.is_below(deal.id.0))
+        page(all.into_iter(), rows, |deal| is_below(filter.below, deal.id.0))
     })
     .await?;
-    Ok(Json(json!({ "deals": found, "total": total })))
+    Ok(Json(Deals { deals, total }))
 }
 
-/// `GET /v1/classes`: what is traded here, by name.
-pub(super) async fn classes(State(server): State<Server>) -> Answer<Value> {
+/// What is traded here, by name.
+#[utoipa::path(get, path = "/v1/classes", tag = "market", responses((status = OK, description = "Names of classes.", body = Classes)))]
+pub(super) async fn classes(State(server): State<Server>) -> Answer<Classes> {
     let found = ask(&server, |view| {
         let orders = view.chain.state().market().orders().map(Order::class);
         let all = orders.chain(view.trades.classes()).chain([Class::WASM]);
         all.collect::<std::collections::BTreeSet<_>>()
     });
-    let names: Vec<String> = found.await?.iter().map(Class::to_string).collect();
-    Ok(Json(json!({ "classes": names })))
+    Ok(Json(Classes { classes: found.await?.iter().map(Class::to_string).collect() }))
 }
 
-/// `GET /v1/trades/{class}`: the newest fills that this node remembers.
+async fn trades_of(server: &Server, class: &str, query: Below) -> Answer<TradesView> {
+    let (rows, class): (usize, Class) = (query.rows()?, class.parse()?);
+    let trades = ask(server, move |view| {
+        let older = |trade: &&Trade| is_below(query.below, trade.deal.0);
+        view.trades.of(class).filter(older).take(rows).copied().collect()
+    });
+    Ok(Json(TradesView { trades: trades.await? }))
+}
+
+/// The newest fills of a class that this node remembers.
+#[utoipa::path(
+    get, path = "/v1/trades/{unit}/{arch}", tag = "market",
+    params(("unit" = Unit, Path, description = "What is sold."), ("arch" = String, Path, description = "wasm, x86_64 or aarch64.", example = "wasm"), Below),
+    responses((status = OK, description = "The newest first.", body = TradesView))
+)]
 pub(super) async fn trades(
     State(server): State<Server>,
-    Path(class): Path<String>,
-    Query(filter): Query<Filter>,
-) -> Answer<Value> {
-    let (rows, class): (usize, Class) = (filter.rows()?, class.parse()?);
-    let found = ask(&server, move |view| {
-        let older = |trade: &&Trade| filter.is_below(trade.deal.0);
-        view.trades.of(class).filter(older).take(rows).copied().collect::<Vec<_>>()
-    });
-    Ok(Json(json!({ "trades": found.await? })))
+    Path((unit, arch)): Path<(String, String)>,
+    Asked(query): Asked<Below>,
+) -> Answer<TradesView> {
+    trades_of(&server, &format!("{unit}/{arch}"), query).await
 }
 
-/// `GET /v1/identities`: who holds which role.
-pub(super) async fn identities(State(server): State<Server>) -> Answer<Value> {
-    let found = ask(&server, |view| {
-        let state = view.chain.state();
-        let live = |expires_at| expires_at > state.time();
-        let attested = state.accounts().attestations();
-        attested
-            .filter(|(_, attestation)| live(attestation.expires_at))
-            .map(|((address, role), attestation)| {
-                json!({
-                    "address": address,
-                    "role": role.to_string(),
-                    "issuer": attestation.issuer,
-                    "expires_at": attestation.expires_at,
-                })
-            })
-            .take(ROWS_MAX)
-            .collect::<Vec<_>>()
-    });
-    Ok(Json(json!({ "identities": found.await? })))
+/// The newest fills of a class with a model of graphics processor.
+#[utoipa::path(
+    get, path = "/v1/trades/{unit}/{arch}/{gpu}", tag = "market", operation_id = "gpu_trades",
+    params(
+        ("unit" = Unit, Path, description = "What is sold."),
+        ("arch" = String, Path, description = "wasm, x86_64 or aarch64.", example = "x86_64"),
+        ("gpu" = String, Path, description = "The model, such as gpu7.", example = "gpu7"),
+        Below
+    ),
+    responses((status = OK, description = "The newest first.", body = TradesView))
+)]
+pub(super) async fn gpu_trades(
+    State(server): State<Server>,
+    Path((unit, arch, gpu)): Path<(String, String, String)>,
+    Asked(query): Asked<Below>,
+) -> Answer<TradesView> {
+    trades_of(&server, &format!("{unit}/{arch}/{gpu}"), query).await
 }
 
-/// `GET /v1/deals/{id}/receipts`: what the provider committed, out of the blob that it published.
+/// What a provider committed for a deal, out of the blob that it published.
+#[utoipa::path(
+    get, path = "/v1/deals/{id}/receipts", tag = "market", operation_id = "deal_receipts", params(("id" = DealId, Path, description = "The deal's number.")),
+    responses((status = OK, description = "By segment.", body = DealReceipts))
+)]
 pub(super) async fn receipts(
     State(server): State<Server>,
     Path(id): Path<String>,
-) -> Answer<Value> {
+) -> Answer<DealReceipts> {
     let id: DealId = parse("deal", &id)?;
     let found = ask(&server, move |view| view.chain.state().market().deal(id).cloned()).await?;
     let deal = found.ok_or_else(|| missing("deal", id))?;
@@ -220,16 +242,11 @@ pub(super) async fn receipts(
     let blobs = server.blobs.clone();
     let bytes = tokio::task::spawn_blocking(move || blobs.get(&hash)).await.ok().flatten();
     let bytes = bytes.ok_or_else(|| missing("blob", hash))?;
-    let list: Vec<Receipt> =
+    let receipts: Vec<Receipt> =
         codec::decode("receipts", BLOB_BYTES_MAX, &bytes).map_err(|error| {
+            let got = format!("{} bytes", bytes.len());
             let limit = "canonical receipts";
-            Refusal::new(
-                "malformed",
-                "receipts",
-                limit,
-                format!("{} bytes", bytes.len()),
-                error.to_string(),
-            )
+            Refusal::new("malformed", "receipts", limit, got, error.to_string())
         })?;
-    Ok(Json(json!({ "deal": id, "receipts": list })))
+    Ok(Json(DealReceipts { deal: id, receipts }))
 }

@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::Server;
-use super::routes::{ApiError, ask};
+use super::answer::{ApiError, ask};
 use crate::node::{Counts, View};
 
 const KIND: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -47,6 +47,8 @@ impl Reading {
     }
 }
 
+/// What operators watch, in the text format of Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "operation", responses((status = OK, description = "A scrape.", body = String, content_type = "application/openmetrics-text")))]
 pub(super) async fn metrics(State(server): State<Server>) -> Result<impl IntoResponse, ApiError> {
     let mut reading = ask(&server, Reading::of).await?;
     reading.listeners = super::LISTENERS_MAX - server.listeners.available_permits();

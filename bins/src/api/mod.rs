@@ -1,11 +1,17 @@
 //! The HTTP API: a thin translation between JSON and questions to the node. tokio lives here and nowhere else.
 
+mod answer;
+mod blobs;
+mod chain;
 mod door;
 mod events;
 mod explorer;
 mod histories;
 mod lists;
+mod market;
 mod metrics;
+mod openapi;
+mod people;
 mod proofs;
 mod routes;
 pub mod wire;
@@ -32,6 +38,12 @@ pub struct Server {
     pub counters: Arc<Counters>,
     /// Places for listeners.
     pub listeners: Arc<Semaphore>,
+}
+
+/// The description of the API (`OpenAPI` 3.1) as JSON: what a node serves at `/openapi.json`.
+#[must_use]
+pub fn description() -> String {
+    openapi::to_json(&routes::description())
 }
 
 /// Listeners at one time, at most.

@@ -18,7 +18,7 @@ pub const SCHEMA: &str = "gongsuan/proof/v1";
 pub const CHECKPOINT: &str = "gongsuan/checkpoint/v1";
 
 /// See the module's documentation. All but `proof` follows from `proof`, and is checked to.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProofFile {
     /// [`SCHEMA`].

@@ -214,8 +214,8 @@ pub(super) fn execute(context: &Context, ops: &[Op]) -> anyhow::Result<TxState> 
 
 fn done(context: &Context, state: &TxState) -> anyhow::Result<u8> {
     output::show(context.json, "gongsuan/tx/v1", &serde_json::to_value(state)?, || match state {
-        TxState::Committed { id, location, receipt } => {
-            format!("{id}  committed in block {} (fee {})", location.height, receipt.fee)
+        TxState::Committed { id, height, receipt, .. } => {
+            format!("{id}  committed in block {} (fee {})", height, receipt.fee)
         }
         TxState::Pending { id } => format!("{id}  pending"),
         TxState::Unknown { id } => format!("{id}  unknown"),

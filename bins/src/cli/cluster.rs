@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{Context, exit, output, usage};
 use crate::api::wire::Status;
 use crate::cluster::Cluster;
+use crate::wire::{Rule, Rules};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Dir {
@@ -24,6 +25,9 @@ pub(super) enum Command {
         /// How many validators: 3f + 1 survive f failures.
         #[arg(default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=32))]
         validators: u8,
+        /// Put a wire between the validators, so that `cluster partition` and `cluster slow` can cut and slow their links.
+        #[arg(long)]
+        wire: bool,
         #[command(flatten)]
         dir: Dir,
     },
@@ -54,6 +58,37 @@ pub(super) enum Command {
         #[command(flatten)]
         dir: Dir,
     },
+    /// Cut the links between groups of validators (a network started with `up --wire`).
+    Partition {
+        /// Groups of numbers, such as `0,1 2,3`; whoever is in none is cut from nobody.
+        #[arg(required_unless_present = "heal", num_args = 2..)]
+        groups: Vec<Group>,
+        /// Cut only what the first group sends to the others.
+        #[arg(long)]
+        one_way: bool,
+        /// Heal after so many seconds, and only then return.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        seconds: Option<u64>,
+        /// Let everything pass again.
+        #[arg(long, conflicts_with_all = ["groups", "one_way", "seconds"])]
+        heal: bool,
+        #[command(flatten)]
+        dir: Dir,
+    },
+    /// Slow all links (a network started with `up --wire`). Without options: as fast as they are.
+    Slow {
+        /// Milliseconds that everything takes.
+        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=10_000))]
+        delay_ms: u64,
+        /// More or less, at random.
+        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=10_000))]
+        jitter_ms: u64,
+        /// So many of a hundred pieces are lost and sent again, 200 ms later.
+        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+        loss_percent: u8,
+        #[command(flatten)]
+        dir: Dir,
+    },
     /// Wait until every running node has a height.
     Wait {
         /// The height.
@@ -68,17 +103,71 @@ pub(super) enum Command {
     },
 }
 
+/// Validators on one side of a cut.
+#[derive(Debug, Clone)]
+pub(super) struct Group(Vec<usize>);
+
+impl std::str::FromStr for Group {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |part: &str| {
+            part.trim_start_matches('v')
+                .parse()
+                .map_err(|_| format!("`{part}` is not a validator's number"))
+        };
+        text.split(',').map(number).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+fn wired(cluster: &Cluster) -> anyhow::Result<Rules> {
+    if cluster.wire.is_empty() {
+        return Err(usage(
+            "this network has no wire: `gongsuan cluster down --purge`, then `gongsuan cluster up --wire`",
+        ));
+    }
+    Rules::load(&cluster.rules())
+}
+
+fn partition(
+    cluster: &Cluster,
+    groups: &[Group],
+    one_way: bool,
+    seconds: Option<u64>,
+    heal: bool,
+) -> anyhow::Result<()> {
+    let mut rules = wired(cluster)?;
+    let before = rules.clone();
+    let groups: Vec<Vec<usize>> = groups.iter().map(|group| group.0.clone()).collect();
+    for id in groups.iter().flatten() {
+        known(cluster, *id)?;
+    }
+    if heal {
+        rules.heal();
+    } else {
+        rules.partition(&groups, one_way);
+    }
+    rules.save(&cluster.rules())?;
+    if let Some(seconds) = seconds {
+        std::thread::sleep(Duration::from_secs(seconds));
+        before.save(&cluster.rules())?;
+    }
+    Ok(())
+}
+
 pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
     match command {
-        Command::Up { validators, dir } => {
+        Command::Up { validators, wire, dir } => {
             let cluster = match Cluster::load(&dir.dir) {
                 Ok(cluster) => cluster,
                 Err(_) => {
                     std::fs::create_dir_all(&dir.dir)?;
                     let path = std::fs::canonicalize(&dir.dir)?;
-                    Cluster::init(&path, usize::from(validators), "local", Default::default())?
+                    let count = usize::from(validators);
+                    Cluster::init_with(&path, count, "local", Default::default(), wire)?
                 }
             };
+            cluster.spawn_wire()?;
             let all: Vec<usize> = (0..cluster.members.len()).collect();
             for index in &all {
                 if cluster.pid(*index).is_none() {
@@ -99,6 +188,7 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
                     cluster.signal(index, "-TERM")?;
                 }
             }
+            cluster.stop_wire()?;
             if purge {
                 std::fs::remove_dir_all(&cluster.dir)?;
             }
@@ -119,6 +209,15 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
             cluster.spawn(id, false)?;
             cluster.wait_ready(&[id], Duration::from_secs(30))?;
             output::note(&format!("v{id} is up"));
+        }
+        Command::Partition { groups, one_way, seconds, heal, dir } => {
+            partition(&Cluster::load(&dir.dir)?, &groups, one_way, seconds, heal)?;
+        }
+        Command::Slow { delay_ms, jitter_ms, loss_percent, dir } => {
+            let cluster = Cluster::load(&dir.dir)?;
+            let mut rules = wired(&cluster)?;
+            rules.all = Rule { delay_ms, jitter_ms, loss_percent, ..rules.all };
+            rules.save(&cluster.rules())?;
         }
         Command::Wait { height, dir } => {
             let cluster = Cluster::load(&dir.dir)?;

@@ -4,20 +4,28 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use gongsuan_executor::guests::{RAYTRACE, RaytraceScene};
 use gongsuan_ledger::Op;
-use gongsuan_market::{BookView, Command as MarketCommand, DealState};
+use gongsuan_market::{Command as MarketCommand, Deal, DealState};
 use gongsuan_types::job::{JOB_VERSION, JobSpec, Limits, MapInput, Shape};
-use gongsuan_types::{DurationMs, Fuel, Hash, OrderId, Price, Units};
+use gongsuan_types::order::{Bid, Class, RegionSet, Requirements, Side};
+use gongsuan_types::{Amount, DurationMs, Fuel, Hash, OrderId, Price, Units};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Coded, Context, exit, output, usage};
+use crate::audit::Check;
+use crate::client::Page;
 use crate::renter::{self, Wish};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Print a commented job file.
-    Init,
+    /// Print a commented job file; or make a folder with a job that works.
+    Init {
+        /// Make this folder, with a small ray tracer as the program, its scene and its job file.
+        #[arg(long, value_name = "DIR")]
+        into: Option<PathBuf>,
+    },
     /// Check a job file without a network.
     Check {
         /// The file.
@@ -35,6 +43,12 @@ pub(super) enum Command {
         /// Where outputs (`segment-N`) and `receipt.json` are written.
         #[arg(long, short, default_value = "out")]
         out: PathBuf,
+    },
+    /// The bids of this account, the newest first.
+    List {
+        /// Only those that are not over.
+        #[arg(long)]
+        open: bool,
     },
     /// A bid and its deals.
     Status {
@@ -70,6 +84,12 @@ samples = 2                    # segments of each deal that are executed again
 vetted = true                  # vetted providers only
 match_within_s = 60
 run_within_s = 600
+
+# What the machine must have; a line that is absent asks for nothing. An order that no machine fits is not matched: the chain refuses it.
+# regions = [3, 17]            # numbers of the chain's registry, 0 to 63
+# cpu_cores_min = 2
+# memory_mib_min = 1024
+# reputation_min = 500         # of 1,000
 "#;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -89,12 +109,99 @@ struct JobFile {
     vetted: bool,
     match_within_s: u64,
     run_within_s: u64,
+    regions: Option<Vec<u8>>,
+    #[serde(default)]
+    cpu_cores_min: u16,
+    #[serde(default)]
+    memory_mib_min: u32,
+    #[serde(default)]
+    reputation_min: u16,
+}
+
+impl JobFile {
+    /// What the machine must have.
+    fn requirements(&self) -> Result<Requirements, String> {
+        let regions = match &self.regions {
+            None => RegionSet::ANY,
+            Some(regions) => {
+                let all = regions.iter().try_fold(0, |set, region| {
+                    let bit = 1_u64.checked_shl(u32::from(*region));
+                    bit.map(|bit| set | bit)
+                        .ok_or_else(|| format!("regions: {region} is no region; they are 0 to 63"))
+                })?;
+                if all == 0 {
+                    return Err("regions: none is allowed: no machine would fit".to_owned());
+                }
+                RegionSet(all)
+            }
+        };
+        Ok(Requirements {
+            regions,
+            cpu_cores_min: self.cpu_cores_min,
+            memory_mib_min: self.memory_mib_min,
+            reputation_min: self.reputation_min,
+            ..Requirements::ANY
+        })
+    }
 }
 
 struct Ready {
     wish: Wish,
+    requirements: Requirements,
     module: Vec<u8>,
     input: Vec<u8>,
+}
+
+impl Ready {
+    /// The bid, with what the machine must have.
+    fn to_bid(&self, secret: &Hash) -> Bid {
+        let mut bid = self.wish.to_bid(crate::node::clock(), secret);
+        bid.requirements =
+            Requirements { capabilities: bid.requirements.capabilities, ..self.requirements };
+        bid
+    }
+
+    /// Units at most.
+    fn units(&self) -> Units {
+        let spec = &self.wish.spec;
+        Units(spec.lot().0 * u64::from(spec.segment_count()))
+    }
+}
+
+/// What today's offers would cost for a job.
+struct Quote {
+    /// Units wanted and units on offer at the price or below.
+    units: (Units, Units),
+    /// At most.
+    cost: Amount,
+}
+
+impl Quote {
+    fn of(ready: &Ready, context: &Context) -> anyhow::Result<Self> {
+        let wanted = ready.units();
+        let book = context.client().book(Class::WASM)?;
+        let (mut need, mut cost) = (wanted.0, 0u128);
+        for level in book.asks.iter().filter(|level| level.price <= ready.wish.price_max) {
+            let take = level.units.0.min(need);
+            cost += level.price.cost(Units(take)).micro();
+            need -= take;
+        }
+        Ok(Self { units: (wanted, Units(wanted.0 - need)), cost: Amount::new(cost) })
+    }
+
+    fn is_covered(&self) -> bool {
+        self.units.0 == self.units.1
+    }
+}
+
+impl std::fmt::Display for Quote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ((wanted, there), cost) = (self.units, self.cost);
+        write!(
+            f,
+            "{there} of {wanted} Gf are on offer at that price; at most {cost} tokens, less what is not burnt"
+        )
+    }
 }
 
 fn load(path: &Path) -> anyhow::Result<Ready> {
@@ -107,6 +214,8 @@ fn load(path: &Path) -> anyhow::Result<Ready> {
             .map_err(|error| usage(format!("{}: {error}", base.join(name).display())))
     };
     let (module, input) = (read(&file.module)?, read(&file.input)?);
+    let requirements =
+        file.requirements().map_err(|reason| usage(format!("{}: {reason}", path.display())))?;
     let price_max: Price = file
         .price_max
         .parse()
@@ -146,16 +255,17 @@ fn load(path: &Path) -> anyhow::Result<Ready> {
     if let Some(why) = program.refusal() {
         return Err(usage(format!("{}: {why}", base.join(&file.module).display())));
     }
-    Ok(Ready { wish, module, input })
+    Ok(Ready { wish, requirements, module, input })
 }
 
 pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
     match command {
-        Command::Init => output::data(TEMPLATE.trim_end()),
+        Command::Init { into: None } => output::data(TEMPLATE.trim_end()),
+        Command::Init { into: Some(dir) } => example(&dir)?,
         Command::Check { file } => {
             let ready = load(&file)?;
             let spec = &ready.wish.spec;
-            let units = spec.lot().0 * u64::from(spec.segment_count());
+            let units = ready.units();
             let value =
                 json!({ "job": spec.id(), "segments": spec.segment_count(), "units": units });
             output::show(context.json, "gongsuan/job-check/v1", &value, || {
@@ -168,28 +278,17 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
         }
         Command::Quote { file } => {
             let ready = load(&file)?;
-            let units = Units(ready.wish.spec.lot().0 * u64::from(ready.wish.spec.segment_count()));
-            let book: BookView = context.client().get("/v1/book/giga-fuel/wasm")?;
-            let (mut need, mut cost) = (units.0, 0u128);
-            for level in book.asks.iter().filter(|level| level.price <= ready.wish.price_max) {
-                let take = level.units.0.min(need);
-                cost += level.price.cost(Units(take)).micro();
-                need -= take;
-            }
-            let cost = gongsuan_types::Amount::new(cost);
-            let value = json!({ "units": units, "covered": units.0 - need, "cost_max": cost });
-            output::show(context.json, "gongsuan/quote/v1", &value, || {
-                format!(
-                    "{} of {units} Gf are on offer at that price; at most {cost} tokens, less what is not burnt",
-                    units.0 - need
-                )
-            });
-            return Ok(if need == 0 { 0 } else { exit::NO_MATCH });
+            let quote = Quote::of(&ready, context)?;
+            let (units, covered) = quote.units;
+            let value = json!({ "units": units, "covered": covered, "cost_max": quote.cost });
+            output::show(context.json, "gongsuan/quote/v1", &value, || quote.to_string());
+            return Ok(if quote.is_covered() { 0 } else { exit::NO_MATCH });
         }
         Command::Run { file, out } => return run_job(&file, &out, context),
+        Command::List { open } => list(open, context)?,
         Command::Status { bid } => {
             let client = context.client();
-            let order: gongsuan_market::Order = client.get(&format!("/v1/orders/{bid}"))?;
+            let order = client.order(bid)?;
             let deals = renter::deals_of(&client, bid)?;
             output::show(
                 context.json,
@@ -211,7 +310,11 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
             super::account::execute(context, &[Op::Market(MarketCommand::Cancel(bid))])?;
             output::note(&format!("bid {bid} is withdrawn; deals that run go on"));
         }
-        Command::Fetch { bid, out } => fetch(context, bid, &out)?,
+        Command::Fetch { bid, out } => {
+            let done = fetch(context, bid, &out)?;
+            done.show(context);
+            return Ok(done.code());
+        }
     }
     Ok(0)
 }
@@ -219,14 +322,18 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
 fn run_job(file: &Path, out: &Path, context: &Context) -> anyhow::Result<u8> {
     let ready = load(file)?;
     let (client, key) = (context.client(), context.key()?);
+    output::note(&Quote::of(&ready, context)?.to_string());
     client.put_blob(&ready.module)?;
     client.put_blob(&ready.input)?;
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
     let secret = Hash(secret);
-    let bid = ready.wish.to_bid(crate::node::clock(), &secret);
-    let bid = renter::place(&client, &key, bid)?;
-    output::note(&format!("bid {bid} is placed"));
+    let bid = renter::place(&client, &key, ready.to_bid(&secret))?;
+    let order = client.order(bid)?;
+    output::note(&format!(
+        "bid {bid} is placed; {} tokens are in escrow until it is over",
+        order.held
+    ));
     let wanted = ready.wish.spec.segment_count();
     let patience = Duration::from_millis(ready.wish.match_within.0);
     let matched = client.wait_for("a match", patience, |client| {
@@ -234,8 +341,7 @@ fn run_job(file: &Path, out: &Path, context: &Context) -> anyhow::Result<u8> {
         Ok((deals.iter().map(|deal| deal.terms.count).sum::<u32>() == wanted).then_some(()))
     });
     if let Err(error) = matched {
-        let why = client.get::<gongsuan_market::Explanation>(&format!("/v1/orders/{bid}/why"));
-        let why = why.map(|why| why.summary).unwrap_or_default();
+        let why = client.why(bid).map(|why| why.summary).unwrap_or_default();
         return Err(Coded(
             exit::NO_MATCH,
             format!("{error}: {why}; ask again with `gongsuan market why {bid}`"),
@@ -256,27 +362,132 @@ fn run_job(file: &Path, out: &Path, context: &Context) -> anyhow::Result<u8> {
         let message = format!("deal {} failed; its escrow is back: {:?}", failed.id, failed.state);
         return Err(Coded(exit::JOB_FAILED, message).into());
     }
-    fetch(context, bid, out)?;
-    Ok(0)
+    let done = fetch(context, bid, out)?;
+    done.show(context);
+    Ok(done.code())
 }
 
-fn fetch(context: &Context, bid: OrderId, out: &Path) -> anyhow::Result<()> {
+/// A folder with a job that works: sixteen tiles of a small picture.
+fn example(dir: &Path) -> anyhow::Result<()> {
+    let scene =
+        RaytraceScene { width: 320, height: 200, columns: 4, rows: 4, ..RaytraceScene::default() };
+    if dir.exists() {
+        return Err(usage(format!("{}: it is there already", dir.display())));
+    }
+    std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    let file = TEMPLATE.replacen("segments = 8", &format!("segments = {}", scene.tiles()), 1);
+    let input = scene.to_input();
+    let files = [("job.toml", file.as_bytes()), ("program.wasm", RAYTRACE), ("input.bin", &input)];
+    for (name, bytes) in files {
+        let path = dir.join(name);
+        std::fs::write(&path, bytes).with_context(|| path.display().to_string())?;
+    }
+    let path = dir.join("job.toml");
+    output::note(&format!(
+        "next: gongsuan job quote {path}, then gongsuan job run {path}",
+        path = path.display()
+    ));
+    Ok(())
+}
+
+/// What a job has brought.
+struct Done {
+    bid: OrderId,
+    receipt: PathBuf,
+    segments: usize,
+    /// To providers and auditors, and back.
+    paid: Amount,
+    refund: Amount,
+    /// What of the receipt does not hold.
+    wrong: Vec<Check>,
+}
+
+impl Done {
+    fn show(&self, context: &Context) {
+        let Self { bid, receipt, segments, paid, refund, wrong } = self;
+        let value = json!({ "bid": bid, "receipt": receipt, "segments": segments, "paid": paid, "refund": refund, "verified": wrong.is_empty(), "wrong": wrong });
+        let path = receipt.display();
+        output::show(context.json, "gongsuan/job-result/v1", &value, || {
+            if let Some(check) = wrong.first() {
+                return format!("{path}: {} does not hold: {}", check.name, check.detail);
+            }
+            format!(
+                "{segments} outputs, verified; {paid} tokens paid, {refund} came back\n{path}  check it offline: gongsuan audit receipt {path}"
+            )
+        });
+    }
+
+    fn code(&self) -> u8 {
+        if self.wrong.is_empty() { 0 } else { exit::MISMATCH }
+    }
+}
+
+/// What all bids of this account have come to.
+fn list(open: bool, context: &Context) -> anyhow::Result<()> {
+    let page = Page {
+        limit: Some(1_000),
+        open: false,
+        account: Some(context.key()?.address()),
+        side: Some(Side::Bid),
+        ..Page::default()
+    };
+    let client = context.client();
+    let deals = client.deals(&Page { side: None, ..page.clone() })?.deals;
+    let mut rows = Vec::new();
+    for order in client.orders(&page)?.orders {
+        let own: Vec<&Deal> = deals.iter().filter(|deal| deal.bid == order.id).collect();
+        let running = own.iter().any(|deal| !deal.is_over());
+        if open && !running && !order.is_live() {
+            continue;
+        }
+        let wanted = order.bid().map_or(0, |bid| bid.segments_of(bid.units));
+        let done: u32 = own.iter().map(|deal| renter::done(deal)).sum();
+        rows.push((order, own.len(), done, wanted, running));
+    }
+    let value = rows.iter().map(|(order, deals, done, wanted, running)| {
+        json!({ "bid": order.id, "state": order.state, "deals": deals, "segments_done": done, "segments": wanted, "running": running, "price_max": order.price(), "held": order.held })
+    });
+    let value = json!({ "jobs": value.collect::<Vec<_>>() });
+    output::show(context.json, "gongsuan/jobs/v1", &value, || {
+        let lines = rows.iter().map(|(order, deals, done, wanted, running)| {
+            let state = serde_json::to_value(order.state).unwrap_or_default();
+            let state = if *running { "running" } else { state.as_str().unwrap_or("?") };
+            vec![
+                order.id.to_string(),
+                state.to_owned(),
+                format!("{done}/{wanted}"),
+                deals.to_string(),
+                order.price().to_string(),
+            ]
+        });
+        output::table(&["bid", "state", "segments", "deals", "price ≤"], lines)
+    });
+    Ok(())
+}
+
+fn fetch(context: &Context, bid: OrderId, out: &Path) -> anyhow::Result<Done> {
     let client = context.client();
     std::fs::create_dir_all(out).with_context(|| out.display().to_string())?;
     let bundle = crate::audit::collect(&client, bid)?;
+    let (mut paid, mut refund, mut segments) = (0, 0, 0);
+    for deal in renter::deals_of(&client, bid)? {
+        if let DealState::Settled { paid: to_provider, fee, audited, refund: back, .. } = deal.state
+        {
+            paid += to_provider.micro() + fee.micro() + audited.micro();
+            refund += back.micro();
+        }
+    }
     for receipt in bundle.deals.iter().flat_map(|deal| &deal.receipts) {
         let bytes = client.blob(receipt.output)?;
-        std::fs::write(out.join(format!("segment-{}", receipt.segment)), bytes)?;
+        segments += 1;
+        let path = out.join(format!("segment-{}", receipt.segment));
+        std::fs::write(&path, bytes).with_context(|| path.display().to_string())?;
     }
     let path = out.join("receipt.json");
-    std::fs::write(&path, serde_json::to_vec_pretty(&bundle)?)?;
-    let value = json!({ "bid": bid, "receipt": path });
-    output::show(context.json, "gongsuan/job-result/v1", &value, || {
-        format!(
-            "outputs and {}; check it: gongsuan audit receipt {}",
-            path.display(),
-            path.display()
-        )
-    });
-    Ok(())
+    std::fs::write(&path, serde_json::to_vec_pretty(&bundle)?)
+        .with_context(|| path.display().to_string())?;
+    let mut wrong = crate::audit::check(&bundle, None);
+    wrong.retain(|check| !check.ok);
+    let (paid, refund) = (Amount::new(paid), Amount::new(refund));
+    Ok(Done { bid, receipt: path, segments, paid, refund, wrong })
 }

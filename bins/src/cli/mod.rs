@@ -3,7 +3,11 @@
 mod account;
 mod audit;
 mod cluster;
+mod config;
 pub(crate) mod demo;
+mod doctor;
+mod examples;
+mod help;
 mod job;
 mod market;
 mod node;
@@ -13,7 +17,9 @@ mod provider;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use anyhow::Context as _;
+use clap::builder::FalseyValueParser;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::client::{Client, ClientError};
 use crate::node::config::ConfigError;
@@ -49,7 +55,7 @@ pub mod exit {
 )]
 struct Cli {
     /// Print JSON with a `schema` field.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, env = "GONGSUAN_JSON", value_parser = FalseyValueParser::new())]
     json: bool,
     /// Nodes to talk to, separated by commas.
     #[arg(long, global = true, env = "GONGSUAN_NODE", value_delimiter = ',')]
@@ -57,6 +63,9 @@ struct Cli {
     /// The key that signs: a keystore file, or a plain key file of a development network.
     #[arg(long, global = true, env = "GONGSUAN_KEY")]
     key: Option<PathBuf>,
+    /// The configuration file; see `gongsuan config`.
+    #[arg(long, global = true, env = "GONGSUAN_CONFIG")]
+    config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -90,13 +99,28 @@ enum Command {
     /// Check receipts and the whole chain.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Settings.
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Print the description of the HTTP API (`OpenAPI` 3.1).
+    Openapi,
     /// Shell completions.
     Completions {
         /// For which shell.
         shell: clap_complete::Shell,
     },
     /// The manual page.
-    Man,
+    Man {
+        /// Write the pages of all commands into this folder, instead of printing the first one.
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
+    /// The wire of a local network.
+    #[command(hide = true)]
+    Wire {
+        #[arg(long)]
+        dir: PathBuf,
+    },
     /// A caged process that runs segments for its parent.
     #[command(hide = true)]
     Worker,
@@ -106,22 +130,27 @@ enum Command {
 #[derive(Debug)]
 pub(crate) struct Context {
     json: bool,
-    nodes: Vec<String>,
-    key: Option<PathBuf>,
+    settings: config::Settings,
 }
 
 impl Context {
     /// A client of the nodes given, or of the cluster in this folder, or of the default port.
     fn client(&self) -> Client {
-        if !self.nodes.is_empty() {
-            return Client::new(self.nodes.clone());
-        }
-        let cluster = crate::cluster::Cluster::load(std::path::Path::new(".cluster"));
-        cluster.map_or_else(|_| Client::new(["http://127.0.0.1:8080".to_owned()]), |c| c.client())
+        Client::new(self.settings.node.value.clone())
+    }
+
+    /// What a node keeps: the variable comes before its node.toml, and that before the configuration file.
+    fn retention(
+        &self,
+        of_node: Option<gongsuan_ledger::Retention>,
+    ) -> Option<gongsuan_ledger::Retention> {
+        let set = &self.settings.retention;
+        let is_variable = matches!(set.origin, config::Origin::Variable(_));
+        if is_variable { set.value } else { of_node.or(set.value) }
     }
 
     fn key(&self) -> anyhow::Result<gongsuan_types::SecretKey> {
-        let path = self.key.as_ref().ok_or_else(|| {
+        let path = self.settings.key.value.as_ref().ok_or_else(|| {
             usage("no key; use --key FILE or GONGSUAN_KEY (a cluster's money is in .cluster/faucet.key)")
         })?;
         account::open_key(path)
@@ -142,11 +171,26 @@ pub(crate) fn usage(text: impl Into<String>) -> anyhow::Error {
 #[error("{1}")]
 pub(crate) struct Coded(pub(crate) u8, pub(crate) String);
 
+/// The commands that do something, by their path, such as `job run`.
+#[must_use]
+pub fn commands() -> Vec<String> {
+    fn leaves(command: &clap::Command, path: &str) -> Vec<String> {
+        let subs = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+        let below =
+            subs.flat_map(|sub| leaves(sub, format!("{path} {}", sub.get_name()).trim_start()));
+        let below: Vec<String> = below.collect();
+        if below.is_empty() { vec![path.to_owned()] } else { below }
+    }
+    leaves(&Cli::command(), "")
+}
+
 /// Parses, runs, prints, and says how it went.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = examples::add(Cli::command()).try_get_matches();
+    let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             drop(error.print());
             return ExitCode::from(if error.use_stderr() { exit::USAGE } else { 0 });
@@ -166,7 +210,11 @@ pub fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .init();
-    let context = Context { json: cli.json, nodes: cli.node, key: cli.key };
+    let given = config::Given { node: cli.node, key: cli.key, json: cli.json, config: cli.config };
+    let context = match config::Settings::read(given, &matches) {
+        Ok(settings) => Context { json: settings.json.value, settings },
+        Err(error) => return ExitCode::from(report(&error, cli.json)),
+    };
     match run(cli.command, &context) {
         Ok(code) => ExitCode::from(code),
         Err(error) => ExitCode::from(report(&error, context.json)),
@@ -188,15 +236,34 @@ fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
         Command::Provider(command) => provider::run(command, context),
         Command::Market(command) => market::run(&command, context),
         Command::Audit(command) => audit::run(command, context),
+        Command::Wire { dir } => {
+            let cluster = crate::cluster::Cluster::load(&dir)?;
+            crate::wire::serve(cluster.wire.clone(), &cluster.rules())?;
+            loop {
+                std::thread::park();
+            }
+        }
+        Command::Config(command) => config::run(&command, context),
+        Command::Openapi => {
+            output::data(&crate::api::description());
+            Ok(0)
+        }
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "gongsuan", &mut text);
             output::data(&String::from_utf8_lossy(&text));
             Ok(0)
         }
-        Command::Man => {
+        Command::Man { dir: Some(dir) } => {
+            std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+            clap_mangen::generate_to(examples::add(Cli::command()), &dir)
+                .with_context(|| dir.display().to_string())?;
+            output::note(&format!("written: {}", dir.display()));
+            Ok(0)
+        }
+        Command::Man { dir: None } => {
             let mut text = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+            clap_mangen::Man::new(examples::add(Cli::command())).render(&mut text)?;
             output::data(&String::from_utf8_lossy(&text));
             Ok(0)
         }
@@ -220,13 +287,12 @@ fn report(error: &anyhow::Error, json: bool) -> u8 {
             code = coded.0;
         } else if cause.is::<Usage>() || cause.is::<ConfigError>() {
             code = exit::USAGE;
+            help = help::of_usage(&cause.to_string()).or(help);
         } else if let Some(client) = cause.downcast_ref::<ClientError>() {
+            help = help::of_client(client).or(help);
             match client {
                 ClientError::Unreachable { .. } | ClientError::TimedOut(_) => {
                     code = exit::UNREACHABLE;
-                    help = Some(
-                        "is a node running? start one with `gongsuan cluster up`, or name it with --node URL",
-                    );
                 }
                 ClientError::Refused(found) => {
                     code = exit::REJECTED;
@@ -239,7 +305,7 @@ fn report(error: &anyhow::Error, json: bool) -> u8 {
     }
     if json {
         let message = format!("{error:#}");
-        let object = serde_json::json!({ "schema": "gongsuan/error/v1", "exit": code, "message": message, "refusal": refusal });
+        let object = serde_json::json!({ "schema": "gongsuan/error/v1", "exit": code, "message": message, "help": help, "refusal": refusal });
         output::note(&object.to_string());
         return code;
     }

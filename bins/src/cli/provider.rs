@@ -24,6 +24,9 @@ pub(super) struct Offer {
     /// Memory to offer, in MiB.
     #[arg(long, default_value_t = 2048)]
     memory_mib: u32,
+    /// The region in which the machine stands, by its number in the chain's registry.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=63))]
+    region: u8,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -46,6 +49,8 @@ pub(super) enum Command {
     },
     /// Asks and deals of this account.
     Status,
+    /// Check the machine, the nodes, the key, vetting, money, the offer and its price; exit code 7 if something is not well.
+    Doctor,
 }
 
 #[derive(Deserialize)]
@@ -67,7 +72,7 @@ impl Offer {
                 disk_mib: 1_024,
                 gpu_count: 0,
                 duration_s_max: 86_400,
-                region: Region(0),
+                region: Region(self.region),
                 capabilities: Capabilities::NONE,
             },
             expires_at: TimeMs(crate::node::clock().0 + 30 * 86_400_000),
@@ -107,6 +112,7 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
             }
             Agent::new(context.client(), context.key()?, workers).run();
         }
+        Command::Doctor => return super::doctor::run(context),
         Command::Status => {
             let me = context.key()?.address();
             let asks = own_asks(context)?;

@@ -12,7 +12,7 @@ use gongsuan_consensus::{
 };
 use gongsuan_ledger::mempool::Source;
 use gongsuan_ledger::{
-    Body, Chain, Event as ChainEvent, Header, HistoryTree, Location, Mempool, NodeFile,
+    Body, Chain, Event as ChainEvent, Header, HistoryTree, Location, Mempool, NodeFile, Options,
     OrderedBlock, TxReceipt, TxStatus, check_body, mempool,
 };
 use gongsuan_types::{DurationMs, Hash, Height, PublicKey, Refusal, Term, codec};
@@ -160,7 +160,9 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Opens the chain and the vote log of a node's folder, and makes the core that continues from them.
     pub(super) fn open(config: &NodeConfig, feed: Feed) -> anyhow::Result<(Self, Core, Wal)> {
-        let chain = Chain::open(&config.home, &config.genesis).context("cannot open the chain")?;
+        let options = Options { retention: config.file.retention, ..Options::default() };
+        let chain = Chain::open_with(&config.home, &config.genesis, options)
+            .context("cannot open the chain")?;
         if let Some(reason) = chain.rebuilt() {
             tracing::warn!(reason, "the store was rebuilt from the block log");
         }

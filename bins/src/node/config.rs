@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use gongsuan_ledger::Genesis;
+use gongsuan_ledger::{Genesis, Retention};
 use gongsuan_types::SecretKey;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,32 @@ pub struct NodeFile {
     /// How long a term may make no progress, in milliseconds, before its leader is suspected.
     #[serde(default = "default_timeout_ms")]
     pub timeout_ms: u64,
+    /// Which blocks are kept: `archive`, `pruned:N` or `light`. Without it, as the folder's record says; everything in a new folder.
+    #[serde(default, with = "retention", skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
+}
+
+/// A retention as its text.
+mod retention {
+    use gongsuan_ledger::Retention;
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    #[expect(clippy::ref_option, reason = "the form that serde calls")]
+    pub(super) fn serialize<S: Serializer>(
+        value: &Option<Retention>,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(retention) => s.collect_str(retention),
+            None => s.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<Option<Retention>, D::Error> {
+        String::deserialize(d)?.parse().map(Some).map_err(de::Error::custom)
+    }
 }
 
 fn default_timeout_ms() -> u64 {

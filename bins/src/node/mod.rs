@@ -48,7 +48,15 @@ impl Node {
     /// # Errors
     /// What is wrong with the folder, the ports or the disk.
     pub fn start(home: &Path) -> anyhow::Result<Self> {
-        let config = NodeConfig::load(home)?;
+        Self::start_with(NodeConfig::load(home)?)
+    }
+
+    /// Starts a node on what was read of its folder.
+    ///
+    /// # Errors
+    /// What is wrong with the folder, the ports or the disk.
+    pub fn start_with(config: NodeConfig) -> anyhow::Result<Self> {
+        let home = config.home.as_path();
         let lock = HomeLock::take(home)?;
         let validators = validator_set(&config.genesis);
         let known = Arc::new(net::Members { validators, chain_id: config.genesis.chain_id() });

@@ -6,13 +6,13 @@ use gongsuan_ledger::{Event, Header};
 use gongsuan_market::{Event as MarketEvent, Market};
 use gongsuan_types::order::Class;
 use gongsuan_types::{Address, DealId, Height, OrderId, Price, TimeMs, Units};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Trades kept, of all classes together.
 const TRADES_MAX: usize = 4_096;
 
 /// A fill.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Trade {
     /// In which block.
     pub height: Height,

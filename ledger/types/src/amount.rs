@@ -21,6 +21,7 @@ pub const FUEL_PER_UNIT: u64 = 1_000_000_000;
 pub struct Amount(u128);
 
 /// Micro-tokens per unit (a Gf of proved work, or a core-second of leased time).
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Price(pub u64);

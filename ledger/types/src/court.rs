@@ -13,6 +13,7 @@ use crate::{DealId, Hash, PublicKey};
 pub const VERDICTS_MAX: usize = 64;
 
 /// One case: the deal, and how many cases it had before.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct CaseId {
     /// The deal.
@@ -28,6 +29,7 @@ impl std::fmt::Display for CaseId {
 }
 
 /// What a validator found.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Finding {
@@ -44,6 +46,7 @@ pub enum Finding {
 }
 
 /// A validator's statement on one case.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Verdict {
     /// The chain.

@@ -16,6 +16,7 @@ pub const ATTRIBUTES_MAX: usize = 64;
 pub const ATTRIBUTE_BYTES_MAX: usize = 256;
 
 /// One attribute.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Attribute {
     /// What it is, such as `country`.
@@ -27,6 +28,7 @@ pub struct Attribute {
 }
 
 /// One attribute, shown.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Shown {
     /// The attribute.

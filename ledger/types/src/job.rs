@@ -37,6 +37,7 @@ pub const PREDICATE_FUEL_MAX: Fuel = Fuel(50_000_000);
 pub const JOB_VERSION: u16 = 1;
 
 /// A program and its inputs.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct JobSpec {
     /// [`JOB_VERSION`].
@@ -56,6 +57,7 @@ pub struct JobSpec {
 }
 
 /// How a job is cut into segments.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shape {
@@ -69,6 +71,7 @@ pub enum Shape {
 }
 
 /// What the segments of a map read.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MapInput {
@@ -80,6 +83,7 @@ pub enum MapInput {
 }
 
 /// What one segment may use.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = JobLimits))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Limits {
     /// Fuel, at most.
@@ -91,6 +95,7 @@ pub struct Limits {
 }
 
 /// A job as ordered: the program, its deadlines and how it is checked.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct JobOrder {
     /// The program and its inputs.
@@ -113,6 +118,7 @@ pub struct JobOrder {
 }
 
 /// How the results of a deal are checked.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Check {
@@ -133,6 +139,7 @@ pub enum Check {
 
 /// A program that judges outputs: a WASI command, metered as jobs are. It reads one segment's output on standard input; the segment's number is in
 /// `GONGSUAN_SEGMENT`. It accepts by ending with 0; any other end refuses.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Predicate {
     /// The content address of the module.
@@ -142,6 +149,7 @@ pub struct Predicate {
 }
 
 /// How a deal goes on in time.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Pace {
     /// While it runs the provider must tell of progress, or commit, within this; zero demands nothing.

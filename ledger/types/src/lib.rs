@@ -47,6 +47,8 @@ pub mod merkle;
 pub mod order;
 pub mod receipt;
 pub mod refusal;
+#[cfg(feature = "schema")]
+mod schema;
 pub mod signed;
 pub mod units;
 

@@ -38,6 +38,7 @@ pub fn leaf(content: &[u8]) -> Hash {
 }
 
 /// A path from one leaf to the root.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = MerklePath))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Proof {
     /// The leaf's position.

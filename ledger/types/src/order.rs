@@ -15,6 +15,7 @@ use crate::{Address, Price, Refusal, TimeMs, Units};
 pub const UNITS_MAX: Units = Units(1_000_000_000);
 
 /// What is sold.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unit {
@@ -25,6 +26,7 @@ pub enum Unit {
 }
 
 /// The instruction set that the work needs.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Arch {
@@ -37,11 +39,13 @@ pub enum Arch {
 }
 
 /// A model of graphics processor, numbered by the chain's registry.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct GpuModel(pub u16);
 
 /// The kind of thing that one book trades. Text form: `giga-fuel/wasm`, `core-second/x86_64/gpu7`.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Class {
     /// What is sold.
@@ -112,11 +116,13 @@ impl FromStr for Class {
 }
 
 /// Where a machine stands: one of 64 regions of the chain's registry.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Region(pub u8);
 
 /// A set of regions, one bit each.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RegionSet(pub u64);
@@ -133,6 +139,7 @@ impl RegionSet {
 }
 
 /// What a machine or its owner has, one bit each.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
 )]
@@ -161,6 +168,7 @@ impl Capabilities {
 }
 
 /// What one machine of an ask has.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Machine {
     /// Processor cores.
@@ -180,6 +188,7 @@ pub struct Machine {
 }
 
 /// What a bid requires of the machine and its owner. A zero requires nothing.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Requirements {
     /// Processor cores, at least.
@@ -228,6 +237,7 @@ impl Requirements {
 }
 
 /// A provider's offer.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Ask {
     /// What is sold.
@@ -245,6 +255,7 @@ pub struct Ask {
 }
 
 /// What happens to the part of a bid that does not match at once.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FillRule {
@@ -259,6 +270,7 @@ pub enum FillRule {
 }
 
 /// What happens when a bid meets an ask of its own account.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SelfMatch {
@@ -271,6 +283,7 @@ pub enum SelfMatch {
 }
 
 /// A renter's order.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Bid {
     /// What is wanted.
@@ -298,6 +311,7 @@ pub struct Bid {
 }
 
 /// What a bid wants done.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Work {
@@ -306,6 +320,7 @@ pub enum Work {
 }
 
 /// Which side of the book.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Side {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Fuel, Hash, Hasher};
 
 /// Why a program stopped before its end. The same on every engine.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trap {
@@ -35,6 +36,7 @@ pub enum Trap {
 }
 
 /// How a segment ended. Every ending is deterministic, so every ending is provable and payable.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = SegmentStatus))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
@@ -51,6 +53,7 @@ pub enum Status {
 }
 
 /// What running one segment produced.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = SegmentReceipt))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Receipt {
     /// The segment's number in the job.
@@ -68,6 +71,7 @@ pub struct Receipt {
 }
 
 /// A node of the summing tree: a hash and the fuel below it.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = SumNode))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Node {
     /// The hash.
@@ -77,6 +81,7 @@ pub struct Node {
 }
 
 /// What a provider posts for a deal: the top of the tree over its receipts.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Commitment {
     /// The root; binds `count` and `fuel`.
@@ -88,6 +93,7 @@ pub struct Commitment {
 }
 
 /// A path from one receipt to a commitment.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ReceiptProof {
     /// The receipt's position in the deal, from 0.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// A refusal in the form that receipts, the HTTP API and the command line show. Library errors are enums; they
 /// convert into this where they leave the program.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
 #[error("{message} ({code}: {field}, limit {limit}, got {got})")]
 pub struct Refusal {

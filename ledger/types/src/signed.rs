@@ -14,6 +14,7 @@ pub trait Signable {
 }
 
 /// A value with a signature that nobody has checked yet.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Signed<T> {
     /// The value.

@@ -95,6 +95,7 @@ const _: () = assert!(size_of::<Event>() <= 32, "events are copied in the hot pa
 /// assert!(matches!(events[1], BookEvent::Cancelled { why: Why::Immediate, .. }));
 /// # Ok::<(), Refused>(())
 /// ```
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Why {

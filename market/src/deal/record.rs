@@ -10,6 +10,7 @@ use gongsuan_types::{
 use serde::{Deserialize, Serialize};
 
 /// What both sides signed.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = DealTerms))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Terms {
     /// The job.
@@ -49,6 +50,7 @@ pub struct Terms {
 }
 
 /// A segment drawn for re-execution.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Sample {
     /// The segment, counted in the job.
@@ -62,6 +64,7 @@ pub struct Sample {
 }
 
 /// Results that were accepted and paid while the deal went on. What was accepted last stands in [`DealState::Settled`].
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Batch {
     /// The first segment, counted in the job.
@@ -79,6 +82,7 @@ pub struct Batch {
 }
 
 /// Why a provider failed, and with it the deal, if nobody takes it over.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Failure {
@@ -99,6 +103,7 @@ pub enum Failure {
 }
 
 /// Why a deal ended without anybody's failure.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cancellation {
@@ -111,6 +116,7 @@ pub enum Cancellation {
 }
 
 /// What is asked of the validators.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Question {
@@ -133,6 +139,7 @@ pub enum Question {
 }
 
 /// What one validator found.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Vote {
     /// Its seat.
@@ -142,6 +149,7 @@ pub struct Vote {
 }
 
 /// A question before the validators.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Case {
     /// Its name.
@@ -161,6 +169,7 @@ pub struct Case {
 }
 
 /// Where a deal is in its life.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DealState {
@@ -317,6 +326,7 @@ pub enum DealState {
 }
 
 /// Whether the renter wants the deal to end.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stop {
@@ -330,6 +340,7 @@ pub enum Stop {
 }
 
 /// What one side of a settled deal says of the other.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Rating {
     /// 1 to 5.
@@ -344,6 +355,7 @@ pub struct Rating {
 pub const COMMENT_BYTES_MAX: usize = 280;
 
 /// A contract between a provider and a renter over some segments of a job.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Deal {
     /// Its number.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Deal, DealState, Event, Market, Outcome};
 
 /// A [`DealState`] without its contents.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the states of the same names are documented")]
@@ -88,6 +89,7 @@ pub struct Transition {
 macro_rules! steps {
     ($($(#[doc = $doc:literal])+ $name:ident: $from:expr => $to:expr, $who:literal, $when:literal, $money:literal;)+) => {
         /// A transition. Variants are appended, never reordered.
+        #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
         pub enum Step {

@@ -1,4 +1,21 @@
 //! A blocking client of several nodes: what one does not answer, the next is asked.
+//!
+//! [`Client`] has a method for everything that the API answers ([`Client::status`], [`Client::orders`], [`Client::why`], …), signs and submits
+//! ([`Client::execute`]), moves blobs ([`Client::put_blob`], [`Client::blob`]: checked against their hash, and continued after a break), and
+//! listens without a gap ([`Client::events`]). `examples/client.rs` uses them all on a network of its own.
+//!
+//! ```no_run
+//! use gongsuan::client::{Client, Page};
+//! let client = Client::new(["http://127.0.0.1:8080".to_owned()]);
+//! println!("block {}", client.status()?.height);
+//! for order in client.orders(&Page { open: true, ..Page::default() })?.orders {
+//!     println!("{}: {} open at {}; {}", order.id, order.open, order.price(), client.why(order.id)?.summary);
+//! }
+//! # Ok::<(), gongsuan::client::ClientError>(())
+//! ```
+
+mod events;
+mod read;
 
 use std::time::{Duration, Instant};
 
@@ -7,6 +24,9 @@ use gongsuan_types::{Address, Amount, Hash, Refusal, SecretKey, TimeMs, Verified
 use serde::de::DeserializeOwned;
 
 use crate::api::wire::{AccountView, ErrorBody, TxState};
+
+pub use events::Events;
+pub use read::{Of, Page};
 
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
@@ -102,24 +122,22 @@ impl Client {
         })
     }
 
-    /// A blob, checked against its hash.
+    /// A blob, checked against its hash. What breaks off is continued, from the next node if need be: bytes under a hash are the same
+    /// everywhere.
     ///
     /// # Errors
     /// [`ClientError`]; `NotFound` if no node has it.
     pub fn blob(&self, hash: Hash) -> Result<Vec<u8>, ClientError> {
+        let kept = std::cell::RefCell::new(Vec::new());
         let found = self.first(|node| {
-            let answer = self.agent.get(format!("{node}/v1/blobs/{hash}")).call();
-            let mut answer = answer.map_err(|error| Failure::Next(error.to_string()))?;
-            if answer.status() != 200 {
-                return Err(Failure::Next("not there".into()));
+            let mut bytes = kept.borrow_mut();
+            self.continue_blob(node, hash, &mut bytes)?;
+            if Hash::of_content(&bytes) == hash {
+                return Ok(std::mem::take(&mut *bytes));
             }
-            let limit = crate::node::blobs::BLOB_BYTES_MAX as u64 + 1;
-            let bytes = answer.body_mut().with_config().limit(limit).read_to_vec();
-            let bytes = bytes.map_err(|error| Failure::Next(error.to_string()))?;
-            if Hash::of_content(&bytes) != hash {
-                return Err(Failure::Next("it sends other bytes".into()));
-            }
-            Ok(bytes)
+            // Nobody knows whose part was wrong: the next node is asked for everything.
+            bytes.clear();
+            Err(Failure::Next("it sends other bytes".into()))
         });
         found.map_err(|error| {
             let message = error.to_string();
@@ -131,6 +149,24 @@ impl Client {
                 message,
             ))
         })
+    }
+
+    /// Appends what is missing of a blob; what came before a break is kept.
+    fn continue_blob(&self, node: &str, hash: Hash, bytes: &mut Vec<u8>) -> Result<(), Failure> {
+        use std::io::Read as _;
+        let url = format!("{node}/v1/blobs/{hash}");
+        let answer = self.agent.get(url).header("range", format!("bytes={}-", bytes.len())).call();
+        let answer = answer.map_err(|error| Failure::Next(error.to_string()))?;
+        match answer.status().as_u16() {
+            200 => bytes.clear(),
+            206 => {}
+            // Nothing is missing, or the blob is empty: the hash tells.
+            416 => return Ok(()),
+            _ => return Err(Failure::Next("not there".into())),
+        }
+        let room = (crate::node::blobs::BLOB_BYTES_MAX + 1).saturating_sub(bytes.len());
+        let mut rest = answer.into_body().into_reader().take(room as u64);
+        rest.read_to_end(bytes).map_err(|error| Failure::Next(error.to_string())).map(drop)
     }
 
     /// Stores a blob on every node that answers; at least one must.
