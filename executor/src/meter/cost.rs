@@ -109,6 +109,7 @@ mod tests {
     use std::fmt::Write;
 
     use gongsuan_types::Hash;
+    use wasm_encoder::Encode;
     use wasmparser::{BinaryReader, OperatorsReader};
 
     use super::*;
@@ -119,11 +120,11 @@ mod tests {
     /// Every operation that a byte, or one behind a prefix, stands for, with its price.
     fn table() -> String {
         let single = (0..=0xff_u8).map(|code| vec![code]);
-        let prefixed = |prefix: u8, last: u16| {
-            // As LEB128.
-            (0..=last).map(move |code| match u8::try_from(code) {
-                Ok(code) if code < 0x80 => vec![prefix, code],
-                _ => vec![prefix, 0x80 | (code & 0x7f) as u8, (code >> 7) as u8],
+        let prefixed = |prefix: u8, last: u32| {
+            (0..=last).map(move |code| {
+                let mut bytes = vec![prefix];
+                code.encode(&mut bytes);
+                bytes
             })
         };
         let mut text = String::new();

@@ -38,16 +38,13 @@ impl Scrambler {
         let mut types = Vec::new();
         let mut params = Vec::new();
         for payload in Parser::new(0).parse_all(module) {
-            match payload.unwrap() {
-                Payload::TypeSection(section) => {
-                    for ty in section.into_iter_err_on_gc_types() {
-                        types.push(u32::try_from(ty.unwrap().params().len()).unwrap());
-                    }
+            let payload = payload.unwrap();
+            if let Payload::TypeSection(section) = payload {
+                for ty in section.into_iter_err_on_gc_types() {
+                    types.push(u32::try_from(ty.unwrap().params().len()).unwrap());
                 }
-                Payload::FunctionSection(section) => {
-                    params.extend(section.into_iter().map(|ty| types[ty.unwrap() as usize]));
-                }
-                _ => {}
+            } else if let Payload::FunctionSection(section) = payload {
+                params.extend(section.into_iter().map(|ty| types[ty.unwrap() as usize]));
             }
         }
         Self { params, body: 0 }

@@ -2,6 +2,8 @@
 //!
 //! The compilers are optional: where one is absent, its test says so and does nothing, unless `PROGRAMS_REQUIRED` is set, as in CI.
 
+#![expect(clippy::print_stderr, reason = "what is skipped is said")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 

@@ -19,7 +19,7 @@ const FUEL: u64 = 1_000_000;
 /// Random bytes for a module, at most.
 const BYTES_MAX: u64 = 6_000;
 
-/// A generator of 64-bit numbers (SplitMix64), so that a seed means the same module everywhere.
+/// A generator of 64-bit numbers (`SplitMix64`), so that a seed means the same module everywhere.
 struct Numbers(u64);
 
 impl Numbers {
@@ -40,12 +40,12 @@ fn config(numbers: &mut Numbers) -> Config {
         (import \"wasi_snapshot_preview1\" \"fd_write\" (func (param i32 i32 i32 i32) (result i32)))
         (import \"wasi_snapshot_preview1\" \"random_get\" (func (param i32 i32) (result i32)))
         (import \"wasi_snapshot_preview1\" \"clock_time_get\" (func (param i32 i64 i32) (result i32))))";
-    let rare = |numbers: &mut Numbers| numbers.next() % 32 == 0;
+    let rare = |numbers: &mut Numbers| numbers.next().is_multiple_of(32);
     Config {
         exports: Some(wasm(exports)),
         available_imports: Some(wasm(imports)),
         canonicalize_nans: true,
-        max_imports: if numbers.next() % 2 == 0 { 0 } else { 4 },
+        max_imports: if numbers.next().is_multiple_of(2) { 0 } else { 4 },
         // Beside the one that is exported.
         max_memories: 0,
         max_memory32_bytes: 4 << 16,
@@ -108,10 +108,12 @@ fn left_behind(module: &[u8], reserve: Option<i64>) -> Option<(Vec<u8>, Vec<Stri
     let memory = instance.get_memory(&store, "memory").unwrap().data(&store).to_vec();
     let globals = ["a", "b", "c", "d"].map(|name| {
         let value = instance.get_global(&store, name).unwrap().get(&store);
-        match value {
-            Val::F32(value) => format!("{:x}", value.to_bits()),
-            Val::F64(value) => format!("{:x}", value.to_bits()),
-            other => format!("{other:?}"),
+        if let Val::F32(value) = value {
+            format!("{:x}", value.to_bits())
+        } else if let Val::F64(value) = value {
+            format!("{:x}", value.to_bits())
+        } else {
+            format!("{value:?}")
         }
     });
     Some((memory, globals.to_vec()))
