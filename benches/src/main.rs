@@ -3,6 +3,8 @@
 
 mod compare;
 mod consensus;
+#[cfg(feature = "execute")]
+mod execute;
 mod html;
 mod ledger;
 mod machine;
@@ -33,6 +35,16 @@ enum Command {
     Verify(Format),
     /// Transfers per second through checking, executing, hashing and storing; the state root; a restart.
     Ledger(Format),
+    /// Jobs: metered against native code and other fuel, instances, pieces, audits, products.
+    #[cfg(feature = "execute")]
+    Execute(Format),
+    /// What each class of operations takes on this machine, beside its price: the table behind the meter's.
+    #[cfg(feature = "execute")]
+    Calibrate(Format),
+    /// What `execute` starts as a caged worker.
+    #[cfg(feature = "execute")]
+    #[command(hide = true)]
+    ExecuteWorker,
     /// Replicas as processes of their own, ordering opaque payloads. See `consensus --help`.
     #[command(disable_help_flag = true)]
     Consensus {
@@ -75,6 +87,12 @@ fn main() -> ExitCode {
         Command::Match(options) => matching::run(&options),
         Command::Verify(format) => format.show(verify::run),
         Command::Ledger(format) => format.show(ledger::run),
+        #[cfg(feature = "execute")]
+        Command::Execute(format) => format.show(execute::run),
+        #[cfg(feature = "execute")]
+        Command::Calibrate(format) => format.show(execute::calibrate),
+        #[cfg(feature = "execute")]
+        Command::ExecuteWorker => return gongsuan_executor::worker::serve(),
         Command::Consensus { args } => return consensus::main(&args),
         Command::ConsensusReplica { start } => return consensus::replica(&start),
         Command::Compare(options) => compare::run(&options),

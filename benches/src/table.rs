@@ -10,6 +10,8 @@ use crate::machine::{Machine, commit};
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     rows: Vec<Map<String, Value>>,
+    /// Figures about all rows.
+    summary: Map<String, Value>,
     notes: Vec<String>,
 }
 
@@ -25,13 +27,19 @@ impl Report {
         }
     }
 
+    /// Adds a figure about all rows, which JSON has beside them.
+    #[cfg(feature = "execute")]
+    pub(crate) fn summarise(&mut self, name: &str, figure: Value) {
+        self.summary.insert(name.to_owned(), figure);
+    }
+
     /// Adds a sentence that belongs to every figure.
     pub(crate) fn note(&mut self, note: &str) {
         self.notes.push(note.to_owned());
     }
 
     pub(crate) fn to_json(&self) -> String {
-        let all = json!({
+        let mut all = json!({
             "schema": "gongsuan/bench/v1",
             "machine": Machine::read(),
             "commit": commit(),
@@ -39,6 +47,9 @@ impl Report {
             "notes": self.notes,
             "rows": self.rows,
         });
+        if let Value::Object(all) = &mut all {
+            all.extend(self.summary.clone());
+        }
         all.to_string()
     }
 
@@ -67,6 +78,9 @@ impl Report {
             }
             text.truncate(text.trim_end().len());
             text.push('\n');
+        }
+        for (name, figure) in &self.summary {
+            let _ = writeln!(text, "{name}: {figure}");
         }
         for note in &self.notes {
             let _ = writeln!(text, "note: {note}");

@@ -44,7 +44,7 @@ pub mod verify;
 pub mod wasi;
 pub mod worker;
 
-pub use engine::{EngineKind, Program, default_engine};
+pub use engine::{EngineKind, Program, default_engine, with_big_stack};
 pub use error::{ModuleError, PoolError, RunError, WorkerFailure};
 pub use meter::{METER_VERSION, Metered};
 pub use pool::{Backend, Cancel, Event, InProcess, Inputs, Job};

@@ -11,7 +11,7 @@ use wasmtime::{
 };
 
 use super::guest::{self, Gauge, Guest, admits_table, serve};
-use super::{Engine, EngineKind, Finish, Prepared, Raw, STACK_BYTES, Start, with_big_stack};
+use super::{Engine, EngineKind, Finish, Prepared, Raw, STACK_BYTES, Start, on_enough_stack};
 use crate::RunError;
 use crate::meter::{self, Metered, PAGE_BYTES, TABLE_ENTRIES_MAX, TABLES_MAX};
 use crate::wasi::{self, Function, Stop};
@@ -201,10 +201,7 @@ impl Guest for Caller<'_, State> {
 
 impl Prepared for Compiled {
     fn execute(&self, start: Start) -> Result<Finish, RunError> {
-        let body = || self.slots.with(|| self.execute_here(start));
-        with_big_stack(body).unwrap_or_else(|error| {
-            Err(RunError::Engine { engine: KIND, reason: format!("no thread: {error}") })
-        })
+        on_enough_stack(|| self.slots.with(|| self.execute_here(start)), KIND)
     }
 }
 

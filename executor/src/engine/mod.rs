@@ -230,6 +230,16 @@ pub(crate) fn expect_one_thread() {
 /// Native stack of a thread that runs compiled modules: far above what [`crate::meter::STACK_SLOTS_MAX`] can come to.
 pub(crate) const STACK_BYTES: usize = 48 << 20;
 
+/// Runs a segment where there is stack enough.
+fn on_enough_stack(
+    body: impl FnOnce() -> Result<Finish, RunError> + Send,
+    engine: EngineKind,
+) -> Result<Finish, RunError> {
+    with_big_stack(body).unwrap_or_else(|error| {
+        Err(RunError::Engine { engine, reason: format!("no thread: {error}") })
+    })
+}
+
 thread_local! {
     static BIG_STACK: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
@@ -245,9 +255,12 @@ pub(crate) fn on_big_stack<T>(body: impl FnOnce() -> T) -> T {
     body()
 }
 
-/// Runs `body` where there is stack enough: here, or on a thread of its own.
-#[cfg(feature = "jit")]
-pub(crate) fn with_big_stack<T: Send>(body: impl FnOnce() -> T + Send) -> std::io::Result<T> {
+/// Runs `body` where the native stack is enough for any segment: here if so, else on a thread of its own. [`crate::run_segment`] does it by
+/// itself; whoever runs many segments saves a thread for each of them by calling this around all.
+///
+/// # Errors
+/// There is no thread to be had.
+pub fn with_big_stack<T: Send>(body: impl FnOnce() -> T + Send) -> std::io::Result<T> {
     if BIG_STACK.get() {
         return Ok(body());
     }

@@ -7,12 +7,13 @@
 
 use wasmparser::{
     BinaryReaderError, CompositeInnerType, DataKind, ElementItems, ElementKind, ExternalKind,
-    FuncType, FunctionBody, Import, Operator, Parser, Payload, TypeRef, ValType, Validator,
-    WasmFeatures,
+    FuncType, FuncValidator, FunctionBody, Import, Operator, Parser, Payload, TypeRef, ValType,
+    Validator, ValidatorResources, WasmFeatures,
 };
 
 use gongsuan_types::job::MEMORY_PAGES_MAX;
 
+use super::nan::{self, Effect, Kind, Touch};
 use super::{MODULE_BYTES_MAX, PAGE_BYTES, PREFIX, TABLE_ENTRIES_MAX, TABLES_MAX};
 use crate::ModuleError;
 use crate::wasi;
@@ -42,12 +43,21 @@ pub(super) struct Facts {
     pub(super) globals: u32,
     pub(super) start: Option<u32>,
     pub(super) memory_minimum: u32,
-    /// The deepest operand stack of every body, in slots.
-    pub(super) heights: Vec<u32>,
+    /// What is known of every body.
+    pub(super) bodies: Vec<BodyFacts>,
     tables: Vec<u64>,
     /// What compiling is expected to take, in units of about a microsecond.
     compile: u64,
     starts_at: Option<u32>,
+}
+
+/// What the rewriter needs to know about a function's body.
+#[derive(Debug)]
+pub(super) struct BodyFacts {
+    /// The deepest operand stack, in slots.
+    pub(super) height: u32,
+    /// Where NaNs are made canonical, by operation; empty where there are no floats.
+    pub(super) touches: Vec<Touch>,
 }
 
 /// What may be used. References are references to functions: `GC_TYPES` would admit references to the host's things.
@@ -82,42 +92,75 @@ pub(super) fn inspect(module: &[u8]) -> Result<Facts, ModuleError> {
     for payload in Parser::new(0).parse_all(module) {
         facts.take(&payload?)?;
     }
-    facts.heights = validate(module)?;
+    facts.bodies = validate(module, &facts)?;
     facts.check_entry()?;
     Ok(facts)
 }
 
-/// Validates the whole module and finds each body's deepest operand stack.
-fn validate(module: &[u8]) -> Result<Vec<u32>, ModuleError> {
+/// Validates the whole module and looks at its bodies.
+fn validate(module: &[u8], facts: &Facts) -> Result<Vec<BodyFacts>, ModuleError> {
     let mut validator = Validator::new_with_features(features());
-    let mut heights = Vec::new();
+    let mut bodies = Vec::new();
     let mut allocations = wasmparser::FuncValidatorAllocations::default();
     for payload in Parser::new(0).parse_all(module) {
         if let wasmparser::ValidPayload::Func(function, body) = validator.payload(&payload?)? {
+            let params = usize::try_from(function.index).ok().and_then(|index| {
+                let ty = facts.types.get(*facts.functions.get(index)? as usize)?;
+                Some(ty.params().len())
+            });
             let mut function = function.into_validator(allocations);
-            heights.push(validate_body(&mut function, &body)?);
+            bodies.push(validate_body(&mut function, &body, params.unwrap_or(0))?);
             allocations = function.into_allocations();
         }
     }
-    Ok(heights)
+    Ok(bodies)
 }
 
 fn validate_body(
-    function: &mut wasmparser::FuncValidator<wasmparser::ValidatorResources>,
+    function: &mut FuncValidator<ValidatorResources>,
     body: &FunctionBody<'_>,
-) -> Result<u32, ModuleError> {
+    params: usize,
+) -> Result<BodyFacts, ModuleError> {
+    let mut floats = false;
+    for operator in body.get_operators_reader()? {
+        floats |= nan::concerns(&operator?);
+    }
     let mut reader = body.get_binary_reader();
     function.read_locals(&mut reader)?;
+    let locals = (0..function.len_locals()).map(|local| function.get_local_type(local));
+    let locals: Vec<Kind> = locals.map(|ty| ty.map_or(Kind::Other, Kind::from)).collect();
     let mut reader = wasmparser::OperatorsReader::new(reader);
     let mut height = 0;
+    let (mut operators, mut effects) = (Vec::new(), Vec::new());
     while !reader.eof() {
         let offset = reader.original_position();
         let operator = reader.read()?;
+        let arity = if floats { operator.operator_arity(function) } else { None };
         function.op(offset, &operator)?;
         height = height.max(function.operand_stack_height());
+        if floats {
+            effects.push(effect(function, arity.ok_or_else(|| unknown(offset, &operator))?));
+            operators.push(operator);
+        }
     }
     reader.finish()?;
-    Ok(height)
+    let touches =
+        if floats { nan::touches(&operators, &effects, &locals, params) } else { Vec::new() };
+    Ok(BodyFacts { height, touches })
+}
+
+fn unknown(offset: u64, operator: &Operator<'_>) -> ModuleError {
+    ModuleError::Invalid { offset, reason: format!("{operator:?} is not admitted") }
+}
+
+/// What the operation that was just validated took and left.
+fn effect(function: &FuncValidator<ValidatorResources>, (pops, pushes): (u32, u32)) -> Effect {
+    let kind = |depth: u32| match function.get_operand_type(depth as usize) {
+        Some(Some(ty)) => Kind::from(ty),
+        // Nothing arrives here.
+        Some(None) | None => Kind::Other,
+    };
+    Effect { pops: pops as usize, pushes: (0..pushes).rev().map(kind).collect() }
 }
 
 fn bounded(what: &str, got: u64, limit: u64) -> Result<(), ModuleError> {

@@ -13,9 +13,8 @@
 //!    at most [`LEASE_FUEL`] more than was used, the same everywhere. Returning and exiting count exactly.
 //! 3. **Stack.** A function that calls reserves its frame (locals, operands and a constant, in slots of 8 bytes) and traps
 //!    beyond [`STACK_SLOTS_MAX`]. Engines get native stacks far larger than that.
-//! 4. **NaN.** The bits of a NaN may show only where a float becomes bytes or an integer. There, and after every float
-//!    operation on vectors, every NaN is made the canonical one. A value that comes straight from memory or a constant
-//!    keeps its bits.
+//! 4. **NaN.** Arithmetic may give any NaN. Where its bits could show, as bytes, an integer or a sign, it is made the canonical one; the values
+//!    are followed from where they are made, so that nothing is done where bits cannot show. What was loaded keeps its bits.
 //! 5. **Start.** The start function becomes an ordinary export, called once the fuel is there.
 //!
 //! Admitted: the MVP with floats, sign extension, saturating conversions, bulk memory, multiple values, mutable globals,
@@ -29,7 +28,10 @@
 mod blocks;
 mod cost;
 mod inspect;
+mod nan;
 mod rewrite;
+#[cfg(test)]
+mod scramble;
 
 use gongsuan_types::Hash;
 
@@ -37,7 +39,7 @@ use crate::ModuleError;
 use crate::wasi::Function;
 
 /// The version of the cost table and of the rules above. The same module burns the same fuel under it for ever.
-pub const METER_VERSION: u16 = 1;
+pub const METER_VERSION: u16 = 2;
 /// A module in bytes, at most.
 pub const MODULE_BYTES_MAX: usize = 8 << 20;
 /// Fuel taken from the reserve at once.
@@ -48,6 +50,8 @@ pub const STACK_SLOTS_MAX: u32 = 131_072;
 pub const PAGE_BYTES: usize = 65_536;
 /// Fuel of a fresh page: the system must find and clear it.
 pub const PAGE_FUEL: u64 = 16_384;
+/// Fuel of asking for a longer memory or table.
+pub(crate) const GROWTH_FUEL: u64 = cost::GROWTH.cast_unsigned();
 /// Tables in a module, at most.
 pub const TABLES_MAX: usize = 16;
 /// Entries in a table, at most.

@@ -17,13 +17,14 @@ use wasmparser::{FunctionBody, Operator as O, Parser};
 use super::blocks::{Blocks, stretches};
 use super::cost::{BULK_SHIFT, ENTRY};
 use super::inspect::Facts;
+use super::nan::{Shape, Touch};
 use super::{
     FAULT, FAULT_FUEL, FAULT_STACK, LEASE, LEASE_FUEL, PAGE_FUEL, RESERVE, STACK_SLOTS_MAX, START,
 };
 use crate::ModuleError;
 
 /// Slots of every frame, beside its locals and operands: return address, saved registers, the meter's own locals.
-const FRAME_SLOTS: u32 = 8;
+pub(super) const FRAME_SLOTS: u32 = 8;
 /// Growth by more pages than any job may have fails anyway and pays for none.
 const GROWTH_PAGES_MAX: usize = gongsuan_types::job::MEMORY_PAGES_MAX as usize;
 /// The same for tables.
@@ -182,6 +183,7 @@ struct Body<'a> {
     operators: Vec<O<'a>>,
     /// The cost of the stretch that begins before an operation, where one does.
     stretches: Vec<Option<i64>>,
+    touches: &'a [Touch],
     globals: Globals,
     locals: Vec<(u32, ValType)>,
     fuel: u32,
@@ -196,7 +198,7 @@ struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    fn new(writer: &mut Writer<'_>, body: &FunctionBody<'a>) -> Result<Self> {
+    fn new<'w: 'a>(writer: &mut Writer<'w>, body: &FunctionBody<'a>) -> Result<Self> {
         let facts = writer.facts;
         let index = facts.imported as usize + writer.body;
         let ty = u32::try_from(index).ok().and_then(|index| facts.function_type(index));
@@ -211,7 +213,8 @@ impl<'a> Body<'a> {
             locals.push((many, writer.val_type(ty)?));
         }
         // Operands are counted as if each were a vector.
-        let height = facts.heights.get(writer.body).copied().unwrap_or(0);
+        let known = &facts.bodies[writer.body];
+        let height = known.height;
         for ty in
             [ValType::I64, ValType::I32, ValType::I32, ValType::F32, ValType::F64, ValType::V128]
         {
@@ -225,6 +228,7 @@ impl<'a> Body<'a> {
         Ok(Self {
             operators,
             stretches,
+            touches: &known.touches,
             globals: Globals::of(facts),
             locals,
             fuel: count,
@@ -256,7 +260,7 @@ impl<'a> Body<'a> {
             }
             f.instruction(&writer.instruction(operator.clone())?);
             if alive {
-                self.after(&mut f, operator);
+                self.after(&mut f, index);
             }
             blocks.step(operator);
         }
@@ -347,6 +351,9 @@ impl<'a> Body<'a> {
 
     fn before(&self, f: &mut Function, index: usize, outermost: u32) {
         let operator = &self.operators[index];
+        if let Some(shape) = self.touches.get(index).and_then(|touch| touch.before) {
+            self.canonical(f, shape);
+        }
         match operator {
             O::Call { .. } | O::CallIndirect { .. } => {
                 self.save(f);
@@ -372,49 +379,8 @@ impl<'a> Body<'a> {
             O::TableCopy { .. } | O::TableFill { .. } | O::TableInit { .. } => self.pay(f, 0),
             O::TableGrow { .. } => self.pay_growth(f, GROWTH_ENTRIES_MAX, 1),
             O::MemoryGrow { .. } => self.pay_growth(f, GROWTH_PAGES_MAX, PAGE_FUEL),
-            O::F32Store { .. } | O::I32ReinterpretF32 | O::F32Copysign
-                if !self.keeps_bits(index) =>
-            {
-                canonical_f32(f, self.f32);
-            }
-            O::F64Store { .. } | O::I64ReinterpretF64 | O::F64Copysign
-                if !self.keeps_bits(index) =>
-            {
-                canonical_f64(f, self.f64);
-            }
-            O::F32x4Splat | O::F32x4ReplaceLane { .. } if !self.keeps_bits(index) => {
-                canonical_f32(f, self.f32);
-            }
-            O::F64x2Splat | O::F64x2ReplaceLane { .. } if !self.keeps_bits(index) => {
-                canonical_f64(f, self.f64);
-            }
             _ => {}
         }
-    }
-
-    /// Whether the operand on top comes straight from an operation whose bits are the same everywhere.
-    fn keeps_bits(&self, index: usize) -> bool {
-        index > 0
-            && self.stretches[index].is_none()
-            && matches!(
-                self.operators[index - 1],
-                O::F32Load { .. }
-                    | O::F64Load { .. }
-                    | O::F32Const { .. }
-                    | O::F64Const { .. }
-                    | O::F32ReinterpretI32
-                    | O::F64ReinterpretI64
-                    | O::F32x4ExtractLane { .. }
-                    | O::F64x2ExtractLane { .. }
-                    | O::F32ConvertI32S
-                    | O::F32ConvertI32U
-                    | O::F32ConvertI64S
-                    | O::F32ConvertI64U
-                    | O::F64ConvertI32S
-                    | O::F64ConvertI32U
-                    | O::F64ConvertI64S
-                    | O::F64ConvertI64U
-            )
     }
 
     /// Pays for the length on top of the stack, and looks: lengths are large.
@@ -450,68 +416,38 @@ impl<'a> Body<'a> {
         self.look(f);
     }
 
-    fn after(&self, f: &mut Function, operator: &O<'_>) {
-        match operator {
-            O::Call { .. } | O::CallIndirect { .. } => {
-                f.instruction(&I::GlobalGet(self.globals.lease))
-                    .instruction(&I::LocalSet(self.fuel));
-            }
-            O::F32x4Add
-            | O::F32x4Sub
-            | O::F32x4Mul
-            | O::F32x4Div
-            | O::F32x4Sqrt
-            | O::F32x4Min
-            | O::F32x4Max
-            | O::F32x4Ceil
-            | O::F32x4Floor
-            | O::F32x4Trunc
-            | O::F32x4Nearest
-            | O::F32x4DemoteF64x2Zero => canonical_lanes(f, self.v128, NAN_F32X4, &I::F32x4Eq),
-            O::F64x2Add
-            | O::F64x2Sub
-            | O::F64x2Mul
-            | O::F64x2Div
-            | O::F64x2Sqrt
-            | O::F64x2Min
-            | O::F64x2Max
-            | O::F64x2Ceil
-            | O::F64x2Floor
-            | O::F64x2Trunc
-            | O::F64x2Nearest
-            | O::F64x2PromoteLowF32x4 => canonical_lanes(f, self.v128, NAN_F64X2, &I::F64x2Eq),
-            _ => {}
+    fn after(&self, f: &mut Function, index: usize) {
+        if matches!(self.operators[index], O::Call { .. } | O::CallIndirect { .. }) {
+            f.instruction(&I::GlobalGet(self.globals.lease)).instruction(&I::LocalSet(self.fuel));
         }
+        if let Some(shape) = self.touches.get(index).and_then(|touch| touch.after) {
+            self.canonical(f, shape);
+        }
+    }
+
+    /// Makes NaNs canonical in the value on top of the stack.
+    fn canonical(&self, f: &mut Function, shape: Shape) {
+        let (local, nan, equal, choose) = match shape {
+            Shape::F32 => {
+                let nan = I::F32Const(f32::from_bits(NAN_F32).into());
+                (self.f32, nan, I::F32Eq, I::Select)
+            }
+            Shape::F64 => {
+                let nan = I::F64Const(f64::from_bits(NAN_F64).into());
+                (self.f64, nan, I::F64Eq, I::Select)
+            }
+            Shape::F32x4 => (self.v128, I::V128Const(NAN_F32X4), I::F32x4Eq, I::V128Bitselect),
+            Shape::F64x2 => (self.v128, I::V128Const(NAN_F64X2), I::F64x2Eq, I::V128Bitselect),
+        };
+        f.instruction(&I::LocalTee(local))
+            .instruction(&nan)
+            .instruction(&I::LocalGet(local))
+            .instruction(&I::LocalGet(local))
+            .instruction(&equal)
+            .instruction(&choose);
     }
 }
 
 fn slots_of(ty: wasmparser::ValType) -> u32 {
     if ty == wasmparser::ValType::V128 { 2 } else { 1 }
-}
-
-fn canonical_f32(f: &mut Function, local: u32) {
-    f.instruction(&I::LocalTee(local))
-        .instruction(&I::F32Const(f32::from_bits(NAN_F32).into()))
-        .instruction(&I::LocalGet(local))
-        .instruction(&I::LocalGet(local))
-        .instruction(&I::F32Eq)
-        .instruction(&I::Select);
-}
-
-fn canonical_f64(f: &mut Function, local: u32) {
-    f.instruction(&I::LocalTee(local))
-        .instruction(&I::F64Const(f64::from_bits(NAN_F64).into()))
-        .instruction(&I::LocalGet(local))
-        .instruction(&I::LocalGet(local))
-        .instruction(&I::F64Eq)
-        .instruction(&I::Select);
-}
-
-fn canonical_lanes(f: &mut Function, local: u32, nan: i128, equal: &I<'_>) {
-    f.instruction(&I::LocalTee(local))
-        .instruction(&I::V128Const(nan))
-        .instruction(&I::LocalGet(local))
-        .instruction(&I::LocalGet(local))
-        .instruction(equal)
-        .instruction(&I::V128Bitselect);
 }

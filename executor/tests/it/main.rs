@@ -10,6 +10,8 @@ mod jobs;
 mod menace;
 mod operations;
 mod pool;
+mod programs;
+mod smith;
 mod suite;
 mod support;
 mod verify;

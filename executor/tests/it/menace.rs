@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use gongsuan_executor::jobs::{Lanes, Options, Scheduler, SchedulerConfig};
 use gongsuan_executor::worker::PoolConfig;
 use gongsuan_executor::{Event, Inputs, Job, Metered};
+use gongsuan_types::job::SEGMENT_FUEL_MAX;
 use gongsuan_types::receipt::{Status, Trap};
 use gongsuan_types::{Fuel, Refusal};
 
@@ -59,6 +60,14 @@ fn endless() -> Vec<Case> {
         (
             "a loop of copies",
             body("(loop $l (memory.copy (i32.const 0) (i32.const 9) (i32.const 65527)) (br $l))"),
+            fuel(),
+        ),
+        ("growing by nothing", body("(loop $l (drop (memory.grow (i32.const 0))) (br $l))"), fuel()),
+        ("growing a table by nothing", body("(loop $l (drop (table.grow (ref.null func) (i32.const 0))) (br $l))"), fuel()),
+        ("growing by more than there is", body("(loop $l (drop (memory.grow (i32.const -1))) (br $l))"), fuel()),
+        (
+            "growing a table by more than there is",
+            body("(loop $l (drop (table.grow (ref.null func) (i32.const -1))) (br $l))"),
             fuel(),
         ),
         ("a loop of failing growth", body("(loop $l (drop (memory.grow (i32.const 9))) (br $l))"), fuel()),
@@ -115,7 +124,7 @@ fn endless() -> Vec<Case> {
         ),
         (
             "straight fills without a loop",
-            body(&"(memory.fill (i32.const 0) (i32.const 1) (i32.const 65536))".repeat(700)),
+            body(&"(memory.fill (i32.const 0) (i32.const 1) (i32.const 65536))".repeat(1400)),
             fuel(),
         ),
         (
@@ -226,7 +235,7 @@ fn reaching() -> Vec<Case> {
             ),
             exit(8),
         ),
-        ("growing to the limit and beyond", body("(loop $l (br_if $l (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))"), Ends(Status::Ok)),
+        ("a memory that grows to its limit and beyond", body("(loop $l (br_if $l (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))"), Ends(Status::Ok)),
         ("a NaN as an integer", body("(drop (i32.trunc_f64_s (f64.const nan:0x4000000000001)))"), TRAP(Trap::InvalidConversion)),
         (
             "a secret in the bits of a NaN",
@@ -380,7 +389,9 @@ fn every_hostile_module_is_stopped_at_its_own_limit_and_no_worker_falls() {
     let mut pids = BTreeMap::new();
     for (name, module, fate) in cases {
         let mut spec = job(&module, b"");
-        spec.limits.fuel = Fuel(20_000_000);
+        // Growing is stopped by its price alone: with all the fuel that a segment may have, it must still end in peace.
+        spec.limits.fuel =
+            if name.starts_with("growing ") { SEGMENT_FUEL_MAX } else { Fuel(20_000_000) };
         let status = match fate {
             Ends(status) => status,
             Refused(code) => {

@@ -1,14 +1,16 @@
-//! Every operation, many times over.
+//! What every operation leaves on the interpreter's native stack.
 //!
-//! The interpreter dispatches by tail calls where the build optimises. The compiler does not promise them: an operation
-//! that is called instead leaves a frame on the native stack each time, and a long loop of it ends the process. So each
-//! operation runs often enough here to fill a test thread's stack of 2 MiB if it leaves 16 bytes.
+//! It dispatches by tail calls where the build optimises. The compiler does not promise them: an operation that is called instead leaves a
+//! frame until the run ends, and a long loop of it would end the process. So each operation runs many times here between two calls to the host,
+//! which look how deep the native stack is.
 
-use gongsuan_types::receipt::Status;
+use wasmi::{Caller, Engine, FuncType, Linker, Module, Store, Val};
 
-use crate::support::{job, run_with, start, wasm};
+use crate::support::{start, wasm};
 
-const ROUNDS: u32 = 130_000;
+const ROUNDS: u32 = 2_000;
+/// What a growth may leave: as the engine's own bound says.
+const GROWTH_BYTES_MAX: usize = 256;
 
 /// Statements over locals `$i` (the round), `$i32`, `$i64`, `$f32`, `$f64` and `$v`.
 fn operations() -> Vec<String> {
@@ -143,15 +145,17 @@ fn operations() -> Vec<String> {
     }
     list.extend(
         [
-            "(drop (memory.size))", "(drop (memory.grow (i32.const 0)))", "(drop (table.size))",
+            "(drop (memory.size))", "(drop (table.size))",
             "(drop (table.get (i32.const 0)))", "(table.set (i32.const 3) (ref.func $five))",
-            "(drop (table.grow (ref.null func) (i32.const 0)))", "(drop (ref.is_null (table.get (i32.const 0))))",
+            "(drop (ref.is_null (table.get (i32.const 0))))",
             "(memory.copy (i32.const 8) (i32.const 0) (i32.const 9))", "(memory.fill (i32.const 8) (i32.const 1) (i32.const 9))",
             "(table.fill (i32.const 2) (ref.null func) (i32.const 1))", "(table.copy (i32.const 2) (i32.const 0) (i32.const 1))",
             "(drop (call $five))", "(drop (call_indirect (type $number) (i32.const 0)))",
             "(drop (select (local.get $i64) (i64.const 2) (i32.and (local.get $i) (i32.const 1))))",
             "(drop (select (local.get $v) (local.get $v) (local.get $i)))",
             "(if (i32.and (local.get $i) (i32.const 1)) (then (nop)) (else (local.set $i32 (i32.const 1))))",
+            "(local.set $i32 (block $p (result i32) (drop (block $q (result i32)
+               (br_table $p $q $p (local.get $i) (i32.and (local.get $i) (i32.const 3))))) (i32.const 3)))",
             "(block $p (block $q (br_table $p $q $p (i32.and (local.get $i) (i32.const 3)))))",
             "(drop (call $random_get (i32.const 0) (i32.const 1)))",
             "(local.set $v (f32x4.replace_lane 1 (local.get $v) (f32x4.extract_lane 2 (local.get $v))))",
@@ -164,18 +168,61 @@ fn operations() -> Vec<String> {
     list
 }
 
+/// The shallowest and the deepest place of the native stack from which the host was called.
+struct Depth(usize, usize);
+
+/// How much deeper the native stack was at one call to the host than at another while the module ran.
+fn left_on_stack(module: &[u8]) -> usize {
+    let engine = Engine::default();
+    let module = Module::new(&engine, module).unwrap();
+    let mut linker = Linker::<Depth>::new(&engine);
+    for import in module.imports() {
+        let ty: FuncType = import.ty().func().unwrap().clone();
+        let look = |mut caller: Caller<'_, Depth>, _: &[Val], _: &mut [Val]| {
+            let local = 0u8;
+            let here = std::ptr::from_ref(&local).addr();
+            let Depth(least, most) = caller.data_mut();
+            (*least, *most) = ((*least).min(here), (*most).max(here));
+            Ok(())
+        };
+        linker.func_new(import.module(), import.name(), ty, look).unwrap();
+    }
+    let mut store = Store::new(&engine, Depth(usize::MAX, 0));
+    let instance = linker.instantiate_and_start(&mut store, &module).unwrap();
+    instance.get_typed_func::<(), ()>(&store, "_start").unwrap().call(&mut store, ()).unwrap();
+    let Depth(least, most) = *store.data();
+    most - least
+}
+
+fn many(operation: &str) -> Vec<u8> {
+    let look = "(drop (call $poll (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))";
+    wasm(&start(&format!(
+        "(local $i i32) (local $i32 i32) (local $i64 i64) (local $f32 f32) (local $f64 f64) (local $v v128) {look}
+         (loop $l {operation}
+           (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const {ROUNDS})))) {look}"
+    )))
+}
+
 #[test]
 fn no_operation_leaves_anything_on_the_native_stack() {
     for operation in operations() {
-        let text = start(&format!(
-            "(local $i i32) (local $i32 i32) (local $i64 i64) (local $f32 f32) (local $f64 f64) (local $v v128)
-             (loop $l {operation}
-               (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const {ROUNDS}))))"
-        ));
-        let module = wasm(&text);
-        let mut spec = job(&module, b"");
-        spec.limits.fuel.0 = 4_000_000_000;
-        let receipt = run_with(&module, &spec, 0, b"").receipt;
-        assert_eq!(receipt.status, Status::Ok, "{operation}");
+        let left = left_on_stack(&many(&operation));
+        assert!(left < ROUNDS as usize, "{left} bytes after {ROUNDS} times {operation}");
+    }
+}
+
+#[test]
+fn what_growing_leaves_on_the_native_stack_is_within_what_is_paid_for() {
+    for operation in [
+        "(drop (memory.grow (i32.const 0)))",
+        "(drop (memory.grow (i32.const 65536)))",
+        "(drop (memory.grow (i32.eqz (i32.rem_u (local.get $i) (i32.const 99)))))",
+        "(drop (table.grow (ref.null func) (i32.const 0)))",
+        "(drop (table.grow (ref.null func) (i32.const -1)))",
+        "(drop (table.grow (ref.null func) (i32.const 1)))",
+    ] {
+        let left = left_on_stack(&many(operation));
+        let limit = ROUNDS as usize * GROWTH_BYTES_MAX;
+        assert!(left <= limit, "{left} bytes after {ROUNDS} times {operation}, limit {limit}");
     }
 }
