@@ -115,6 +115,7 @@ fn bounds(check: Check) -> Bounds {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the counts are what the search is run for")]
 fn no_choice_of_anybody_loses_money_or_sticks_a_deal_and_the_honest_never_lose() {
     let mut steps = BTreeSet::new();
     let (mut states, mut edges) = (0, 0);
