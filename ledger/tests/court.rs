@@ -90,7 +90,7 @@ impl Court {
     fn code(&mut self, verdicts: Vec<Signed<Verdict>>) -> String {
         match self.send(CHALLENGER, vec![Op::Judge(verdicts)]) {
             TxStatus::Failed { refusal, .. } => refusal.code.into_owned(),
-            other => format!("{other:?}"),
+            other @ (TxStatus::Applied | TxStatus::Skipped { .. }) => format!("{other:?}"),
         }
     }
 

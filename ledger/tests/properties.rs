@@ -20,7 +20,7 @@ use gongsuan_types::job::{Check, JOB_VERSION, JobOrder, JobSpec, Limits, MapInpu
 use gongsuan_types::order::{
     Ask, Bid, Capabilities, Class, FillRule, Machine, Region, Requirements, SelfMatch, Work,
 };
-use gongsuan_types::receipt::{Commitment, Receipt, Status};
+use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof, Status};
 use gongsuan_types::{
     Address, Amount, DealId, DurationMs, Fuel, Hash, Height, OrderId, Price, Term, TimeMs, Units,
     Verified,
@@ -149,18 +149,36 @@ fn step(state: &State, pick: u16) -> Option<(u16, Op)> {
     let (provider, renter, id) = (number(deal.provider), number(deal.renter), deal.id);
     Some(match &deal.state {
         DealState::Matched { .. } => (provider, Op::Market(Command::Acknowledge(id))),
-        DealState::Running { .. } => (provider, commit(id, deal.terms.first, deal.terms.count)),
+        DealState::Running { .. } if pick.is_multiple_of(5) => {
+            (renter, Op::Market(Command::Stop(id)))
+        }
+        DealState::Running { .. } | DealState::Closing { .. } => {
+            (provider, commit(id, deal.terms.first, deal.terms.count))
+        }
         DealState::Committed { .. } => {
             (renter, Op::Market(Command::Reveal { deal: id, secret: secret() }))
+        }
+        DealState::Drawn { .. } if pick.is_multiple_of(3) => {
+            let list = receipts(deal.terms.first, deal.terms.count);
+            let (committed, proof) = (list[0], ReceiptProof::new(&list, 0).unwrap());
+            let found = Receipt { fuel: Fuel(1), ..committed };
+            let challenge = Command::Challenge { deal: id, committed, proof, found };
+            ((provider + 1) % PEOPLE, Op::Market(challenge))
         }
         DealState::Drawn { .. }
         | DealState::Disputed { .. }
         | DealState::Settled { .. }
-        | DealState::Failed { .. } => return None,
+        | DealState::Failed { .. }
+        | DealState::Asked { .. }
+        | DealState::Examined { .. }
+        | DealState::Demanded { .. }
+        | DealState::Sealed { .. }
+        | DealState::Rematch { .. }
+        | DealState::Cancelled { .. } => return None,
     })
 }
 
-fn commit(deal: DealId, first: u32, count: u32) -> Op {
+fn receipts(first: u32, count: u32) -> Vec<Receipt> {
     let receipt = |segment: u32| Receipt {
         segment,
         input: Hash::ZERO,
@@ -169,8 +187,11 @@ fn commit(deal: DealId, first: u32, count: u32) -> Op {
         fuel: Fuel(900_000_000),
         status: Status::Ok,
     };
-    let list: Vec<Receipt> = (first..first + count).map(receipt).collect();
-    let commitment = Commitment::new(&list).unwrap();
+    (first..first + count).map(receipt).collect()
+}
+
+fn commit(deal: DealId, first: u32, count: u32) -> Op {
+    let commitment = Commitment::new(&receipts(first, count)).unwrap();
     Op::Market(Command::Commit { deal, commitment, receipts: Hash::ZERO })
 }
 
@@ -363,7 +384,10 @@ impl Signed {
                 hold(self, format!("{id:?}"), owner, -micro(*amount));
                 *self.free.entry(owner).or_default() += micro(*amount);
             }
-            Event::Granted { .. } | Event::Revoked { .. } | Event::Market(_) => {}
+            Event::Granted { .. }
+            | Event::Revoked { .. }
+            | Event::Supervised { .. }
+            | Event::Market(_) => {}
         }
     }
 }

@@ -45,7 +45,7 @@ impl Town {
     fn code(&mut self, from: u16, op: Op) -> String {
         match self.send(from, vec![op]) {
             TxStatus::Failed { refusal, .. } => refusal.code.into_owned(),
-            other => format!("{other:?}"),
+            other @ (TxStatus::Applied | TxStatus::Skipped { .. }) => format!("{other:?}"),
         }
     }
 

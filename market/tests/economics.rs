@@ -108,7 +108,7 @@ fn play(plan: Plan, seed: Hash) -> (i128, bool) {
         let diligence = match plan {
             Plan::Fake { diligence, .. } => diligence,
             Plan::Lazy => 0,
-            _ => 1_000,
+            Plan::Friend | Plan::Slander | Plan::Deny | Plan::Starve | Plan::Spam => 1_000,
         };
         let works = draw(seed, &format!("auditor {sample}"), 1_000) < diligence;
         if slanders { Some(false) } else { works.then_some(true) }

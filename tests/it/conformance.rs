@@ -5,7 +5,7 @@ use std::path::Path;
 use gongsuan_tests::conformance::Table;
 
 fn table() -> Table {
-    use gongsuan_types::{job, keys, merkle, order, receipt};
+    use gongsuan_types::{court, job, keys, merkle, order, receipt};
     let mut table = Table::default();
     table.add::<gongsuan_types::Hash>("types.Hash");
     table.add::<gongsuan_types::Address>("types.Address");
@@ -19,6 +19,7 @@ fn table() -> Table {
     table.add::<receipt::Receipt>("types.Receipt");
     table.add::<receipt::Commitment>("types.Commitment");
     table.add::<receipt::ReceiptProof>("types.ReceiptProof");
+    table.add::<court::Verdict>("types.Verdict");
     table.add::<gongsuan_market::Command>("market.Command");
     table.add::<gongsuan_market::Settlement>("market.Settlement");
     table.add::<gongsuan_market::Event>("market.Event");
