@@ -114,7 +114,9 @@ impl Cluster {
                 name: member.name.clone(),
                 p2p: member.p2p,
                 api: member.api,
-                peers: others.map(|o| Peer { name: o.name.clone(), p2p: o.p2p }).collect(),
+                peers: others
+                    .map(|o| Peer { name: o.name.clone(), p2p: o.p2p, api: Some(o.api) })
+                    .collect(),
                 timeout_ms: 250,
             };
             std::fs::write(member.home.join("node.toml"), toml::to_string(&file)?)?;

@@ -5,6 +5,7 @@
 //! cuts the power of their disks.
 
 pub mod arbitrary;
+pub mod chain;
 pub mod conformance;
 pub mod faults;
 pub mod fuzz;

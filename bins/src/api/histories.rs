@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Server;
 use super::lists::ROWS_MAX;
 use super::routes::{Answer, ApiError, ask, missing, parse};
-use crate::audit::trail::{Of, Trail};
+use crate::audit::trail::Trail;
 
 /// Rows of one answer, unless the request says fewer.
 const ROWS: usize = 100;
@@ -82,7 +82,7 @@ pub(super) async fn trail(State(server): State<Server>, Path(id): Path<String>) 
         let placed = [deal.ask, deal.bid].into_iter().filter_map(|order| market.order(order));
         heights.extend(placed.map(|order| order.arrived));
         let heights: BTreeSet<Height> = heights.into_iter().collect();
-        let trail = Trail::of_deal(Of::Deal(id), (deal.ask, deal.bid));
+        let trail = Trail::of_deal(id, (deal.ask, deal.bid));
         let blocks = heights.into_iter().filter_map(|at| view.chain.stored(at).ok().flatten());
         let rows: Vec<Value> =
             blocks.flat_map(|block| trail.rows(&block).unwrap_or_default()).collect();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use gongsuan_ledger::LightClient;
-use gongsuan_types::{Hash, Height};
+use gongsuan_types::{Hash, Height, OrderId};
 use serde_json::{Value, json};
 
 use super::{Coded, Context, exit, output, usage};
@@ -33,10 +33,11 @@ pub(super) enum Command {
         #[command(flatten)]
         from: Files,
     },
-    /// Everything that happened to a deal or an account.
+    /// Everything that happened to a job, a deal or an account. A job's story comes with a proof of each line, checked from the genesis on.
     Trail {
-        /// A deal's number or an account's address.
-        of: Of,
+        /// `job N` (the order's number), `deal N` or `account ADDRESS`; a number alone is a deal, an address alone an account.
+        #[arg(required = true, num_args = 1..=2, value_name = "OF")]
+        of: Vec<String>,
         #[command(flatten)]
         from: Files,
     },
@@ -123,7 +124,13 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
         Command::Receipt { file, chain } => receipt(&file, chain, context),
         Command::Replay { from } => replayed(&from, context),
         Command::Supply { from } => supply(&from, context),
-        Command::Trail { of, from } => trail(of, &from, context),
+        Command::Trail { of, from } => {
+            let of: Of = of.join(" ").parse().map_err(usage)?;
+            match of {
+                Of::Job(job) => story(job, &from, context),
+                Of::Deal(_) | Of::Account(_) => trail(of, &from, context),
+            }
+        }
         Command::Prove { kind, id, from, out } => make(&kind, &id, &from, out.as_deref(), context),
         Command::VerifyProof { file, genesis, checkpoint, save_checkpoint } => {
             let client = match (genesis, checkpoint) {
@@ -210,6 +217,35 @@ fn supply(from: &Files, context: &Context) -> anyhow::Result<u8> {
     Ok(if view.equal { 0 } else { exit::MISMATCH })
 }
 
+fn story(job: OrderId, from: &Files, context: &Context) -> anyhow::Result<u8> {
+    let source = from.source(context)?;
+    let nodes = from.data.is_none().then(|| context.client());
+    let story = crate::audit::story::tell(&source, job, nodes.as_ref())?;
+    if story.events.is_empty() {
+        let text = format!("there was no order {job} in {} blocks", source.head());
+        return Err(Coded(exit::NOT_FOUND, text).into());
+    }
+    output::show(context.json, "gongsuan/trail/v1", &serde_json::to_value(&story)?, || {
+        let rows = story.events.iter().map(|line| {
+            let tx = line.row.tx.map_or_else(|| "block".to_owned(), |tx| tx.short());
+            vec![
+                line.row.height.to_string(),
+                tx,
+                line.what.clone(),
+                format!("{} ok", line.row.proof_kind()),
+            ]
+        });
+        format!(
+            "{}\n{} lines, {} proofs: all hold from genesis {} on. One of them as a file: gongsuan audit prove receipt TX",
+            output::table(&["height", "tx", "what", "proof"], rows),
+            story.events.len(),
+            story.proofs.len(),
+            source.genesis().chain_id().short()
+        )
+    });
+    Ok(0)
+}
+
 fn trail(of: Of, from: &Files, context: &Context) -> anyhow::Result<u8> {
     let source = from.source(context)?;
     let trail = Trail::new(&source, of)?;
@@ -220,6 +256,7 @@ fn trail(of: Of, from: &Files, context: &Context) -> anyhow::Result<u8> {
     let (kind, id) = match of {
         Of::Deal(deal) => ("deal", json!(deal)),
         Of::Account(address) => ("account", json!(address)),
+        Of::Job(job) => ("job", json!(job)),
     };
     if all.is_empty() {
         let text = format!("nothing ever happened to {kind} {id} in {} blocks", source.head());

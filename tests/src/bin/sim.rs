@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
-use gongsuan_tests::sim::{Outcome, PROFILES, Profile, Run, run};
+use gongsuan_tests::chain::{Counts, Persona, measure};
+use gongsuan_tests::sim::{CHAIN_PROFILES, Outcome, PROFILES, Profile, Run, run};
 
 /// Simulates networks of validators: the real core, codec, signatures and vote log on an imagined clock, network and disk.
 /// A seed decides everything. Exit code 0: no invariant was broken; 7: one was; 2: wrong usage.
@@ -22,9 +23,17 @@ use gongsuan_tests::sim::{Outcome, PROFILES, Profile, Run, run};
 Examples:
   sim --seeds 0..10000                 worlds of every profile, on all cores
   sim --seed 42 --trace                one world, a line for each event
-  sim --faults                         planted faults and what catches them (built with --features faults)"
+  sim --faults                         planted faults and what catches them (built with --features faults)
+  sim --chain --seeds 0..2000          the same with the real ledger, market and deals, and people who use and cheat them
+  sim --money 0..400                   what cheating earns, over so many worlds without a network"
 )]
 struct Args {
+    /// The validators order a chain with people on it, instead of numbers.
+    #[arg(long)]
+    chain: bool,
+    /// What each kind of person earns, over the worlds of these seeds. Exit code 7 if a cheat earns anything.
+    #[arg(long, value_name = "A..B", value_parser = range)]
+    money: Option<Range<u64>>,
     /// Many worlds: from the first seed up to, and without, the last.
     #[arg(long, value_name = "A..B", value_parser = range, conflicts_with = "seed")]
     seeds: Option<Range<u64>>,
@@ -70,8 +79,12 @@ fn main() -> ExitCode {
     let args = Args::parse();
     // A panic in a world is a finding, reported with its seed.
     std::panic::set_hook(Box::new(|_| {}));
+    if let Some(seeds) = args.money {
+        return money(seeds);
+    }
     if args.profiles {
-        for profile in PROFILES {
+        let all = if args.chain { &CHAIN_PROFILES[..] } else { &PROFILES[..] };
+        for profile in all {
             println!("{}", profile.name());
         }
         return ExitCode::SUCCESS;
@@ -85,8 +98,52 @@ fn main() -> ExitCode {
     }
 }
 
+fn told(counts: &Counts) -> String {
+    let Counts { blocks, txs, refused, deals, settled, failed, disputed } = counts;
+    format!(
+        "{blocks} blocks, {txs} transactions and {refused} refused, {deals} deals: {settled} settled, {failed} failed, {disputed} disputed"
+    )
+}
+
+/// Worlds in which each of these cheats once.
+fn money(seeds: Range<u64>) -> ExitCode {
+    let mut sound = true;
+    println!(
+        "{:<22} {:>6} {:>16} {:>16} {:>16}",
+        "", "people", "mean gain", "mean profit", "worst gain"
+    );
+    for company in gongsuan_tests::chain::COMPANIES {
+        match measure(seeds.clone(), company) {
+            Err((seed, violation)) => {
+                println!("FAIL {} seed {seed}: {}", violation.invariant, violation.detail);
+                sound = false;
+            }
+            Ok((sums, counts)) => {
+                println!("-- {}: {}", names(company), told(&counts));
+                for (persona, sum) in sums {
+                    let name = persona.name();
+                    let (gain, profit) = (sum.gain / sum.count, sum.profit / sum.count);
+                    let cheat = company.contains(&persona);
+                    sound &= !cheat || profit < 0;
+                    println!(
+                        "{name:<22} {:>6} {gain:>16} {profit:>16} {:>16}",
+                        sum.count, sum.worst
+                    );
+                }
+            }
+        }
+    }
+    if sound { ExitCode::SUCCESS } else { ExitCode::from(7) }
+}
+
+fn names(company: &[Persona]) -> String {
+    let names: Vec<&str> = company.iter().map(|persona| persona.name()).collect();
+    if names.is_empty() { "everybody honest".into() } else { names.join(", ") }
+}
+
 fn one(seed: u64, args: &Args) -> ExitCode {
-    let plain = Run { profile: args.profile, trace: args.trace, ..Run::of(seed) };
+    let plain =
+        Run { profile: args.profile, trace: args.trace, chain: args.chain, ..Run::of(seed) };
     let Some(wanted) = with_fault(plain, args.fault.as_deref()) else {
         eprintln!("no such fault, or not built with --features faults");
         return ExitCode::from(2);
@@ -104,6 +161,9 @@ fn one(seed: u64, args: &Args) -> ExitCode {
         outcome.simulated_ms,
         outcome.hash
     );
+    if args.chain {
+        println!("on the chain: {}", told(&outcome.chain));
+    }
     match outcome.violation {
         None => ExitCode::SUCCESS,
         Some(violation) => {
@@ -166,6 +226,7 @@ struct Sum {
     events: u64,
     blocks: u64,
     epochs: u64,
+    chain: Counts,
     by_profile: BTreeMap<String, u64>,
     failed: Vec<(u64, Outcome)>,
 }
@@ -183,18 +244,21 @@ fn many(seeds: Range<u64>, args: &Args) -> ExitCode {
                     if seed >= seeds.end {
                         return;
                     }
-                    let outcome = run(Run { profile: args.profile, ..Run::of(seed) });
+                    let wanted = Run { profile: args.profile, chain: args.chain, ..Run::of(seed) };
+                    let outcome = run(wanted);
                     let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     sum.worlds += 1;
                     sum.simulated_ms += outcome.simulated_ms;
                     sum.events += outcome.events;
                     sum.blocks += outcome.height;
                     sum.epochs += outcome.epoch;
+                    sum.chain.add(&outcome.chain);
                     *sum.by_profile.entry(outcome.profile.name()).or_default() += 1;
                     if let Some(violation) = &outcome.violation {
                         let name = outcome.profile.name();
+                        let chain = if args.chain { " --chain" } else { "" };
                         println!(
-                            "FAIL {} seed {seed} ({name}): {}\n  replay: cargo run --release -p gongsuan-tests --bin sim -- --seed {seed} --profile {name} --trace",
+                            "FAIL {} seed {seed} ({name}): {}\n  replay: cargo run --release -p gongsuan-tests --bin sim --{chain} --seed {seed} --profile {name} --trace",
                             violation.invariant, violation.detail
                         );
                         sum.failed.push((seed, outcome));
@@ -221,6 +285,9 @@ fn many(seeds: Range<u64>, args: &Args) -> ExitCode {
             names.join(",")
         );
     } else {
+        if args.chain {
+            println!("on the chain: {}", told(&sum.chain));
+        }
         println!(
             "{} seeds over {} profiles, {} failed: {hours} simulated hours, {} events, {} blocks, {} epochs, in {}.{:03} s on {threads} threads ({}.{} seeds/s)",
             sum.worlds,
