@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use gongsuan_ledger::{Event, Op};
 use gongsuan_market::{Command, Deal, DealState, Event as MarketEvent, Failure};
-use gongsuan_types::job::{JobOrder, JobSpec};
+use gongsuan_types::job::{Check, JobOrder, JobSpec, Pace};
 use gongsuan_types::order::{Bid, Capabilities, Class, FillRule, Requirements, SelfMatch, Work};
 use gongsuan_types::receipt::{Commitment, Receipt};
 use gongsuan_types::{DurationMs, Hash, OrderId, Price, SecretKey, TimeMs, Units, codec};
@@ -57,6 +57,8 @@ impl Wish {
                 samples: self.samples,
                 deposit_basis_points: 10_000,
                 secret_hash: JobOrder::hash_secret(secret),
+                check: Check::default(),
+                pace: Pace::default(),
             })),
         }
     }
@@ -92,12 +94,20 @@ pub fn deals_of(client: &Client, bid: OrderId) -> Result<Vec<Deal>, ClientError>
 #[must_use]
 pub fn done(deal: &Deal) -> u32 {
     match &deal.state {
-        DealState::Matched { .. } | DealState::Failed { .. } => 0,
         DealState::Running { done, .. } => *done,
-        DealState::Committed { .. }
-        | DealState::Drawn { .. }
-        | DealState::Disputed { .. }
-        | DealState::Settled { .. } => deal.terms.count,
+        DealState::Matched { .. }
+        | DealState::Failed { .. }
+        | DealState::Asked { .. }
+        | DealState::Rematch { .. }
+        | DealState::Closing { .. }
+        | DealState::Cancelled { .. } => deal.accepted,
+        DealState::Sealed { .. } => deal.terms.count,
+        DealState::Committed { commitment, .. }
+        | DealState::Drawn { commitment, .. }
+        | DealState::Disputed { commitment, .. }
+        | DealState::Examined { commitment, .. }
+        | DealState::Demanded { commitment, .. } => deal.accepted + commitment.count,
+        DealState::Settled { .. } => deal.accepted,
     }
 }
 
@@ -165,7 +175,11 @@ pub fn receipts(client: &Client, deal: &Deal) -> anyhow::Result<Vec<Receipt>> {
             let words = match why {
                 Failure::NoAck => "the provider did not acknowledge",
                 Failure::Late => "the provider was late",
-                Failure::Disputed => "an auditor got another result",
+                Failure::Disputed => "a result was challenged and nobody has judged",
+                Failure::Fraud => "the validators got another result",
+                Failure::Withheld => "the provider did not show its results",
+                Failure::Silent => "the provider gave no sign of life",
+                Failure::Refused => "the predicate refused an output",
             };
             anyhow::bail!("deal {} failed: {words}", deal.id)
         }

@@ -16,6 +16,7 @@ pub mod accounts;
 mod chain;
 mod check;
 mod checkpoint;
+mod court;
 pub mod genesis;
 pub mod header;
 pub mod history;

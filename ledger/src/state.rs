@@ -2,7 +2,7 @@
 
 use gongsuan_market::{Market, Moment};
 use gongsuan_types::order::Capabilities;
-use gongsuan_types::{Address, Amount, Hash, Height, Refusal, TimeMs, codec};
+use gongsuan_types::{Address, Amount, Hash, Height, PublicKey, Refusal, TimeMs, codec};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,8 @@ pub struct State {
     pub(crate) issuers: Vec<Address>,
     pub(crate) supply: Amount,
     pub(crate) validators_hash: Hash,
+    /// The keys that vote, in the order of their seats.
+    pub(crate) validators: Vec<PublicKey>,
     pub(crate) params_hash: Hash,
     pub(crate) accounts: Accounts,
     pub(crate) market: Market,
@@ -67,6 +69,7 @@ impl State {
                 "gongsuan/validators/v1",
                 &codec::encode(&genesis.validators),
             ),
+            validators: genesis.validators.iter().map(|validator| validator.key).collect(),
             params_hash: Hash::of("gongsuan/params/v1", &codec::encode(&genesis.params)),
             accounts,
             market: Market::new(genesis.params.market.clone()),
@@ -116,6 +119,12 @@ impl State {
     #[must_use]
     pub fn params(&self) -> &Params {
         &self.params
+    }
+
+    /// The keys that vote, in the order of their seats.
+    #[must_use]
+    pub fn validators(&self) -> &[PublicKey] {
+        &self.validators
     }
 
     /// Accounts, holds and attestations.

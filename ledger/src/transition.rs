@@ -1,6 +1,7 @@
 //! The one function that applies a block.
 
 use gongsuan_market::{Command, Moment, Outcome};
+use gongsuan_types::court::quorum;
 use gongsuan_types::order::Party;
 use gongsuan_types::{Address, Amount, Hash, Height, PublicKey, Refusal, Term, TimeMs};
 
@@ -220,17 +221,42 @@ fn apply_op(
                 | Command::Progress { .. }
                 | Command::Commit { .. }
                 | Command::Reveal { .. }
-                | Command::Audit { .. } => {}
+                | Command::Audit { .. }
+                | Command::Challenge { .. }
+                | Command::Demand { .. }
+                | Command::Serve { .. }
+                | Command::DemandOutput { .. }
+                | Command::AskInput(_)
+                | Command::Stop(_)
+                | Command::Seal { .. }
+                | Command::Unseal { .. } => {}
             }
             let party = Party { address: sender, attested: state.attested(sender) };
             let outcome = state.market.submit(party, command.clone())?;
-            for settlement in &outcome.settlements {
-                state.accounts.settle(settlement)?;
+            carry_out_of_tx(state, outcome, events)?;
+        }
+        Op::Judge(verdicts) => {
+            for (case, votes) in crate::court::votes(state, verdicts)? {
+                let needed = quorum(state.validators.len());
+                let outcome = state.market.judge(case, &votes, needed)?;
+                carry_out_of_tx(state, outcome, events)?;
             }
-            events.extend(outcome.settlements.into_iter().map(Event::Money));
-            events.extend(outcome.events.into_iter().map(Event::Market));
         }
     }
+    Ok(())
+}
+
+/// Inside a transaction a hold may be more than its owner has.
+fn carry_out_of_tx(
+    state: &mut State,
+    outcome: Outcome,
+    events: &mut Vec<Event>,
+) -> Result<(), Refusal> {
+    for settlement in &outcome.settlements {
+        state.accounts.settle(settlement)?;
+    }
+    events.extend(outcome.settlements.into_iter().map(Event::Money));
+    events.extend(outcome.events.into_iter().map(Event::Market));
     Ok(())
 }
 

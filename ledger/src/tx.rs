@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use gongsuan_market::Command;
+use gongsuan_types::court::Verdict;
 use gongsuan_types::signed::Signable;
 use gongsuan_types::{
     Address, Amount, Hash, Hasher, PublicKey, Refusal, Signature, Signed, TimeMs, codec,
@@ -47,6 +48,8 @@ pub enum Op {
     },
     /// Something for the market.
     Market(Command),
+    /// What validators found of cases: at most [`gongsuan_types::court::VERDICTS_MAX`], each signed by the validator that it names. Anybody may bring them.
+    Judge(Vec<Signed<Verdict>>),
 }
 
 /// What an account wants done. All operations happen, or none.

@@ -16,7 +16,7 @@ use gongsuan_ledger::{
     Transaction, TxStatus, apply_block, check_body,
 };
 use gongsuan_market::{Command, DealState, Settlement};
-use gongsuan_types::job::{JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Shape};
+use gongsuan_types::job::{Check, JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Pace, Shape};
 use gongsuan_types::order::{
     Ask, Bid, Capabilities, Class, FillRule, Machine, Region, Requirements, SelfMatch, Work,
 };
@@ -81,6 +81,8 @@ fn bid(price_max: u64, segments: u32) -> Op {
             samples: 1,
             deposit_basis_points: 10_000,
             secret_hash: JobOrder::hash_secret(&secret()),
+            check: Check::default(),
+            pace: Pace::default(),
         })),
     })))
 }

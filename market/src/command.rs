@@ -83,4 +83,62 @@ pub enum Command {
         /// The receipt of the auditor's own execution.
         found: Receipt,
     },
+    /// Anybody says that a committed receipt is wrong. A stake is held, and the validators execute the segment.
+    Challenge {
+        /// The deal.
+        deal: DealId,
+        /// The receipt that the provider committed.
+        committed: Receipt,
+        /// The path from `committed` to the commitment.
+        proof: ReceiptProof,
+        /// The receipt of the challenger's own execution.
+        found: Receipt,
+    },
+    /// Anybody wants to see the receipt of a segment, because the list is not to be had. A fee is held.
+    Demand {
+        /// The deal.
+        deal: DealId,
+        /// The segment, counted in the job.
+        segment: u32,
+    },
+    /// The provider shows a receipt that was demanded.
+    Serve {
+        /// The deal.
+        deal: DealId,
+        /// The receipt.
+        receipt: Receipt,
+        /// The path from it to the commitment.
+        proof: ReceiptProof,
+    },
+    /// Anybody says that the list of receipts or a segment's output is not to be had. A stake is held, and the validators look.
+    DemandOutput {
+        /// The deal.
+        deal: DealId,
+        /// The receipt that the provider committed; it names the output.
+        committed: Receipt,
+        /// The path from `committed` to the commitment.
+        proof: ReceiptProof,
+    },
+    /// The provider says that the module or the input is not to be had. A stake is held, and the validators look.
+    AskInput(DealId),
+    /// The renter ends the deal early: what is done may still be committed once, and is paid.
+    Stop(DealId),
+    /// One of a quorum binds itself to its results without showing them.
+    Seal {
+        /// The deal.
+        deal: DealId,
+        /// [`crate::seal`] of them.
+        seal: Hash,
+    },
+    /// One of a quorum shows its results, once all others are bound.
+    Unseal {
+        /// The deal.
+        deal: DealId,
+        /// The top of the tree over its receipts.
+        commitment: Commitment,
+        /// The content address of the list of receipts.
+        receipts: Hash,
+        /// What was mixed into the seal.
+        salt: Hash,
+    },
 }

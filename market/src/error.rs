@@ -1,5 +1,6 @@
 //! Why a command was refused.
 
+use gongsuan_types::court::CaseId;
 use gongsuan_types::{DealId, OrderId, Refusal};
 
 /// Why a command was refused. The market is unchanged.
@@ -35,6 +36,9 @@ pub enum MarketError {
     /// There is no such deal.
     #[error("there is no deal {0}")]
     NoDeal(DealId),
+    /// There is no such case, or it is closed.
+    #[error("there is no open case {0}")]
+    NoCase(CaseId),
     /// The sender has no part in it.
     #[error("only the {role} may do this")]
     NotYours {
@@ -89,6 +93,9 @@ impl From<MarketError> for Refusal {
                 Self::new("no-such-order", "order", "an order", id, message)
             }
             MarketError::NoDeal(id) => Self::new("no-such-deal", "deal", "a deal", id, message),
+            MarketError::NoCase(id) => {
+                Self::new("no-such-case", "case", "an open case", id, message)
+            }
             MarketError::NotYours { role } => {
                 Self::new("not-yours", "sender", role, "another account", message)
             }

@@ -1,11 +1,12 @@
 //! What happened, for whoever watches.
 
+use gongsuan_types::court::{CaseId, Finding};
 use gongsuan_types::order::{Class, Side};
-use gongsuan_types::receipt::Commitment;
+use gongsuan_types::receipt::{Commitment, Receipt};
 use gongsuan_types::{Address, Amount, DealId, OrderId, Price, Units};
 use serde::{Deserialize, Serialize};
 
-use crate::{Failure, Sample, Settlement};
+use crate::{Failure, Sample, Settlement, Stage, Step};
 
 /// One thing that happened.
 ///
@@ -148,13 +149,13 @@ pub enum Event {
         /// What it earned.
         paid: Amount,
     },
-    /// An auditor got another result.
+    /// Somebody, a drawn auditor or not, got another result or cannot get the output.
     Disputed {
         /// The deal.
         deal: DealId,
         /// The segment.
         segment: u32,
-        /// The auditor.
+        /// Who says so.
         auditor: Address,
     },
     /// The deal is paid.
@@ -178,6 +179,77 @@ pub enum Event {
         why: Failure,
         /// What the provider lost to the renter.
         fine: Amount,
+    },
+    /// A deal made a step of the table in `docs/deals.md`.
+    Moved {
+        /// The deal.
+        deal: DealId,
+        /// The step.
+        step: Step,
+        /// Where it is now.
+        to: Stage,
+    },
+    /// Results were accepted and paid.
+    Accepted {
+        /// The deal.
+        deal: DealId,
+        /// The first segment.
+        first: u32,
+        /// How many.
+        count: u32,
+        /// To the provider.
+        paid: Amount,
+        /// To the treasury.
+        fee: Amount,
+    },
+    /// A provider is out of a deal.
+    Dropped {
+        /// The deal.
+        deal: DealId,
+        /// The provider.
+        provider: Address,
+        /// Why.
+        why: Failure,
+        /// What it lost to the renter.
+        fine: Amount,
+    },
+    /// Another provider has taken a deal over.
+    Rematched {
+        /// The deal.
+        deal: DealId,
+        /// The ask.
+        ask: OrderId,
+        /// Who works now.
+        provider: Address,
+        /// Per unit.
+        price: Price,
+        /// The first segment left.
+        first: u32,
+        /// How many are left.
+        count: u32,
+    },
+    /// A question came before the validators.
+    CaseOpened {
+        /// The case.
+        case: CaseId,
+        /// Who brought it.
+        by: Address,
+        /// What it set aside.
+        stake: Amount,
+    },
+    /// Enough validators found the same.
+    Judged {
+        /// The case.
+        case: CaseId,
+        /// What they found.
+        finding: Finding,
+    },
+    /// The provider showed a receipt.
+    Served {
+        /// The deal.
+        deal: DealId,
+        /// The receipt.
+        receipt: Receipt,
     },
 }
 

@@ -20,13 +20,15 @@
 //!
 //! # A deal
 //! ```text
-//! Matched ─acknowledge→ Running ─commit→ Committed ─beacon, secret→ Drawn ─samples pass, window over→ Settled
-//!    │ ack_by              │ done_by                                  │ a sample differs
-//!    └──────→ Failed ←─────┘                                          └→ Disputed ─deadline→ Failed
+//! Matched ─acknowledge→ Running ─commit→ Committed ─beacon, secret→ Drawn ─window over→ Settled, or Running with the next batch
+//!    │ ack_by              │ done_by, heartbeat                      │ challenge, demand
+//!    └──→ Rematch ←────────┴───────── wrong, withheld ───────────────┴→ Disputed, Demanded ─right, shown→ Drawn
+//!            └─the next provider→ Matched; nobody in time→ Failed
 //! ```
-//! Every state that waits has a deadline in block time, swept by [`Market::begin_block`]: any transaction of anybody fires it. Silence
-//! accepts: a sample not audited in time passes, a secret not revealed in time is left out of the draw. A dispute ends at its deadline with
-//! everybody's money back; judging it is not part of this crate yet.
+//! [`Step`] is the table of all transitions, shown in `docs/deals.md`. Every state that waits has a deadline in block time, swept by
+//! [`Market::begin_block`]: any transaction of anybody fires it. Silence accepts: a sample not audited in time passes, a secret not revealed in
+//! time is left out of the draw. Questions that only execution answers go to the validators as a [`Case`], and [`Market::judge`] counts what
+//! they found.
 //!
 //! # Three doors
 //! - [`Market`]: asks, bids, deals; what the chain runs.
@@ -43,11 +45,9 @@ pub mod attributes;
 pub mod book;
 mod command;
 mod deal;
-mod draw;
 mod error;
 mod event;
 mod explain;
-mod life;
 mod market;
 mod matching;
 pub mod naive;
@@ -59,7 +59,10 @@ mod settlement;
 mod table;
 
 pub use command::Command;
-pub use deal::{Deal, DealState, Failure, Sample, Terms};
+pub use deal::{
+    Batch, Cancellation, Case, Deal, DealState, Failure, Question, Sample, Stage, Step, Stop,
+    Terms, Transition, Vote, seal,
+};
 pub use error::MarketError;
 pub use event::{Event, Outcome};
 pub use explain::{BookView, Explanation, Level, Miss, Nearest};

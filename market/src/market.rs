@@ -133,8 +133,28 @@ impl Market {
                 self.reveal(party.address, deal, secret, &mut outcome)?;
             }
             Command::Audit { deal, sample, committed, proof, found } => {
-                let report = crate::life::Report { sample, committed, proof, found };
+                let report = crate::deal::Report { sample, committed, proof, found };
                 self.audit(party.address, deal, &report, &mut outcome)?;
+            }
+            Command::Challenge { deal, committed, proof, found } => {
+                let claim = (committed, &proof, found);
+                self.challenge(party.address, deal, claim, &mut outcome)?;
+            }
+            Command::Demand { deal, segment } => {
+                self.demand(party.address, deal, segment, &mut outcome)?;
+            }
+            Command::Serve { deal, receipt, proof } => {
+                self.serve(party.address, deal, (receipt, &proof), &mut outcome)?;
+            }
+            Command::DemandOutput { deal, committed, proof } => {
+                self.demand_output(party.address, deal, (committed, &proof), &mut outcome)?;
+            }
+            Command::AskInput(deal) => self.ask_input(party.address, deal, &mut outcome)?,
+            Command::Stop(deal) => self.stop(party.address, deal, &mut outcome)?,
+            Command::Seal { deal, seal } => self.seal(party.address, deal, seal, &mut outcome)?,
+            Command::Unseal { deal, commitment, receipts, salt } => {
+                let results = (commitment, receipts, salt);
+                self.unseal(party.address, deal, results, &mut outcome)?;
             }
         }
         Ok(outcome)
@@ -145,6 +165,7 @@ impl Market {
         let mut outcome = Outcome::default();
         self.withdraw(&mut outcome);
         let fresh = self.insert();
+        self.rematch_all(&fresh, &mut outcome);
         self.match_all(&fresh, &mut outcome);
         outcome
     }
@@ -184,7 +205,7 @@ impl Market {
         }
         let budget = Amount::new(u128::from(self.rules.search_budget_micro));
         let held = self
-            .needed_by(&bid, bid.units, u32::from(bid.deals_max))
+            .needed_by(&bid, bid.units, deals_max(&bid))
             .and_then(|needed| needed.checked_add(budget))
             .ok_or(MarketError::Overflow)?;
         let units = bid.units;
@@ -194,20 +215,30 @@ impl Market {
     /// What a bid's fills may still need of what it holds. `None`: it does not fit, which is refused when the bid is placed.
     pub(crate) fn needed(&self, order: &Order) -> Option<Amount> {
         let bid = order.bid()?;
-        self.needed_by(bid, order.open, u32::from(bid.deals_max).saturating_sub(order.deals))
+        self.needed_by(bid, order.open, deals_max(bid).saturating_sub(order.deals))
     }
 
     fn needed_by(&self, bid: &Bid, units: Units, deals: u32) -> Option<Amount> {
+        let Work::Job(job) = &bid.work;
+        let copies = u32::from(job.check.copies());
         let audit = self.audit_budget(bid, bid.price_max)?.micro();
         let audits = Amount::new(audit.checked_mul(u128::from(deals))?);
-        audits.checked_add(bid.price_max.cost(units))
+        let cost = bid.price_max.cost(units);
+        let cost = cost.checked_add(self.bond(cost)?)?.mul_div_floor(u64::from(copies), 1)?;
+        audits.checked_add(cost)
     }
 
-    /// What the audits of one deal may cost at a price.
+    /// What the renter of a deal loses if it does not serve the input.
+    pub(crate) fn bond(&self, cost: Amount) -> Option<Amount> {
+        cost.basis_points(self.rules.bond_basis_points)
+    }
+
+    /// What the audits of one deal may cost at a price: all samples of all batches that all its providers may commit.
     pub(crate) fn audit_budget(&self, bid: &Bid, price: Price) -> Option<Amount> {
         let Work::Job(job) = &bid.work;
         let segment = price.cost(bid.lot).basis_points(self.rules.audit_price_basis_points)?;
-        segment.micro().checked_mul(u128::from(job.samples)).map(Amount::new)
+        let batches = u128::from(job.pace.batches_max) * u128::from(job.pace.attempts_max);
+        segment.micro().checked_mul(u128::from(job.samples) * batches).map(Amount::new)
     }
 
     fn place(
@@ -397,7 +428,8 @@ impl Market {
     /// Whether the next block, even an empty one, changes something: a draw waits for its beacon, or a bid was deferred.
     #[must_use]
     pub fn wants_block(&self) -> bool {
-        self.awake.values().any(|awake| awake.deferred)
+        !self.table.seeking.is_empty()
+            || self.awake.values().any(|awake| awake.deferred)
             || self
                 .table
                 .committed
@@ -411,7 +443,11 @@ impl Market {
     pub fn expected_holds(&self) -> BTreeMap<HoldId, Amount> {
         let orders = self.table.orders.values().map(|order| (HoldId::Order(order.id), order.held));
         let deals = self.table.deals.values().flat_map(|deal| {
-            [(HoldId::Escrow(deal.id), deal.escrow), (HoldId::Deposit(deal.id), deal.deposit)]
+            [
+                (HoldId::Escrow(deal.id), deal.escrow),
+                (HoldId::Deposit(deal.id), deal.deposit),
+                (HoldId::Stake(deal.id), deal.stake()),
+            ]
         });
         orders.chain(deals).filter(|(_, amount)| !amount.is_zero()).collect()
     }
@@ -478,7 +514,8 @@ impl Market {
         let mut copy = self.clone();
         let mut ignored = Outcome::default();
         copy.withdraw(&mut ignored);
-        copy.insert();
+        let fresh = copy.insert();
+        copy.rematch_all(&fresh, &mut ignored);
         copy.table.orders.into_values().collect()
     }
 
@@ -493,6 +530,14 @@ impl Market {
         let mut hasher = gongsuan_types::Hasher::new("gongsuan/market/tie/v1");
         hasher.update(&self.now.block.0).update(&id.0.to_le_bytes());
         hasher.finish()
+    }
+}
+
+/// Deals that a bid may open, at most: one for each copy, where several providers do the same.
+fn deals_max(bid: &Bid) -> u32 {
+    match crate::matching::copies(bid) {
+        0 | 1 => u32::from(bid.deals_max),
+        copies => u32::try_from(copies).unwrap_or(u32::MAX),
     }
 }
 

@@ -1,11 +1,11 @@
 //! Matching a block's bids, and opening the deals.
 
 use gongsuan_types::order::{Bid, FillRule, Work};
-use gongsuan_types::{Address, Amount, DealId, OrderId, Units};
+use gongsuan_types::{Address, Amount, DealId, DurationMs, OrderId, Units};
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::AskKey;
-use crate::deal::{Deal, DealState, Terms};
+use crate::deal::{Deal, DealState, Stop, Terms};
 use crate::search::{Fill, Search};
 use crate::{Event, HoldId, Market, Order, OrderState, Outcome, Reason, Settlement};
 
@@ -121,14 +121,21 @@ impl Market {
         let bid = order.bid().expect("a bid").clone();
         let Work::Job(job) = &bid.work;
         let price = ask.price();
+        let (check, pace) = (job.check, job.pace);
         let cost = price.cost(fill.units);
-        let audit_budget = self.audit_budget(&bid, price).expect("smaller than at the limit price");
-        let escrow = cost.checked_add(audit_budget).expect("smaller than what the bid holds");
+        // Whoever takes over may ask as much as the bid's limit.
+        let ceiling = if pace.attempts_max > 1 { bid.price_max } else { price };
+        let audit_budget = self.audit_budget(&bid, ceiling).expect("smaller than at the limit");
+        let bond = self.bond(ceiling.cost(fill.units)).expect("smaller than at the limit price");
+        let parts = [ceiling.cost(fill.units), bond, audit_budget];
+        let escrow = Amount::checked_sum(parts).expect("smaller than what the bid holds");
         let deposit =
             cost.basis_points(job.deposit_basis_points).expect("smaller than what the ask holds");
         self.table.next_deal += 1;
         let id = DealId(self.table.next_deal);
         let count = bid.segments_of(fill.units);
+        let group =
+            (check.copies() > 1).then(|| (DealId(id.0 - u64::from(order.deals)), check.copies()));
         let deal = Deal {
             id,
             ask: ask.id,
@@ -147,12 +154,31 @@ impl Market {
                 run_within: job.run_within,
                 samples: job.samples,
                 secret_hash: job.secret_hash,
+                lot: bid.lot,
+                price_max: bid.price_max,
+                deposit_basis_points: job.deposit_basis_points,
+                check,
+                heartbeat_within: pace.heartbeat_within,
+                batches_max: pace.batches_max,
+                attempts_max: pace.attempts_max,
             },
             escrow,
             audit_budget,
             audited: Amount::ZERO,
             deposit,
             state: DealState::Matched { ack_by: self.now.time.plus(job.ack_within) },
+            matched: self.now.time,
+            bond,
+            taken: fill.units,
+            accepted: 0,
+            batches: Vec::new(),
+            commits: 0,
+            tried: Vec::new(),
+            cases: 0,
+            stop: Stop::No,
+            secret: None,
+            time_left: DurationMs(0),
+            group,
         };
         outcome.events.push(Event::Filled {
             deal: id,
@@ -167,9 +193,12 @@ impl Market {
         });
         take(&mut order, escrow, HoldId::Escrow(id), outcome);
         take(&mut ask, deposit, HoldId::Deposit(id), outcome);
-        order.open.0 -= fill.units.0;
-        order.segments_done += count;
         order.deals += 1;
+        // The copies of a quorum are over the same segments.
+        if order.deals.is_multiple_of(u32::from(check.copies())) {
+            order.open.0 -= fill.units.0;
+            order.segments_done += count;
+        }
         ask.open.0 -= fill.units.0;
         ask.deals += 1;
         if ask.open.0 == 0 {
@@ -190,6 +219,13 @@ fn take(order: &mut Order, amount: Amount, target: HoldId, outcome: &mut Outcome
     outcome.settlements.push(Settlement::Move { source: HoldId::Order(order.id), target, amount });
 }
 
+/// Whether it matters to a bid that all of it matches at once.
 pub(crate) fn is_whole(bid: &Bid) -> bool {
-    matches!(bid.fill_rule, FillRule::FillOrKill | FillRule::AllOrNone)
+    copies(bid) > 1 || matches!(bid.fill_rule, FillRule::FillOrKill | FillRule::AllOrNone)
+}
+
+/// How many providers do the same work for a bid.
+pub(crate) fn copies(bid: &Bid) -> usize {
+    let Work::Job(job) = &bid.work;
+    usize::from(job.check.copies())
 }

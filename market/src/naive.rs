@@ -46,9 +46,12 @@ fn one_bid(orders: &mut [Order], id: OrderId, fills: &mut Vec<Fill>) {
     let order = find(orders, id).clone();
     let bid = order.bid().expect("a bid").clone();
     let (mut need, mut made) = (order.open.0, Vec::new());
+    let copies = crate::matching::copies(&bid);
+    let deals_max = if copies > 1 { copies } else { usize::from(bid.deals_max) };
+    let mut owners = Vec::new();
     let mut passed: Vec<OrderId> = Vec::new();
     let mut cancelled: Vec<OrderId> = Vec::new();
-    while need > 0 && made.len() + (order.deals as usize) < usize::from(bid.deals_max) {
+    while need > 0 && made.len() + (order.deals as usize) < deals_max {
         let best = orders
             .iter()
             .filter(|ask| ask.state == OrderState::Resting && !passed.contains(&ask.id))
@@ -73,12 +76,21 @@ fn one_bid(orders: &mut [Order], id: OrderId, fills: &mut Vec<Fill>) {
             units += bid.lot.0;
         }
         let too_small = units < offer.fill_min.0 || (units < bid.fill_min.0 && units != need);
+        if copies > 1 {
+            if units == need && !too_small && !owners.contains(&ask.owner) {
+                owners.push(ask.owner);
+                made.push(Fill { ask: ask.id, bid: id, price: ask.price(), units: Units(units) });
+            }
+            continue;
+        }
         if units > 0 && !too_small {
             need -= units;
             made.push(Fill { ask: ask.id, bid: id, price: ask.price(), units: Units(units) });
         }
     }
-    if need > 0 && matches!(bid.fill_rule, FillRule::FillOrKill | FillRule::AllOrNone) {
+    let is_partial = if copies > 1 { made.len() < copies } else { need > 0 };
+    let is_whole = matches!(bid.fill_rule, FillRule::FillOrKill | FillRule::AllOrNone);
+    if is_partial && (copies > 1 || is_whole) {
         made.clear();
     }
     for order in orders.iter_mut() {

@@ -29,7 +29,7 @@ pub struct Rules {
     pub reveal_window: DurationMs,
     /// From the draw: auditors answer within this.
     pub audit_window: DurationMs,
-    /// From a dispute: it ends after this.
+    /// From the opening of a case: without a verdict it lapses after this.
     pub dispute_window: DurationMs,
     /// Open orders of one account, at most.
     pub orders_per_account_max: u32,
@@ -42,6 +42,28 @@ pub struct Rules {
     /// What a bid holds for that when it is placed, in micro-tokens, beside its price and audits. Returned like them. A bid that cannot
     /// pay for its search is cancelled.
     pub search_budget_micro: u64,
+    /// What a renter loses to the provider if it does not serve the input, in basis points of the deal's price.
+    pub bond_basis_points: u32,
+    /// What a claim that needs the validators sets aside, in basis points of the price of what the provider has taken.
+    pub claim_stake_basis_points: u32,
+    /// And at least so much, in micro-tokens: the validators' work.
+    pub claim_stake_micro: u64,
+    /// Of the stake of a false claim: to whom it delayed. The rest is the treasury's.
+    pub false_claim_to_delayed_basis_points: u32,
+    /// Of the deposit of a provider that committed a wrong result: to whoever showed it.
+    pub fraud_to_challenger_basis_points: u32,
+    /// And to the renter. The rest is the treasury's.
+    pub fraud_to_renter_basis_points: u32,
+    /// Of the deposit of a provider that does not show what it committed: to the renter. The rest is the treasury's.
+    pub withheld_to_renter_basis_points: u32,
+    /// What the provider is paid for showing a receipt on the chain, in micro-tokens.
+    pub receipt_fee_micro: u64,
+    /// From a demand: the provider must show the receipt within this.
+    pub serve_window: DurationMs,
+    /// From a stop: the provider may commit what it has done within this.
+    pub stop_window: DurationMs,
+    /// From a provider's failure: another one is looked for until then.
+    pub rematch_window: DurationMs,
 }
 
 impl Default for Rules {
@@ -61,6 +83,17 @@ impl Default for Rules {
             visits_free: 512,
             visit_price_micro: 1,
             search_budget_micro: 50_000,
+            bond_basis_points: 500,
+            claim_stake_basis_points: 1_000,
+            claim_stake_micro: 10_000,
+            false_claim_to_delayed_basis_points: 7_000,
+            fraud_to_challenger_basis_points: 5_000,
+            fraud_to_renter_basis_points: 2_000,
+            withheld_to_renter_basis_points: 7_000,
+            receipt_fee_micro: 1_000,
+            serve_window: DurationMs(60_000),
+            stop_window: DurationMs(30_000),
+            rematch_window: DurationMs(600_000),
         }
     }
 }
@@ -75,6 +108,14 @@ impl Rules {
             ("fee_basis_points", self.fee_basis_points),
             ("no_ack_fine_basis_points", self.no_ack_fine_basis_points),
             ("late_fine_basis_points", self.late_fine_basis_points),
+            ("bond_basis_points", self.bond_basis_points),
+            ("false_claim_to_delayed_basis_points", self.false_claim_to_delayed_basis_points),
+            (
+                "fraud_to_challenger_basis_points + fraud_to_renter_basis_points",
+                self.fraud_to_challenger_basis_points
+                    .saturating_add(self.fraud_to_renter_basis_points),
+            ),
+            ("withheld_to_renter_basis_points", self.withheld_to_renter_basis_points),
         ];
         for (field, got) in shares {
             if got > 10_000 {
@@ -100,6 +141,7 @@ impl Rules {
         for (field, got) in [
             ("ask_deposit_basis_points", self.ask_deposit_basis_points),
             ("audit_price_basis_points", self.audit_price_basis_points),
+            ("claim_stake_basis_points", self.claim_stake_basis_points),
         ] {
             if got > 1_000_000 {
                 let message = "more than a hundred times the price";

@@ -5,14 +5,14 @@
 //! was first can be seen in the result.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gongsuan_types::order::{Bid, Class, SelfMatch};
 use gongsuan_types::{OrderId, Units};
 use rayon::prelude::*;
 
 use crate::attributes::{AskKey, Step};
-use crate::matching::{fill_units, is_whole};
+use crate::matching::{copies, fill_units, is_whole};
 use crate::table::{Shelf, ask_key};
 use crate::{Market, Order, OrderState};
 
@@ -164,7 +164,14 @@ impl Market {
     ) -> Search {
         let mut search = Search::default();
         let mut need = order.open;
-        let deals_left = usize::from(bid.deals_max).saturating_sub(order.deals as usize);
+        let copies = copies(bid);
+        let deals_left = if copies > 1 {
+            copies
+        } else {
+            usize::from(bid.deals_max).saturating_sub(order.deals as usize)
+        };
+        // No two copies of a quorum are one owner's.
+        let mut owners = BTreeSet::new();
         let bound = self.rules.visits_max.max(VISITS_LEAST);
         let mut work = bound;
         while need.0 > 0 && search.fills.len() < deals_left {
@@ -194,12 +201,17 @@ impl Market {
                 }
             }
             let units = fill_units(bid, ask, open.get(&id).copied().unwrap_or(ask.open), need);
-            if units.0 > 0 {
+            if copies > 1 {
+                if units == need && owners.insert(ask.owner) {
+                    search.fills.push(Fill { ask: id, units });
+                }
+            } else if units.0 > 0 {
                 search.fills.push(Fill { ask: id, units });
                 need.0 -= units.0;
             }
         }
-        if is_whole(bid) && need.0 > 0 {
+        let is_complete = if copies > 1 { search.fills.len() == copies } else { need.0 == 0 };
+        if is_whole(bid) && !is_complete {
             search.fills.clear();
         }
         search.visited = bound - work;

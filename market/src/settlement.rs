@@ -13,6 +13,8 @@ pub enum HoldId {
     Escrow(DealId),
     /// A deal's deposit, the provider's money.
     Deposit(DealId),
+    /// What somebody set aside for what it says of a deal.
+    Stake(DealId),
 }
 
 /// Why money is paid out of a hold.
@@ -27,8 +29,14 @@ pub enum Reason {
     Fee,
     /// A fine for a deadline missed.
     Late,
-    /// A fine for a wrong result.
+    /// A fine for a wrong result, or one that was not shown.
     Fraud,
+    /// A stake lost by a false claim.
+    FalseClaim,
+    /// The renter's bond, for an input that it did not serve.
+    NoInput,
+    /// To the provider, for showing a receipt on the chain.
+    Served,
 }
 
 /// One movement of money. Only [`Settlement::Hold`] can fail (not enough free balance); the market returns it from

@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gongsuan_types::order::{Class, FillRule, Side};
+use gongsuan_types::order::{Class, Side};
 use gongsuan_types::{Address, DealId, OrderId, TimeMs};
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::{AskIndex, AskKey, BidIndex};
+use crate::matching::is_whole;
 use crate::{Deal, DealState, Order, OrderState};
 
 /// A record that is a leaf of the chain's state.
@@ -63,6 +64,7 @@ pub(crate) fn ask_key(order: &Order) -> AskKey {
 struct Journal {
     orders: BTreeMap<OrderId, Option<Order>>,
     deals: BTreeMap<DealId, Option<Deal>>,
+    providers: BTreeMap<Address, Option<Record>>,
     next_order: u64,
     /// Records that were not dirty before.
     dirtied: Vec<RecordId>,
@@ -83,6 +85,10 @@ pub(crate) struct Table {
     pub(crate) deal_due: BTreeSet<(TimeMs, DealId)>,
     /// Deals whose results wait for a beacon or a secret.
     pub(crate) committed: BTreeSet<DealId>,
+    /// Deals that look for a provider, by class and by what they require: who might take an ask that comes in.
+    pub(crate) seekers: BTreeMap<Class, BidIndex>,
+    /// Of these: those that have not looked at every ask yet.
+    pub(crate) seeking: BTreeSet<DealId>,
     pub(crate) open_count: BTreeMap<Address, u32>,
     pub(crate) dirty: BTreeSet<RecordId>,
     journal: Option<Journal>,
@@ -104,6 +110,7 @@ impl Table {
         self.journal = Some(Journal {
             orders: BTreeMap::new(),
             deals: BTreeMap::new(),
+            providers: BTreeMap::new(),
             next_order: self.next_order,
             dirtied: Vec::new(),
         });
@@ -120,6 +127,12 @@ impl Table {
         }
         for (id, before) in journal.deals {
             self.replace_deal(id, before);
+        }
+        for (address, before) in journal.providers {
+            match before {
+                Some(record) => self.providers.insert(address, record),
+                None => self.providers.remove(&address),
+            };
         }
         self.next_order = journal.next_order;
         for id in journal.dirtied {
@@ -154,6 +167,10 @@ impl Table {
     }
 
     pub(crate) fn count_deal(&mut self, provider: Address, settled: bool) {
+        if let Some(journal) = &mut self.journal {
+            let before = self.providers.get(&provider).copied();
+            journal.providers.entry(provider).or_insert(before);
+        }
         let record = self.providers.entry(provider).or_default();
         let counter = if settled { &mut record.settled } else { &mut record.failed };
         *counter = counter.saturating_add(1);
@@ -182,11 +199,17 @@ impl Table {
     }
 
     fn replace_deal(&mut self, id: DealId, deal: Option<Deal>) -> Option<Deal> {
+        if let Some(before) = self.deals.get(&id).cloned() {
+            self.index_seeker(&before, false);
+        }
         let due = deal.as_ref().and_then(Deal::due);
         if deal.as_ref().is_some_and(|deal| matches!(deal.state, DealState::Committed { .. })) {
             self.committed.insert(id);
         } else {
             self.committed.remove(&id);
+        }
+        if let Some(deal) = &deal {
+            self.index_seeker(deal, true);
         }
         let before = match deal {
             Some(deal) => self.deals.insert(id, deal),
@@ -199,6 +222,26 @@ impl Table {
             self.deal_due.insert((at, id));
         }
         before
+    }
+
+    fn index_seeker(&mut self, deal: &Deal, here: bool) {
+        let DealState::Rematch { from, .. } = deal.state else { return };
+        let Some(bid) = self.orders.get(&deal.bid).and_then(Order::bid) else { return };
+        let (limit, name) = (deal.terms.price_max, OrderId(deal.id.0));
+        let index = self.seekers.entry(deal.class).or_default();
+        if here {
+            index.insert(limit, &bid.requirements, name);
+        } else {
+            index.remove(limit, name);
+        }
+        if index.is_empty() {
+            self.seekers.remove(&deal.class);
+        }
+        if here && from.is_some() {
+            self.seeking.insert(deal.id);
+        } else {
+            self.seeking.remove(&deal.id);
+        }
     }
 
     fn index_order(&mut self, order: &Order, here: bool) {
@@ -237,7 +280,7 @@ impl Table {
             }
             (Side::Bid, _, Some(bid)) if here => {
                 shelf.bids.insert(bid.price_max, &bid.requirements, order.id);
-                if matches!(bid.fill_rule, FillRule::AllOrNone | FillRule::FillOrKill) {
+                if is_whole(bid) {
                     shelf.whole.insert(order.id);
                 }
             }

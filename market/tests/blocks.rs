@@ -11,7 +11,7 @@ use gongsuan_market::book::{Book, Ignore, Lots, Mode, NewOrder, Owner, Pricing, 
 use gongsuan_market::{
     Command, Event, HoldId, Market, Moment, Order, OrderState, Outcome, Reason, Rules, Settlement,
 };
-use gongsuan_types::job::{JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Shape};
+use gongsuan_types::job::{Check, JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Pace, Shape};
 use gongsuan_types::order::{
     Arch, Ask, Bid, Capabilities, Class, FillRule, GpuModel, Machine, Party, Region, Requirements,
     SelfMatch, Unit, Work,
@@ -75,6 +75,8 @@ fn bid(class: Class, price_max: u64, segments: u32, requirements: Requirements) 
             samples: 1,
             deposit_basis_points: 10_000,
             secret_hash: JobOrder::hash_secret(&Hash::ZERO),
+            check: Check::default(),
+            pace: Pace::default(),
         })),
     }))
 }
@@ -283,8 +285,8 @@ fn a_search_pays_for_every_node_beyond_the_free_ones_until_its_budget_ends_it() 
     let price = rules.visit_price_micro;
     let mut market = Market::new(rules);
     let id = hard(&mut market, 6_000);
-    // Four units, and four audits at a quarter more than a segment's price.
-    let needed = 4 * 500 + 4 * 625;
+    // Four units, the bond of a twentieth of that, and four audits at a quarter more than a segment's price.
+    let needed = 4 * 500 + 100 + 4 * 625;
     // The first search was in the block in which the bid came: 100 nodes, 60 of them paid.
     let fee = 60 * u128::from(price);
     assert_eq!(market.order(id).unwrap().held.micro(), needed + 1_000 - fee);

@@ -14,7 +14,7 @@ use gongsuan_market::{
     Command, DealState, Event, Failure, HoldId, Market, MarketError, Moment, OrderState, Outcome,
     Rules, Settlement, naive,
 };
-use gongsuan_types::job::{JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Shape};
+use gongsuan_types::job::{Check, JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Pace, Shape};
 use gongsuan_types::order::{
     Ask, Bid, Capabilities, Class, FillRule, Machine, Party, Region, RegionSet, Requirements,
     SelfMatch, Work,
@@ -83,6 +83,8 @@ fn bid(price_max: u64, segments: u32, fill_rule: FillRule) -> Bid {
             samples: 2,
             deposit_basis_points: 10_000,
             secret_hash: JobOrder::hash_secret(&secret()),
+            check: Check::default(),
+            pace: Pace::default(),
         })),
     }
 }

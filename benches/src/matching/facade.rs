@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use gongsuan_market::{Command, Event, Market, Moment, Rules};
-use gongsuan_types::job::{JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Shape};
+use gongsuan_types::job::{Check, JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Pace, Shape};
 use gongsuan_types::order::{
     Arch, Ask, Bid, Capabilities, Class, FillRule, Machine, Party, SelfMatch, Unit, Work,
 };
@@ -83,6 +83,8 @@ fn place_bid(bid: &attributes::Bid, number: u64) -> Command {
             samples: 1,
             deposit_basis_points: 10_000,
             secret_hash: Hash::ZERO,
+            check: Check::default(),
+            pace: Pace::default(),
         })),
     }))
 }

@@ -77,6 +77,7 @@ impl Subject {
                     "order" => HoldId::Order(parse(form, number)?),
                     "escrow" => HoldId::Escrow(parse(form, number)?),
                     "deposit" => HoldId::Deposit(parse(form, number)?),
+                    "stake" => HoldId::Stake(parse(form, number)?),
                     _ => return Err(Refusal::new("malformed", "id", form, of, "no such hold")),
                 }))
             }
@@ -126,6 +127,7 @@ impl Subject {
             Self::Record(StateKey::Hold(HoldId::Order(id))) => ("hold", format!("order:{id}")),
             Self::Record(StateKey::Hold(HoldId::Escrow(id))) => ("hold", format!("escrow:{id}")),
             Self::Record(StateKey::Hold(HoldId::Deposit(id))) => ("hold", format!("deposit:{id}")),
+            Self::Record(StateKey::Hold(HoldId::Stake(id))) => ("hold", format!("stake:{id}")),
             Self::Record(StateKey::Market(RecordId::Order(id))) => ("order", id.to_string()),
             Self::Record(StateKey::Market(RecordId::Deal(id))) => ("deal", id.to_string()),
             Self::Record(StateKey::Market(RecordId::Provider(address))) => {

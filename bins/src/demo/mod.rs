@@ -574,7 +574,12 @@ fn flow(blocks: &[StoredBlock], bid: OrderId) -> Flow {
             Settlement::Post { hold, amount, reason, .. } if of(hold) => match reason {
                 Reason::Work => (&mut flow.paid, amount),
                 Reason::Audit => (&mut flow.audited, amount),
-                Reason::Fee | Reason::Late | Reason::Fraud => (&mut flow.fees, amount),
+                Reason::Fee
+                | Reason::Late
+                | Reason::Fraud
+                | Reason::FalseClaim
+                | Reason::NoInput
+                | Reason::Served => (&mut flow.fees, amount),
             },
             Settlement::Void { hold, amount } if of(hold) => (&mut flow.refund, amount),
             _ => continue,

@@ -199,7 +199,7 @@ impl Found {
                 Op::Grant { subject, .. } | Op::Revoke { subject, .. } => {
                     self.put(index, Key::from(Subject::Account(*subject)));
                 }
-                Op::Market(_) => {}
+                Op::Market(_) | Op::Judge(_) => {}
             }
         }
     }
@@ -242,7 +242,20 @@ impl Found {
             | MarketEvent::Revealed { deal }
             | MarketEvent::Drawn { deal, .. }
             | MarketEvent::Settled { deal, .. }
-            | MarketEvent::Failed { deal, .. } => self.put_subjects(index, [Deal(*deal)]),
+            | MarketEvent::Failed { deal, .. }
+            | MarketEvent::Moved { deal, .. }
+            | MarketEvent::Accepted { deal, .. }
+            | MarketEvent::Served { deal, .. } => self.put_subjects(index, [Deal(*deal)]),
+            MarketEvent::Dropped { deal, provider, .. } => {
+                self.put_subjects(index, [Deal(*deal), Account(*provider)]);
+            }
+            MarketEvent::Rematched { deal, ask, provider, .. } => {
+                self.put_subjects(index, [Deal(*deal), Order(*ask), Account(*provider)]);
+            }
+            MarketEvent::CaseOpened { case, by, .. } => {
+                self.put_subjects(index, [Deal(case.deal), Account(*by)]);
+            }
+            MarketEvent::Judged { case, .. } => self.put_subjects(index, [Deal(case.deal)]),
             MarketEvent::Audited { deal, auditor, .. }
             | MarketEvent::Disputed { deal, auditor, .. } => {
                 self.put_subjects(index, [Deal(*deal), Account(*auditor)]);

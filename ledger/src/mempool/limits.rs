@@ -107,8 +107,18 @@ pub fn work(tx: &Transaction) -> u64 {
             | Command::Progress { .. }
             | Command::Commit { .. }
             | Command::Reveal { .. }
-            | Command::Audit { .. } => 20,
+            | Command::Audit { .. }
+            | Command::Challenge { .. }
+            | Command::Demand { .. }
+            | Command::Serve { .. }
+            | Command::DemandOutput { .. }
+            | Command::AskInput(_)
+            | Command::Stop(_)
+            | Command::Seal { .. }
+            | Command::Unseal { .. } => 20,
         },
+        // A signature each, verified where the operation is carried out.
+        Op::Judge(verdicts) => 20 + 60 * verdicts.len() as u64,
     };
     1 + tx.ops.iter().map(of).sum::<u64>()
 }

@@ -7,7 +7,7 @@ pub(crate) mod world;
 use gongsuan_ledger::genesis::{Admission, GenesisAccount, Params, Validator};
 use gongsuan_ledger::{Body, Genesis, Op, OrderedBlock, SignedTransaction, Transaction};
 use gongsuan_market::Command;
-use gongsuan_types::job::{JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Shape};
+use gongsuan_types::job::{Check, JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Pace, Shape};
 use gongsuan_types::order::{
     Ask, Bid, Capabilities, Class, FillRule, Machine, Region, Requirements, SelfMatch, Work,
 };
@@ -95,6 +95,8 @@ pub(crate) fn bid(price_max: u64) -> Op {
             samples: 2,
             deposit_basis_points: 10_000,
             secret_hash: JobOrder::hash_secret(&Hash::of_content(b"secret")),
+            check: Check::default(),
+            pace: Pace::default(),
         })),
     })))
 }

@@ -23,6 +23,16 @@ pub const ARGS_BYTES_MAX: usize = 4096;
 pub const SAMPLES_MAX: u16 = 64;
 /// Windows and deadlines in an order, at most: one day.
 pub const WINDOW_MAX: DurationMs = DurationMs(86_400_000);
+/// Batches of one deal, at most.
+pub const BATCHES_MAX: u16 = 64;
+/// Providers that a deal may go through, at most.
+pub const ATTEMPTS_MAX: u8 = 8;
+/// Providers that do the same work in a quorum, at most.
+pub const COPIES_MAX: u8 = 7;
+/// Segments whose outputs a predicate judges, at most: the validators run it once for each.
+pub const PREDICATE_SEGMENTS_MAX: u32 = 64;
+/// Fuel of a predicate for one output, at most: 50 Mf, so that 64 of them cost less than one segment.
+pub const PREDICATE_FUEL_MAX: Fuel = Fuel(50_000_000);
 /// The only version of [`JobSpec`].
 pub const JOB_VERSION: u16 = 1;
 
@@ -94,8 +104,70 @@ pub struct JobOrder {
     /// The provider's deposit in basis points of the deal's price: 10,000 is once the price.
     pub deposit_basis_points: u32,
     /// `Hash::of("gongsuan/secret/v1", secret)`: the renter's share of the randomness that draws the samples,
-    /// revealed after the commitment.
+    /// revealed after the commitment. For several batches it is the end of a chain: each secret is hashed to the one revealed before it.
     pub secret_hash: Hash,
+    /// How the results are checked.
+    pub check: Check,
+    /// How the deal goes on in time.
+    pub pace: Pace,
+}
+
+/// How the results of a deal are checked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Check {
+    /// Segments drawn after the commitment are re-executed by drawn auditors; anybody may challenge any segment.
+    #[default]
+    Lottery,
+    /// Segments are drawn as in the lottery, and the renter re-executes them itself: for inputs that nobody else may see.
+    Own,
+    /// Several providers, no two of one owner, do the same work and seal their results before any is shown. If all agree, all are paid at
+    /// once; if not, each result is checked as in the lottery, and the others have every reason to challenge it.
+    Quorum {
+        /// How many providers: 2 to [`COPIES_MAX`].
+        copies: u8,
+    },
+    /// A program of the renter accepts or refuses each output, and the deal is settled at once by what the validators say of it.
+    Predicate(Predicate),
+}
+
+/// A program that judges outputs: a WASI command, metered as jobs are. It reads one segment's output on standard input; the segment's number is in
+/// `GONGSUAN_SEGMENT`. It accepts by ending with 0; any other end refuses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Predicate {
+    /// The content address of the module.
+    pub module: Hash,
+    /// Fuel for one output, at most.
+    pub fuel: Fuel,
+}
+
+/// How a deal goes on in time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Pace {
+    /// While it runs the provider must tell of progress, or commit, within this; zero demands nothing.
+    pub heartbeat_within: DurationMs,
+    /// Results may be committed, checked and paid in so many pieces.
+    pub batches_max: u16,
+    /// The deal may go through so many providers, one after another, each beginning after what was accepted from those before.
+    pub attempts_max: u8,
+}
+
+impl Default for Pace {
+    /// All results at once, by one provider, without heartbeats.
+    fn default() -> Self {
+        Self { heartbeat_within: DurationMs(0), batches_max: 1, attempts_max: 1 }
+    }
+}
+
+impl Check {
+    /// How many providers do each segment.
+    #[must_use]
+    pub const fn copies(self) -> u8 {
+        match self {
+            Self::Quorum { copies } => copies,
+            Self::Lottery | Self::Own | Self::Predicate(_) => 1,
+        }
+    }
 }
 
 impl JobSpec {
@@ -175,7 +247,28 @@ impl JobOrder {
         within("ack_within", self.ack_within.0, 1, WINDOW_MAX.0)?;
         within("run_within", self.run_within.0, 1, WINDOW_MAX.0)?;
         within("samples", u64::from(self.samples), 1, u64::from(SAMPLES_MAX))?;
-        within("deposit_basis_points", u64::from(self.deposit_basis_points), 0, 1_000_000)
+        within("deposit_basis_points", u64::from(self.deposit_basis_points), 0, 1_000_000)?;
+        within("pace.heartbeat_within", self.pace.heartbeat_within.0, 0, WINDOW_MAX.0)?;
+        let (batches, attempts) = (self.pace.batches_max, self.pace.attempts_max);
+        match self.check {
+            Check::Lottery | Check::Own => {
+                within("pace.batches_max", u64::from(batches), 1, u64::from(BATCHES_MAX))?;
+                within("pace.attempts_max", u64::from(attempts), 1, u64::from(ATTEMPTS_MAX))
+            }
+            Check::Predicate(predicate) => {
+                within("check.predicate.fuel", predicate.fuel.0, 1, PREDICATE_FUEL_MAX.0)?;
+                let (count, most) = (self.spec.segment_count(), PREDICATE_SEGMENTS_MAX);
+                within("spec.shape.segments", u64::from(count), 1, u64::from(most))?;
+                within("pace.batches_max", u64::from(batches), 1, u64::from(BATCHES_MAX))?;
+                within("pace.attempts_max", u64::from(attempts), 1, u64::from(ATTEMPTS_MAX))
+            }
+            Check::Quorum { copies } => {
+                within("check.quorum.copies", u64::from(copies), 2, u64::from(COPIES_MAX))?;
+                // Results are compared whole, and a copy that is missing is what the others are for.
+                within("pace.batches_max", u64::from(batches), 1, 1)?;
+                within("pace.attempts_max", u64::from(attempts), 1, 1)
+            }
+        }
     }
 
     /// The commitment to a renter's secret.
@@ -233,6 +326,8 @@ mod tests {
             samples: 1,
             deposit_basis_points: 10_000,
             secret_hash: Hash::ZERO,
+            check: Check::Lottery,
+            pace: Pace::default(),
         };
         assert_eq!(order.validate(Units(8), Units(2)), Ok(()));
         assert_eq!(order.validate(Units(8), Units(1)).unwrap_err().code, "wrong-lot");

@@ -16,6 +16,7 @@
 //! | [`codec`] | one canonical encoding: decode, nothing left over, re-encode equals input |
 //! | [`merkle`] | binary Merkle trees with inclusion proofs |
 //! | [`order`] | asks, bids, classes, attributes and requirements |
+//! | [`court`] | what validators say of a disputed segment: [`court::Verdict`] |
 //! | [`job`] | what a renter wants run: module, shape, limits |
 //! | [`receipt`] | what running a segment produced, and the summing tree over a job's receipts |
 //! | [`refusal`] | [`Refusal`]: code, field, limit, got; the form in which bad input is answered |
@@ -36,6 +37,7 @@ pub mod address;
 pub mod amount;
 pub mod batch;
 pub mod codec;
+pub mod court;
 pub mod hash;
 pub mod job;
 pub mod keys;

@@ -51,7 +51,7 @@ pub enum Status {
 }
 
 /// What running one segment produced.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Receipt {
     /// The segment's number in the job.
     pub segment: u32,

@@ -1,8 +1,9 @@
 //! Drawing segments and auditors after the commitment.
 
+use gongsuan_types::job::Check;
 use gongsuan_types::{Address, Hash, Hasher};
 
-use crate::{Deal, Sample};
+use super::{Deal, Sample};
 
 /// What nobody could know before the commitment: the renter's secret (or nothing), the committed root, the next block.
 pub(crate) fn seed(secret: Option<Hash>, root: Hash, beacon: Hash) -> Hash {
@@ -11,14 +12,16 @@ pub(crate) fn seed(secret: Option<Hash>, root: Hash, beacon: Hash) -> Hash {
     hasher.finish()
 }
 
-/// Distinct segments, in the order drawn, each with an auditor who is no party to the deal.
-pub(crate) fn samples(seed: Hash, deal: &Deal, auditors: &[Address]) -> Vec<Sample> {
-    let eligible: Vec<Address> = auditors
-        .iter()
-        .copied()
-        .filter(|auditor| *auditor != deal.provider && *auditor != deal.renter)
-        .collect();
-    let count = u64::from(deal.terms.count);
+/// Distinct segments of the next `count` of a deal, in the order drawn, each with an auditor who is no party to the deal; with the renter, if it
+/// looks itself.
+pub(crate) fn samples(seed: Hash, deal: &Deal, count: u32, auditors: &[Address]) -> Vec<Sample> {
+    let eligible: Vec<Address> = if deal.terms.check == Check::Own {
+        vec![deal.renter]
+    } else {
+        let is_no_party = |auditor: &Address| *auditor != deal.provider && *auditor != deal.renter;
+        auditors.iter().copied().filter(is_no_party).collect()
+    };
+    let count = u64::from(count);
     let wanted = u64::from(deal.terms.samples).min(count);
     // A partial Fisher–Yates shuffle over the positions, with only the swapped ones stored.
     let mut swapped = std::collections::BTreeMap::new();
@@ -32,7 +35,7 @@ pub(crate) fn samples(seed: Hash, deal: &Deal, auditors: &[Address]) -> Vec<Samp
                 eligible[usize::try_from(at).expect("an index of a list")]
             });
             let offset = u32::try_from(chosen).expect("below the count, which is 32 bits");
-            Sample { segment: deal.terms.first + offset, auditor, passed: auditor.is_none() }
+            Sample { segment: deal.batch_first() + offset, auditor, passed: auditor.is_none() }
         })
         .collect()
 }

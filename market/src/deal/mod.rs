@@ -1,0 +1,32 @@
+//! The life of a deal.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `record` | what is known of a deal: [`Deal`], [`DealState`], [`Case`] |
+//! | `steps` | the table of transitions, [`Step`], and the one function that changes a deal's state |
+//! | `machine` | what its parties can do |
+//! | `court` | cases: who may bring what before the validators, and what follows from their verdict |
+//! | `deadlines` | what time does |
+//! | `rematch` | finding the next provider |
+//! | `money` | who is paid, fined and given back what |
+//! | `draw` | which segments and auditors are drawn |
+//!
+//! Results are committed in batches. One batch at a time is checked, while the provider works on the next: what it has not been paid for is one
+//! batch and what it did since, and its whole deposit stands behind that one batch. Time that results spend in a window does not count as
+//! time to run.
+
+mod court;
+mod deadlines;
+mod draw;
+mod machine;
+mod money;
+mod record;
+mod rematch;
+mod steps;
+
+pub use record::{
+    Batch, Cancellation, Case, Deal, DealState, Failure, Question, Sample, Stop, Terms, Vote, seal,
+};
+pub use steps::{Stage, Step, Transition};
+
+pub(crate) use machine::Report;

@@ -1,0 +1,567 @@
+//! One small market with its money, and everything that anybody could do in it next.
+
+use std::collections::BTreeMap;
+
+use gongsuan_market::{
+    Command, Deal, DealState, Event, HoldId, Market, Moment, Outcome, Question, Rules, Settlement,
+    Stage, Step, Vote, seal,
+};
+use gongsuan_types::court::{CaseId, Finding};
+use gongsuan_types::job::{Check, JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Pace, Shape};
+use gongsuan_types::order::{
+    Ask, Bid, Capabilities, Class, FillRule, Machine, Party, Region, Requirements, SelfMatch, Work,
+};
+use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof, Status};
+use gongsuan_types::{
+    Address, Amount, DealId, DurationMs, Fuel, Hash, Height, Price, TimeMs, Units, codec,
+};
+
+pub(crate) const START: u128 = 1_000_000;
+pub(crate) const RENTER: Address = Address([1; 32]);
+pub(crate) const PROVIDERS: [Address; 2] = [Address([2; 32]), Address([3; 32])];
+pub(crate) const CHALLENGER: Address = Address([4; 32]);
+pub(crate) const AUDITOR: Address = Address([5; 32]);
+const PEOPLE: [Address; 5] = [RENTER, PROVIDERS[0], PROVIDERS[1], CHALLENGER, AUDITOR];
+/// Orders live until then: longer than any deal.
+const LATE: TimeMs = TimeMs(1 << 40);
+const SALT: Hash = Hash([9; 32]);
+
+/// Who follows the protocol while all others do anything.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Honest {
+    Nobody,
+    Provider,
+    Renter,
+    Auditor,
+    Challenger,
+}
+
+/// What bounds the world.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) check: Check,
+    pub(crate) segments: u32,
+    pub(crate) batches: u16,
+    pub(crate) attempts: u8,
+    pub(crate) heartbeat: bool,
+    /// Challenges, demands and complaints that all parties together may make.
+    pub(crate) claims: u8,
+    pub(crate) honest: Honest,
+}
+
+/// One thing that somebody does.
+#[derive(Clone, Debug)]
+pub(crate) enum Move {
+    Submit(Address, Command),
+    Judge(CaseId, Finding),
+}
+
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) bounds: Bounds,
+    pub(crate) market: Market,
+    free: BTreeMap<Address, u128>,
+    holds: BTreeMap<HoldId, (Address, u128)>,
+    now: Moment,
+    claims: u8,
+    /// What nobody but the honest know, and the validators will find.
+    input_missing: bool,
+    output_missing: bool,
+    /// What the renter has paid for results and audits.
+    spent: u128,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// The renter's secrets: each is the hash of the one before, and they are revealed backwards.
+fn secrets() -> Vec<Hash> {
+    let mut chain = vec![Hash([7; 32])];
+    for at in 0..8 {
+        chain.push(JobOrder::hash_secret(&chain[at]));
+    }
+    chain
+}
+
+fn receipts(first: u32, count: u32, is_right: bool) -> Vec<Receipt> {
+    let receipt = |segment| Receipt {
+        segment,
+        input: Hash::ZERO,
+        output: if is_right || segment != first { Hash([8; 32]) } else { Hash([6; 32]) },
+        output_bytes: 4,
+        fuel: Fuel(1_000_000_000),
+        status: Status::Ok,
+    };
+    (first..first + count).map(receipt).collect()
+}
+
+fn ask(price: u64, bounds: &Bounds) -> Command {
+    Command::PlaceAsk(Ask {
+        class: Class::WASM,
+        price: Price(price),
+        units: Units(u64::from(bounds.segments)),
+        fill_min: Units(1),
+        machine: Machine {
+            cpu_cores: 1,
+            memory_mib: 1,
+            disk_mib: 0,
+            gpu_count: 0,
+            duration_s_max: 60,
+            region: Region(0),
+            capabilities: Capabilities::NONE,
+        },
+        expires_at: LATE,
+    })
+}
+
+fn bid(bounds: &Bounds) -> Command {
+    let segments = bounds.segments;
+    let spec = JobSpec {
+        version: JOB_VERSION,
+        module: Hash::ZERO,
+        meter: 1,
+        args: vec![],
+        shape: Shape::Map { segments, input: MapInput::Shared(Hash::ZERO) },
+        limits: Limits { fuel: Fuel(1_000_000_000), memory_pages: 1, output_bytes: 0 },
+        seed: Hash::ZERO,
+    };
+    let secrets = secrets();
+    Command::PlaceBid(Box::new(Bid {
+        class: Class::WASM,
+        price_max: Price(1_100),
+        units: Units(u64::from(segments)),
+        lot: Units(1),
+        fill_min: Units(1),
+        deals_max: 1,
+        requirements: Requirements::ANY,
+        fill_rule: FillRule::ImmediateOrCancel,
+        self_match: SelfMatch::Skip,
+        expires_at: LATE,
+        work: Work::Job(Box::new(JobOrder {
+            spec,
+            ack_within: DurationMs(10_000),
+            run_within: DurationMs(100_000),
+            samples: 1,
+            deposit_basis_points: 10_000,
+            secret_hash: JobOrder::hash_secret(&secrets[secrets.len() - 1]),
+            check: bounds.check,
+            pace: Pace {
+                heartbeat_within: DurationMs(if bounds.heartbeat { 15_000 } else { 0 }),
+                batches_max: bounds.batches,
+                attempts_max: bounds.attempts,
+            },
+        })),
+    }))
+}
+
+impl World {
+    /// Two providers have offered, a renter has ordered, and the first deal is matched.
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        let people = PEOPLE.iter().map(|who| (*who, START));
+        let mut world = Self {
+            bounds,
+            market: Market::new(Rules::default()),
+            free: people.chain([(Address::TREASURY, 0)]).collect(),
+            holds: BTreeMap::new(),
+            now: Moment { height: Height(0), time: TimeMs(1_000), block: Hash([5; 32]) },
+            claims: bounds.claims,
+            input_missing: false,
+            output_missing: false,
+            spent: 0,
+            steps: Vec::new(),
+        };
+        for (who, command) in [
+            (PROVIDERS[0], ask(1_000, &bounds)),
+            (PROVIDERS[1], ask(1_100, &bounds)),
+            (RENTER, bid(&bounds)),
+        ] {
+            world.begin(0);
+            assert!(world.make(&Move::Submit(who, command)), "the orders are good");
+            world.end();
+        }
+        assert!(world.market.deal(DealId(1)).is_some(), "they match");
+        world
+    }
+
+    pub(crate) fn deals(&self) -> Vec<&Deal> {
+        self.market.deals().collect()
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.market.deals().all(Deal::is_over)
+    }
+
+    /// Begins a block so much later. Blocks have one hash, so that paths that differ in nothing else meet again.
+    pub(crate) fn begin(&mut self, after: u64) {
+        self.now.height = self.now.height.next();
+        self.now.time = self.now.time.plus(DurationMs(after));
+        let outcome = self.market.begin_block(self.now, &[AUDITOR]);
+        self.carry_out(&outcome);
+    }
+
+    /// Makes a move, if the market lets it.
+    pub(crate) fn make(&mut self, choice: &Move) -> bool {
+        self.market.begin_tx();
+        let outcome = match choice.clone() {
+            Move::Submit(address, command) => {
+                self.market.submit(Party { address, attested: Capabilities::VETTED }, command)
+            }
+            Move::Judge(case, finding) => {
+                let votes = [0, 1, 2].map(|seat| Vote { seat, finding });
+                self.market.judge(case, &votes, 3)
+            }
+        };
+        let Ok(outcome) = outcome else {
+            self.market.abort_tx();
+            return false;
+        };
+        self.market.commit_tx();
+        self.carry_out(&outcome);
+        self.note(choice);
+        true
+    }
+
+    pub(crate) fn end(&mut self) {
+        let outcome = self.market.end_block();
+        self.carry_out(&outcome);
+        self.check();
+    }
+
+    /// How long until the next thing happens by itself; the moment at which every copy of a quorum may be shown is one.
+    pub(crate) fn wait(&self) -> Option<u64> {
+        let due = self.deals().into_iter().filter_map(Deal::due).min()?;
+        let shown = self.deals().into_iter().filter_map(|deal| match deal.state {
+            DealState::Sealed { .. } => {
+                Some(deal.matched.plus(deal.terms.ack_within).plus(deal.terms.run_within))
+            }
+            _ => None,
+        });
+        let next = shown.filter(|at| *at > self.now.time).chain([due]).min()?;
+        Some(next.since(self.now.time).0)
+    }
+
+    /// Everything that anybody could do now, whether or not the market will have it.
+    pub(crate) fn moves(&self) -> Vec<Move> {
+        let mut moves = Vec::new();
+        for deal in self.deals() {
+            self.provider_moves(deal, &mut moves);
+            self.other_moves(deal, &mut moves);
+            self.findings(deal, &mut moves);
+        }
+        moves.retain(|choice| self.is_protocol(choice));
+        moves
+    }
+
+    fn provider_moves(&self, deal: &Deal, moves: &mut Vec<Move>) {
+        let (id, first) = (deal.id, deal.batch_first());
+        let mut add = |command| moves.push(Move::Submit(deal.provider, command));
+        add(Command::Acknowledge(id));
+        add(Command::AskInput(id));
+        if let DealState::Running { done, .. } = deal.state {
+            add(Command::Progress { deal: id, done: done + 1 });
+        }
+        for count in 1..=deal.left() {
+            for is_right in [true, false] {
+                let commitment = Commitment::new(&receipts(first, count, is_right)).unwrap();
+                let list = Hash::ZERO;
+                let seal = seal(deal.provider, &commitment, SALT);
+                add(Command::Commit { deal: id, commitment, receipts: list });
+                add(Command::Seal { deal: id, seal });
+                add(Command::Unseal { deal: id, commitment, receipts: list, salt: SALT });
+            }
+        }
+        if let Some((list, _)) = committed(deal) {
+            let proof = ReceiptProof::new(&list, 0).unwrap();
+            add(Command::Serve { deal: id, receipt: list[0], proof });
+        }
+    }
+
+    fn other_moves(&self, deal: &Deal, moves: &mut Vec<Move>) {
+        let id = deal.id;
+        moves.push(Move::Submit(RENTER, Command::Stop(id)));
+        let chain = secrets();
+        let next = chain.iter().find(|s| JobOrder::hash_secret(s) == deal.secret_hash());
+        if let Some(secret) = next {
+            moves.push(Move::Submit(RENTER, Command::Reveal { deal: id, secret: *secret }));
+        }
+        let Some((list, _)) = committed(deal) else { return };
+        for (at, committed) in list.iter().copied().enumerate() {
+            let proof = || ReceiptProof::new(&list, at).unwrap();
+            let right = receipts(committed.segment, 1, true)[0];
+            let garbage = Receipt { output: Hash([4; 32]), ..committed };
+            for found in [right, garbage, committed] {
+                for sample in 0..2 {
+                    let (deal, proof) = (id, proof());
+                    for who in [AUDITOR, RENTER] {
+                        let proof = proof.clone();
+                        let audit = Command::Audit { deal, sample, committed, proof, found };
+                        moves.push(Move::Submit(who, audit));
+                    }
+                }
+                let challenge = Command::Challenge { deal: id, committed, proof: proof(), found };
+                moves.push(Move::Submit(CHALLENGER, challenge));
+            }
+            let demand = Command::DemandOutput { deal: id, committed, proof: proof() };
+            moves.push(Move::Submit(CHALLENGER, demand));
+        }
+        let segment = list[0].segment;
+        moves.push(Move::Submit(CHALLENGER, Command::Demand { deal: id, segment }));
+    }
+
+    /// What validators may find: the truth, where somebody knows it. They may also be silent.
+    fn findings(&self, deal: &Deal, moves: &mut Vec<Move>) {
+        let Some(case) = deal.case() else { return };
+        let honest = self.bounds.honest;
+        let mut add = |finding| moves.push(Move::Judge(case.id, finding));
+        match case.question {
+            Question::Result { committed, .. } => {
+                add(Finding::Produced(receipts(committed.segment, 1, true)[0]));
+                add(Finding::Unavailable);
+            }
+            Question::Input => {
+                if !self.input_missing {
+                    add(Finding::Available);
+                }
+                if self.input_missing || honest != Honest::Renter {
+                    add(Finding::Unavailable);
+                }
+            }
+            Question::Output { .. } => {
+                if !self.output_missing {
+                    add(Finding::Available);
+                }
+                if self.output_missing || honest != Honest::Provider {
+                    add(Finding::Unavailable);
+                }
+            }
+            Question::Predicate => {
+                let is_right = committed(deal).is_some_and(|(_, is_right)| is_right);
+                if is_right || honest != Honest::Renter {
+                    add(Finding::Accepts);
+                }
+                if !is_right || honest != Honest::Renter {
+                    add(Finding::Refuses);
+                }
+            }
+        }
+    }
+
+    /// Whether a move is one that the honest party would make; and whether claims are left for it.
+    fn is_protocol(&self, choice: &Move) -> bool {
+        let Move::Submit(who, command) = choice else { return true };
+        let is_claim = matches!(
+            command,
+            Command::Challenge { .. }
+                | Command::Demand { .. }
+                | Command::DemandOutput { .. }
+                | Command::AskInput(_)
+        ) || matches!(command, Command::Audit { committed, found, .. } if committed != found);
+        if is_claim && self.claims == 0 {
+            return false;
+        }
+        let right = |receipt: &Receipt| *receipt == receipts(receipt.segment, 1, true)[0];
+        let is_right = |commitment: &Commitment, deal: &DealId| {
+            let deal = self.market.deal(*deal).expect("a deal of the world");
+            Commitment::new(&receipts(deal.batch_first(), commitment.count, true)).as_ref()
+                == Some(commitment)
+        };
+        match (self.bounds.honest, command) {
+            (
+                Honest::Provider,
+                Command::Commit { deal, commitment, .. } | Command::Unseal { deal, commitment, .. },
+            ) => is_right(commitment, deal),
+            (Honest::Provider, Command::Seal { deal, seal: sealed }) => {
+                let deal = self.market.deal(*deal).expect("a deal of the world");
+                let list = receipts(deal.batch_first(), deal.left(), true);
+                seal(deal.provider, &Commitment::new(&list).unwrap(), SALT) == *sealed
+            }
+            (Honest::Provider, Command::Acknowledge(_)) => !self.input_missing,
+            (Honest::Auditor, Command::Audit { found, .. }) if *who == AUDITOR => right(found),
+            (Honest::Renter, Command::Audit { found, .. }) if *who == RENTER => right(found),
+            (Honest::Challenger, Command::Challenge { found, .. }) => right(found),
+            (Honest::Challenger, Command::Demand { .. }) => false,
+            _ => true,
+        }
+    }
+
+    /// Whether the honest party has something to do before time goes on.
+    pub(crate) fn is_owed(&self) -> bool {
+        self.deals().into_iter().any(|deal| match (self.bounds.honest, &deal.state) {
+            (Honest::Provider, DealState::Matched { .. }) => true,
+            (Honest::Provider, DealState::Running { .. } | DealState::Demanded { .. }) => true,
+            (Honest::Provider, DealState::Sealed { .. }) => {
+                let works = [Stage::Matched, Stage::Asked, Stage::Running];
+                let all = self.deals();
+                let waits = all.iter().any(|copy| works.contains(&Stage::of(&copy.state)));
+                let shown = deal.matched.plus(deal.terms.ack_within).plus(deal.terms.run_within);
+                !waits || self.now.time >= shown
+            }
+            (Honest::Renter, DealState::Committed { secret, .. }) => secret.is_none(),
+            (Honest::Auditor, DealState::Drawn { samples, .. }) => {
+                let waits = samples.iter().any(|s| s.auditor == Some(AUDITOR) && !s.passed);
+                waits && self.claims > 0
+            }
+            _ => false,
+        })
+    }
+
+    fn note(&mut self, choice: &Move) {
+        let Move::Submit(_, command) = choice else { return };
+        match command {
+            Command::AskInput(_) => {
+                self.input_missing = self.bounds.honest == Honest::Provider;
+                self.claims -= 1;
+            }
+            Command::DemandOutput { .. } => {
+                self.output_missing = self.bounds.honest == Honest::Challenger;
+                self.claims -= 1;
+            }
+            Command::Challenge { .. } | Command::Demand { .. } => self.claims -= 1,
+            Command::Audit { committed, found, .. } if committed != found => self.claims -= 1,
+            _ => {}
+        }
+    }
+
+    fn carry_out(&mut self, outcome: &Outcome) {
+        for settlement in &outcome.settlements {
+            match *settlement {
+                Settlement::Hold { hold, owner, amount } => {
+                    let free = self.free.get_mut(&owner).unwrap();
+                    *free = free.checked_sub(amount.micro()).expect("everybody starts rich");
+                    self.holds.entry(hold).or_insert((owner, 0)).1 += amount.micro();
+                }
+                Settlement::Move { source, target, amount } => {
+                    let owner = self.take(source, amount);
+                    let there = self.holds.entry(target).or_insert((owner, 0));
+                    assert_eq!(there.0, owner, "a hold has one owner");
+                    there.1 += amount.micro();
+                }
+                Settlement::Post { hold, to, amount, .. }
+                | Settlement::Slash { hold, to, amount, .. } => {
+                    self.take(hold, amount);
+                    *self.free.get_mut(&to).unwrap() += amount.micro();
+                }
+                Settlement::Void { hold, amount } => {
+                    let owner = self.take(hold, amount);
+                    *self.free.get_mut(&owner).unwrap() += amount.micro();
+                }
+            }
+        }
+        for event in &outcome.events {
+            match event {
+                Event::Moved { step, .. } => self.steps.push(*step),
+                Event::Accepted { paid, fee, .. } => self.spent += paid.micro() + fee.micro(),
+                Event::Audited { paid, .. } => self.spent += paid.micro(),
+                _ => {}
+            }
+        }
+    }
+
+    fn take(&mut self, hold: HoldId, amount: Amount) -> Address {
+        let there = self.holds.get_mut(&hold).expect("a hold that exists");
+        there.1 = there.1.checked_sub(amount.micro()).expect("no more than there is");
+        let owner = there.0;
+        if there.1 == 0 {
+            self.holds.remove(&hold);
+        }
+        owner
+    }
+
+    /// Money is conserved, and what is set aside is what orders and deals say.
+    fn check(&self) {
+        let there: BTreeMap<HoldId, Amount> =
+            self.holds.iter().map(|(id, (_, amount))| (*id, Amount::new(*amount))).collect();
+        assert_eq!(there, self.market.expected_holds());
+        let held: u128 = self.holds.values().map(|(_, amount)| amount).sum();
+        assert_eq!(self.free.values().sum::<u128>() + held, PEOPLE.len() as u128 * START);
+        for deal in self.market.deals() {
+            let parts = deal.bond.micro() + deal.audit_budget.micro();
+            assert!(parts <= deal.escrow.micro(), "bond and budget are parts of the escrow");
+        }
+    }
+
+    /// Ends every order, and looks at who has what: nothing is left behind, and the honest party has not lost.
+    pub(crate) fn settle_up(mut self) {
+        self.begin(LATE.since(self.now.time).0);
+        self.end();
+        assert!(self.holds.is_empty(), "left behind: {:?}", self.holds);
+        let has = |who: &Address| self.free[who];
+        match self.bounds.honest {
+            Honest::Nobody => {}
+            Honest::Provider => assert!(PROVIDERS.iter().all(|who| has(who) >= START)),
+            Honest::Renter => assert!(has(&RENTER) >= START - self.spent, "{:?}", self.free),
+            Honest::Auditor => assert!(has(&AUDITOR) >= START),
+            Honest::Challenger => assert!(has(&CHALLENGER) >= START),
+        }
+    }
+
+    /// The world without what makes no difference to its future: what time it is, and how many blocks there were.
+    pub(crate) fn key(&self) -> Hash {
+        let deals: Vec<Deal> = self.deals().into_iter().map(|deal| self.timeless(deal)).collect();
+        let orders: Vec<_> =
+            self.market.orders().map(|o| (o.id, o.state, o.open, o.held, o.reputation)).collect();
+        let reputation = PROVIDERS.map(|who| self.market.reputation(&who));
+        let facts = (self.claims, self.input_missing, self.output_missing);
+        // The market knows no balance, so those of others than the honest party make no difference to what is looked at.
+        let of = |who: &[Address]| who.iter().map(|who| self.free[who]).collect::<Vec<_>>();
+        let money = match self.bounds.honest {
+            Honest::Nobody => vec![],
+            Honest::Provider => of(&PROVIDERS),
+            Honest::Renter => vec![self.free[&RENTER] + self.spent],
+            Honest::Auditor => of(&[AUDITOR]),
+            Honest::Challenger => of(&[CHALLENGER]),
+        };
+        Hash::of("model", &codec::encode(&(deals, orders, reputation, facts, money)))
+    }
+
+    fn timeless(&self, deal: &Deal) -> Deal {
+        let mut deal = deal.clone();
+        let shift = |at: &mut TimeMs| at.0 = at.0.wrapping_sub(self.now.time.0);
+        shift(&mut deal.matched);
+        match &mut deal.state {
+            DealState::Matched { ack_by } => shift(ack_by),
+            DealState::Running { done_by, heartbeat_by, .. } => {
+                shift(done_by);
+                heartbeat_by.iter_mut().for_each(shift);
+            }
+            DealState::Committed { at, height, reveal_by, .. } => {
+                shift(at);
+                shift(reveal_by);
+                height.0 = u64::from(*height == self.now.height);
+            }
+            DealState::Drawn { audit_by, open_until, .. } => {
+                shift(audit_by);
+                shift(open_until);
+            }
+            DealState::Disputed { audit_by, open_until, case, .. } => {
+                [audit_by, open_until, &mut case.opened, &mut case.until]
+                    .into_iter()
+                    .for_each(shift);
+            }
+            DealState::Asked { case } => {
+                [&mut case.opened, &mut case.until].into_iter().for_each(shift);
+            }
+            DealState::Examined { at, case, .. } => {
+                [at, &mut case.opened, &mut case.until].into_iter().for_each(shift);
+            }
+            DealState::Demanded { audit_by, open_until, opened, serve_by, .. } => {
+                [audit_by, open_until, opened, serve_by].into_iter().for_each(shift);
+            }
+            DealState::Closing { commit_by } => shift(commit_by),
+            DealState::Sealed { unseal_by, .. } => shift(unseal_by),
+            DealState::Rematch { until, .. } => shift(until),
+            DealState::Settled { .. } | DealState::Failed { .. } | DealState::Cancelled { .. } => {}
+        }
+        deal
+    }
+}
+
+/// The receipts that stand behind a deal's commitment, and whether they are right.
+fn committed(deal: &Deal) -> Option<(Vec<Receipt>, bool)> {
+    if deal.is_over() {
+        return None;
+    }
+    let (commitment, _) = deal.results()?;
+    [true, false].into_iter().find_map(|is_right| {
+        let list = receipts(deal.batch_first(), commitment.count, is_right);
+        (Commitment::new(&list) == Some(commitment)).then_some((list, is_right))
+    })
+}
