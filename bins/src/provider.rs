@@ -13,7 +13,7 @@ use gongsuan_market::{Command, Deal, DealState, Order};
 use gongsuan_types::job::{JobSpec, MapInput, Shape};
 use gongsuan_types::order::Work;
 use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof};
-use gongsuan_types::{DealId, Hash, SecretKey, codec};
+use gongsuan_types::{Hash, SecretKey, codec};
 use serde::Deserialize;
 
 use crate::client::{Client, ClientError};
@@ -112,8 +112,11 @@ pub fn opening(
     Ok((receipt, proof))
 }
 
-fn is_demanded(deal: &Deal) -> bool {
-    matches!(deal.state, DealState::Demanded { .. })
+fn demanded_at(deal: &Deal) -> Option<gongsuan_types::TimeMs> {
+    match deal.state {
+        DealState::Demanded { opened, .. } => Some(opened),
+        _ => None,
+    }
 }
 
 impl Agent {
@@ -152,14 +155,16 @@ impl Agent {
                                     | DealState::Demanded { .. }
                             );
                             // After a case, or with a batch accepted, it begins anew.
-                            let round = (deal.id, deal.cases, deal.accepted, is_demanded(&deal));
+                            let round = (deal.id, deal.cases, deal.accepted, demanded_at(&deal));
                             if to_do && started.insert(round) {
                                 self.start(deal);
                             }
                         } else if let DealState::Drawn { samples, .. } = &deal.state {
                             for (index, sample) in (0u16..).zip(samples) {
                                 let mine = sample.auditor == Some(me) && !sample.passed;
-                                if mine && audited.insert((deal.id, index)) {
+                                if mine
+                                    && audited.insert((deal.id, deal.provider, deal.commits, index))
+                                {
                                     self.start_audit(deal.clone(), index, sample.segment);
                                 }
                             }
@@ -192,7 +197,7 @@ impl Agent {
             self.execute(Command::Acknowledge(deal.id)).context("cannot acknowledge")?;
         }
         tracing::info!(deal = %deal.id, segments = job.segments.len(), "running");
-        let receipts = self.execute_segments(deal.id, &job)?;
+        let receipts = self.execute_segments(deal, &job)?;
         let commitment = Commitment::new(&receipts).context("the fuel overflows")?;
         let receipts = self.client.put_blob(&codec::encode(&receipts))?;
         self.execute(Command::Commit { deal: deal.id, commitment, receipts })
@@ -229,7 +234,8 @@ impl Agent {
         Ok(())
     }
 
-    fn execute_segments(&self, deal: DealId, job: &Job) -> anyhow::Result<Vec<Receipt>> {
+    fn execute_segments(&self, deal: &Deal, job: &Job) -> anyhow::Result<Vec<Receipt>> {
+        let (deal, accepted) = (deal.id, deal.accepted);
         let (mut done, mut reported, mut last) = (0, 0, Instant::now());
         let mut lost = None;
         let receipts = self.pool()?.run(job, &Cancel::new(), &mut |event| match event {
@@ -240,7 +246,7 @@ impl Agent {
                 }
                 if last.elapsed() >= REPORT_EVERY && done > reported {
                     (reported, last) = (done, Instant::now());
-                    let told = self.execute(Command::Progress { deal, done });
+                    let told = self.execute(Command::Progress { deal, done: accepted + done });
                     if let Err(error) = told {
                         tracing::warn!(%error, "cannot report progress");
                     }

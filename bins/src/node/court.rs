@@ -17,7 +17,6 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use gongsuan_executor::pool::Backend as _;
 use gongsuan_executor::worker::{Pool, PoolConfig};
 use gongsuan_executor::{Cancel, Inputs, Job};
-use gongsuan_ledger::mempool::Source;
 use gongsuan_ledger::{Event as ChainEvent, Op, State, fee_min};
 use gongsuan_market::{Case, Deal, Event as MarketEvent, Question};
 use gongsuan_types::court::{CaseId, Finding, Verdict};

@@ -99,9 +99,9 @@ fn main() -> ExitCode {
 }
 
 fn told(counts: &Counts) -> String {
-    let Counts { blocks, txs, refused, deals, settled, failed, disputed } = counts;
+    let Counts { blocks, txs, refused, deals, settled, failed, cases, judged, rematched } = counts;
     format!(
-        "{blocks} blocks, {txs} transactions and {refused} refused, {deals} deals: {settled} settled, {failed} failed, {disputed} disputed"
+        "{blocks} blocks, {txs} transactions and {refused} refused, {deals} deals: {settled} settled, {failed} failed, {rematched} taken over; {cases} cases, {judged} decided"
     )
 }
 

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use gongsuan_ledger::{Applied, Body, Event, Genesis, Op, OrderedBlock, State, TxStatus};
 use gongsuan_market::naive::{self, Fill};
-use gongsuan_market::{Event as MarketEvent, HoldId, Market, Moment, Settlement};
+use gongsuan_market::{
+    DealState, Event as MarketEvent, HoldId, Market, MarketError, Moment, Outcome, Settlement, Vote,
+};
+use gongsuan_types::court::{CaseId, Verdict, quorum};
 use gongsuan_types::order::{Capabilities, Party};
-use gongsuan_types::{Address, Amount, OrderId};
+use gongsuan_types::{Address, Amount, OrderId, PublicKey, Signed};
 
 use crate::sim::{Invariant, Violation};
 
@@ -182,6 +185,12 @@ fn escrow(state: &State) -> Result<(), Violation> {
         }
         needed.insert(HoldId::Escrow(deal.id), (deal.renter, deal.escrow));
         needed.insert(HoldId::Deposit(deal.id), (deal.provider, deal.deposit));
+        let by = match (&deal.state, deal.case()) {
+            (DealState::Demanded { by, .. }, _) => *by,
+            (_, Some(case)) => case.by,
+            (_, None) => deal.renter,
+        };
+        needed.insert(HoldId::Stake(deal.id), (by, deal.stake()));
     }
     needed.retain(|_, (_, amount)| !amount.is_zero());
     let there: BTreeMap<HoldId, (Address, Amount)> =
@@ -213,7 +222,7 @@ fn capacity(market: &Market) -> Result<(), Violation> {
     let mut sold: BTreeMap<OrderId, u64> = BTreeMap::new();
     for deal in market.deals() {
         if !deal.is_over() {
-            *sold.entry(deal.ask).or_default() += deal.terms.units.0;
+            *sold.entry(deal.ask).or_default() += deal.taken.0;
         }
     }
     for order in market.orders().filter(|order| order.is_live()) {
@@ -233,6 +242,7 @@ pub(crate) struct Ready {
     market: Market,
     auditors: Vec<Address>,
     vetted: Vec<Address>,
+    validators: Vec<PublicKey>,
 }
 
 impl Ready {
@@ -244,6 +254,7 @@ impl Ready {
             market: state.market().clone(),
             auditors: state.auditors(),
             vetted: vetted.map(|((address, _), _)| *address).collect(),
+            validators: state.validators().to_vec(),
         }
     }
 }
@@ -262,8 +273,12 @@ fn fills(before: &Ready, block: &OrderedBlock<'_>, applied: &Applied) -> Result<
         let vetted = before.vetted.contains(&address);
         let attested = if vetted { Capabilities::VETTED } else { Capabilities::NONE };
         for op in &tx.body.ops {
-            let Op::Market(command) = op else { continue };
-            if let Err(error) = shadow.submit(Party { address, attested }, command.clone()) {
+            let done = match op {
+                Op::Market(command) => shadow.submit(Party { address, attested }, command.clone()),
+                Op::Judge(verdicts) => judge(&mut shadow, verdicts, &before.validators),
+                Op::Transfer { .. } | Op::Grant { .. } | Op::Revoke { .. } => continue,
+            };
+            if let Err(error) = done {
                 return broken(BOOK, format!("applied, but refused in a copy: {error}"));
             }
         }
@@ -284,6 +299,26 @@ fn fills(before: &Ready, block: &OrderedBlock<'_>, applied: &Applied) -> Result<
         return Ok(());
     }
     broken(BOOK, format!("the obvious matcher fills {expected:?}, the chain {made:?}"))
+}
+
+fn judge(
+    shadow: &mut Market,
+    verdicts: &[Signed<Verdict>],
+    validators: &[PublicKey],
+) -> Result<Outcome, MarketError> {
+    let mut votes: BTreeMap<CaseId, Vec<Vote>> = BTreeMap::new();
+    for verdict in verdicts {
+        let seat = validators.iter().position(|key| *key == verdict.body.validator);
+        let Some(seat) = seat.and_then(|seat| u16::try_from(seat).ok()) else { continue };
+        votes
+            .entry(verdict.body.case)
+            .or_default()
+            .push(Vote { seat, finding: verdict.body.finding });
+    }
+    for (case, votes) in votes {
+        let _ = shadow.judge(case, &votes, quorum(validators.len()))?;
+    }
+    Ok(Outcome::default())
 }
 
 fn root(genesis: &Genesis, state: &State, applied: &Applied) -> Result<(), Violation> {

@@ -7,7 +7,7 @@ use gongsuan_market::Rules;
 use gongsuan_types::{Address, Amount, DurationMs, Price, SecretKey, TimeMs, Units};
 
 use super::actor::{Actor, Mind};
-use super::minds::{Auditor, Care, Conduct, Provider, Renter, Temper};
+use super::minds::{Aim, Auditor, Care, Challenger, Conduct, Judge, Law, Provider, Renter, Temper};
 
 /// What everybody but validators and the issuer begins with.
 pub(crate) const START: Amount = Amount::new(1_000_000_000);
@@ -68,6 +68,14 @@ pub enum Persona {
     GriefingRenter,
     /// A renter that never reveals its secret.
     SilentRenter,
+    /// A validator that judges.
+    HonestJudge,
+    /// A validator that judges and says the opposite of what it found.
+    LyingJudge,
+    /// Somebody who runs a segment of each deal again and challenges what is wrong.
+    Watcher,
+    /// Somebody who challenges what is right.
+    FalseChallenger,
 }
 
 impl Persona {
@@ -84,13 +92,24 @@ impl Persona {
             Self::ColludingAuditor => "colluding auditor",
             Self::GriefingRenter => "griefing renter",
             Self::SilentRenter => "silent renter",
+            Self::HonestJudge => "honest judge",
+            Self::LyingJudge => "lying judge",
+            Self::Watcher => "watcher",
+            Self::FalseChallenger => "false challenger",
         }
     }
 
     /// Whether it keeps to the protocol.
     #[must_use]
     pub fn is_honest(self) -> bool {
-        matches!(self, Self::HonestProvider | Self::HonestRenter | Self::HonestAuditor)
+        matches!(
+            self,
+            Self::HonestProvider
+                | Self::HonestRenter
+                | Self::HonestAuditor
+                | Self::HonestJudge
+                | Self::Watcher
+        )
     }
 
     fn roles(self) -> &'static [Role] {
@@ -101,6 +120,7 @@ impl Persona {
             | Self::WithholdingProvider => &[Role::Provider],
             Self::HonestRenter | Self::GriefingRenter | Self::SilentRenter => &[Role::Renter],
             Self::HonestAuditor | Self::ColludingAuditor => &[Role::Auditor],
+            Self::HonestJudge | Self::LyingJudge | Self::Watcher | Self::FalseChallenger => &[],
         }
     }
 }
@@ -128,12 +148,14 @@ pub(crate) const HONEST: [Persona; 8] = [
 ];
 
 /// Who may live in a world beside honest people.
-pub const COMPANIES: [&[Persona]; 7] = [
+pub const COMPANIES: [&[Persona]; 9] = [
     &[],
     &[Persona::LazyProvider],
     &[Persona::PartialFaker],
     &[Persona::WithholdingProvider],
-    &[Persona::LazyProvider, Persona::ColludingAuditor],
+    &[Persona::LazyProvider, Persona::ColludingAuditor, Persona::Watcher],
+    &[Persona::FalseChallenger],
+    &[Persona::PartialFaker, Persona::Watcher, Persona::LyingJudge],
     &[Persona::GriefingRenter],
     &[Persona::SilentRenter],
 ];
@@ -146,7 +168,9 @@ impl Cast {
             challenge_window: DurationMs(30_000),
             reveal_window: DurationMs(60_000),
             audit_window: DurationMs(60_000),
-            dispute_window: DurationMs(60_000),
+            dispute_window: DurationMs(90_000),
+            serve_window: DurationMs(60_000),
+            rematch_window: DurationMs(60_000),
             ..Rules::default()
         };
         Self { personas, pace, rules, jobs }
@@ -197,15 +221,17 @@ impl Cast {
         }
     }
 
-    /// The people themselves.
-    pub(crate) fn actors(&self, seed: u64) -> Vec<Actor> {
+    /// The people themselves, and the validators as judges.
+    pub(crate) fn actors(&self, seed: u64, seats: &[SecretKey]) -> Vec<Actor> {
         let providers = |wanted: Persona| {
             let all = self.personas.iter().enumerate();
             all.filter(move |(_, persona)| **persona == wanted)
                 .map(|(index, _)| self.address(index))
         };
         let lazy: Vec<Address> = providers(Persona::LazyProvider).collect();
-        let all = self.personas.iter().enumerate().map(|(index, persona)| {
+        // Judges are those who have the seats.
+        let is_person = |(_, persona): &(usize, &Persona)| **persona != Persona::LyingJudge;
+        let all = self.personas.iter().enumerate().filter(is_person).map(|(index, persona)| {
             let number = index as u64;
             let own = seed * 100 + number;
             // Cheats are cheap, so that they get work.
@@ -223,6 +249,10 @@ impl Cast {
                 Persona::HonestRenter => renter(Temper::Honest),
                 Persona::GriefingRenter => renter(Temper::WithholdsInput),
                 Persona::SilentRenter => renter(Temper::WithholdsSecret),
+                Persona::Watcher => Box::new(Challenger::new(Aim::Truth)),
+                Persona::FalseChallenger => Box::new(Challenger::new(Aim::Harm)),
+                Persona::HonestJudge => Box::new(Judge::new(Law::Honest, self.key(index))),
+                Persona::LyingJudge => Box::new(Judge::new(Law::Lies, self.key(index))),
                 Persona::HonestAuditor => Box::new(Auditor::new(Care::Honest)),
                 Persona::ColludingAuditor => {
                     Box::new(Auditor::new(Care::ColludesWith(lazy.clone())))
@@ -230,6 +260,14 @@ impl Cast {
             };
             Actor::new(*persona, self.key(index), mind)
         });
-        all.collect()
+        // One seat of four may lie.
+        let liars = usize::from(self.personas.contains(&Persona::LyingJudge));
+        let judges = seats.iter().enumerate().map(|(seat, key)| {
+            let lies = seat < liars;
+            let persona = if lies { Persona::LyingJudge } else { Persona::HonestJudge };
+            let law = if lies { Law::Lies } else { Law::Honest };
+            Actor::new(persona, key.clone(), Box::new(Judge::new(law, key.clone())))
+        });
+        all.chain(judges).collect()
     }
 }

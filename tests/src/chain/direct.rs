@@ -39,7 +39,7 @@ pub fn play(seed: u64, others: &[Persona]) -> Played {
     let set = ValidatorSet::new(0, keys.iter().map(SecretKey::public_key).collect());
     let cast = Cast::with(others, Pace::BRISK, JOBS);
     let genesis = Arc::new(cast.genesis(&set.expect("the sim's keys are distinct")));
-    let mut town = Town::new(genesis, cast, seed);
+    let mut town = Town::new(genesis, cast, seed, &keys);
     let violation = live(&mut town, keys[0].public_key(), seed).err();
     Played { fates: town.fates(), counts: town.counts, violation }
 }

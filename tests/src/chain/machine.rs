@@ -26,10 +26,6 @@ impl Machine {
         Self { genesis, validators, state, checkpoints: BTreeMap::new() }
     }
 
-    pub(crate) fn state(&self) -> &State {
-        &self.state
-    }
-
     /// Whether a block is wanted that orders nothing: a deadline is due, or a draw waits for its beacon.
     pub(crate) fn wants_block(&self, wall: TimeMs) -> bool {
         let market = self.state.market();

@@ -9,8 +9,8 @@ use gongsuan_ledger::{
     Body, Event, Genesis, Op, OrderedBlock, SignedTransaction, State, Transaction, apply_block,
     fee_min,
 };
-use gongsuan_market::{DealState, HoldId, Settlement};
-use gongsuan_types::{Address, Amount, Hash, TimeMs, Verified};
+use gongsuan_market::{HoldId, Settlement};
+use gongsuan_types::{Address, Amount, Hash, SecretKey, TimeMs, Verified};
 
 use super::actor::{Actor, Look};
 use super::books::{self, Books, Ready};
@@ -56,8 +56,12 @@ pub struct Counts {
     pub settled: u64,
     /// Deals that failed.
     pub failed: u64,
-    /// Deals disputed.
-    pub disputed: u64,
+    /// Cases before the validators.
+    pub cases: u64,
+    /// Cases decided.
+    pub judged: u64,
+    /// Deals taken over by another provider.
+    pub rematched: u64,
 }
 
 /// How one person fared.
@@ -72,11 +76,11 @@ pub struct Fate {
 }
 
 impl Town {
-    pub(crate) fn new(genesis: Arc<Genesis>, cast: Cast, seed: u64) -> Self {
+    pub(crate) fn new(genesis: Arc<Genesis>, cast: Cast, seed: u64, seats: &[SecretKey]) -> Self {
         let state = State::new(&genesis).expect("the sim's genesis is sound");
         Self {
             books: Books::of(&genesis),
-            actors: cast.actors(seed),
+            actors: cast.actors(seed, seats),
             genesis,
             cast,
             state,
@@ -147,7 +151,9 @@ impl Town {
                 Event::Market(MarketEvent::Filled { .. }) => self.counts.deals += 1,
                 Event::Market(MarketEvent::Settled { .. }) => self.counts.settled += 1,
                 Event::Market(MarketEvent::Failed { .. }) => self.counts.failed += 1,
-                Event::Market(MarketEvent::Disputed { .. }) => self.counts.disputed += 1,
+                Event::Market(MarketEvent::CaseOpened { .. }) => self.counts.cases += 1,
+                Event::Market(MarketEvent::Judged { .. }) => self.counts.judged += 1,
+                Event::Market(MarketEvent::Rematched { .. }) => self.counts.rematched += 1,
                 Event::Money(Settlement::Post { hold: HoldId::Escrow(deal), amount, .. }) => {
                     if let Some(deal) = self.state.market().deal(*deal) {
                         *self.spent.entry(deal.renter).or_default() += amount.micro();
@@ -237,16 +243,6 @@ impl Town {
         Ok(())
     }
 
-    /// Deals of these personas' providers that were paid.
-    pub(crate) fn paid_deals(&self, persona: Persona) -> usize {
-        let own =
-            |address| self.actors.iter().any(|a| a.persona == persona && a.address() == address);
-        let deals = self.state.market().deals();
-        deals
-            .filter(|deal| own(deal.provider) && matches!(deal.state, DealState::Settled { .. }))
-            .count()
-    }
-
     /// How everybody fared.
     pub(crate) fn fates(&self) -> Vec<Fate> {
         let fate = |actor: &Actor| {
@@ -270,6 +266,8 @@ impl Counts {
         self.deals += other.deals;
         self.settled += other.settled;
         self.failed += other.failed;
-        self.disputed += other.disputed;
+        self.cases += other.cases;
+        self.judged += other.judged;
+        self.rematched += other.rematched;
     }
 }

@@ -6,7 +6,7 @@ use gongsuan_ledger::Op;
 use gongsuan_market::{Command, Deal, DealState};
 use gongsuan_types::job::JobSpec;
 use gongsuan_types::order::{Ask, Capabilities, Class, Machine, Region};
-use gongsuan_types::receipt::{Commitment, Receipt};
+use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof};
 use gongsuan_types::{Amount, DealId, Fuel, Price, TimeMs, Units};
 
 use super::renter::LONG;
@@ -32,10 +32,10 @@ pub(crate) struct Provider {
     conduct: Conduct,
     price: Price,
     units: Units,
-    /// When the work of a deal will be done.
-    busy: BTreeMap<DealId, TimeMs>,
-    /// Deals whose results are made, and what making them has cost.
-    made: BTreeMap<DealId, Amount>,
+    /// When the work of a batch will be done, by the segments accepted before it.
+    busy: BTreeMap<(DealId, u32), TimeMs>,
+    /// Batches that are made, and what making them has cost.
+    made: BTreeMap<(DealId, u32), Amount>,
 }
 
 impl Provider {
@@ -65,7 +65,10 @@ impl Provider {
     /// The deal's receipts: run, or made up. What was run costs.
     fn receipts(&mut self, deal: &Deal, spec: &JobSpec, look: &mut Look<'_>) -> Vec<Receipt> {
         let mut burnt = 0;
-        let range = deal.terms.first..deal.terms.first + deal.terms.count;
+        // Where the order allows several batches, half of what is left first.
+        let several = deal.commits + 1 < deal.terms.batches_max && deal.left() > 1;
+        let count = if several { deal.left().div_ceil(2) } else { deal.left() };
+        let range = deal.batch_first()..deal.batch_first() + count;
         let receipts = range.map(|segment| {
             let fake = match self.conduct {
                 Conduct::Honest => false,
@@ -80,8 +83,15 @@ impl Provider {
             receipt
         });
         let receipts = receipts.collect();
-        self.made.insert(deal.id, work::cost(deal, Fuel(burnt)));
+        self.made.insert((deal.id, deal.accepted), work::cost(deal, Fuel(burnt)));
         receipts
+    }
+
+    fn serve(deal: &Deal, segment: u32, look: &Look<'_>) -> Option<Op> {
+        let receipts = look.shelf.receipts(&deal.receipts()?)?;
+        let at = usize::try_from(segment - deal.batch_first()).ok()?;
+        let (receipt, proof) = (*receipts.get(at)?, ReceiptProof::new(&receipts, at)?);
+        Some(Op::Market(Command::Serve { deal: deal.id, receipt, proof }))
     }
 
     fn commit(&mut self, deal: &Deal, look: &mut Look<'_>) -> Option<Op> {
@@ -106,16 +116,21 @@ impl Mind for Provider {
         let me = look.me;
         for deal in market.deals().filter(|deal| deal.provider == me) {
             match &deal.state {
-                DealState::Matched { .. } => {
+                DealState::Matched { ack_by } => {
                     let there =
                         work::job_of(market, deal).is_some_and(|spec| look.shelf.has_job(spec));
+                    let half = deal.matched.0 + ack_by.since(deal.matched).0 / 2;
                     if there {
                         ops.push(Op::Market(Command::Acknowledge(deal.id)));
+                    } else if now.0 >= half {
+                        ops.push(Op::Market(Command::AskInput(deal.id)));
                     }
                 }
+                DealState::Demanded { segment, .. } => ops.extend(Self::serve(deal, *segment, look)),
                 DealState::Running { .. } => {
                     let takes = gongsuan_types::DurationMs(100 + look.dice.below(400));
-                    let ready = *self.busy.entry(deal.id).or_insert(now.plus(takes));
+                    let ready =
+                        *self.busy.entry((deal.id, deal.accepted)).or_insert(now.plus(takes));
                     if ready <= now {
                         ops.extend(self.commit(deal, look));
                     }

@@ -2,13 +2,16 @@
 
 use gongsuan_ledger::Op;
 use gongsuan_market::{Command, DealState};
-use gongsuan_types::job::JobOrder;
+use gongsuan_types::job::{Check, JobOrder, Pace as JobPace};
 use gongsuan_types::order::{Bid, Class, FillRule, Requirements, SelfMatch, Work};
 use gongsuan_types::{DurationMs, Hash, OrderId, Price, Units};
 
 use crate::chain::actor::{Look, Mind};
 use crate::chain::cast::Pace;
 use crate::chain::work;
+
+/// Secrets of one order: more than it can have batches and attempts.
+const SECRETS: usize = 16;
 
 /// What a renter does that the protocol does not want.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,11 +40,12 @@ impl Renter {
         Self { temper, pace, jobs, ordered: 0, seed }
     }
 
-    fn secret(&self, number: u32) -> Hash {
-        Hash::of(
-            "gongsuan/chain/secret",
-            &[self.seed.to_le_bytes(), u64::from(number).to_le_bytes()].concat(),
-        )
+    /// The secrets of an order, the one revealed last first: each is hashed to the one revealed before it.
+    fn secrets(&self, number: u32) -> impl Iterator<Item = Hash> + use<> {
+        let name = [self.seed.to_le_bytes(), u64::from(number).to_le_bytes()].concat();
+        let last = Hash::of("gongsuan/chain/secret", &name);
+        std::iter::successors(Some(last), |secret| Some(JobOrder::hash_secret(secret)))
+            .take(SECRETS)
     }
 
     fn bid(&mut self, look: &mut Look<'_>) -> Bid {
@@ -53,7 +57,12 @@ impl Renter {
             look.shelf.serve_job(&spec);
         }
         let lot = spec.lot();
-        let secret = self.secret(self.ordered);
+        let first = self.secrets(self.ordered).last().unwrap_or(Hash::ZERO);
+        let pace = JobPace {
+            heartbeat_within: DurationMs(0),
+            batches_max: look.dice.pick(&[1, 1, 2, 4]),
+            attempts_max: look.dice.pick(&[1, 2, 3]),
+        };
         Bid {
             class: Class::WASM,
             price_max: Price(look.dice.pick(&[120_000, 150_000, 200_000])),
@@ -76,16 +85,17 @@ impl Renter {
                 run_within: self.pace.run_within,
                 samples: self.pace.samples,
                 deposit_basis_points: self.pace.deposit_basis_points,
-                secret_hash: JobOrder::hash_secret(&secret),
+                secret_hash: JobOrder::hash_secret(&first),
+                check: Check::Lottery,
+                pace,
             })),
         }
     }
 
-    /// The secret whose hash is in an order of ours.
+    /// The secret that a deal of ours waits for.
     fn secret_of(&self, hash: &Hash) -> Option<Hash> {
-        (0..self.ordered)
-            .map(|number| self.secret(number))
-            .find(|secret| JobOrder::hash_secret(secret) == *hash)
+        let all = (0..self.ordered).flat_map(|number| self.secrets(number));
+        all.into_iter().find(|secret| JobOrder::hash_secret(secret) == *hash)
     }
 }
 
@@ -97,7 +107,7 @@ impl Mind for Renter {
             let asked = matches!(deal.state, DealState::Committed { secret: None, .. });
             if asked
                 && self.temper != Temper::WithholdsSecret
-                && let Some(secret) = self.secret_of(&deal.terms.secret_hash)
+                && let Some(secret) = self.secret_of(&deal.secret_hash())
             {
                 ops.push(Op::Market(Command::Reveal { deal: deal.id, secret }));
             }

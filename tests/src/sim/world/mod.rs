@@ -137,7 +137,11 @@ impl World {
             .map(|at| key(at).public_key())
             .collect();
         let set = ValidatorSet::new(0, keys).expect("the sim's keys are distinct");
-        let people = setting.chain.then(|| People::new(&set, seed));
+        let people = setting.chain.then(|| {
+            let of = |seat: &PublicKey| (0..count).map(key).find(|key| key.public_key() == *seat);
+            let seats: Vec<SecretKey> = set.keys().iter().filter_map(of).collect();
+            People::new(&set, &seats, seed)
+        });
         let chain_id =
             people.as_ref().map_or(Hash::of("gongsuan/sim/chain", b""), People::chain_id);
         let first = Epoch::first(&chain_id, set.clone());

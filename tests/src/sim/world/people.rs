@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gongsuan_consensus::{CommittedBlock, ValidatorSet};
 use gongsuan_ledger::{Body, Genesis, SignedTransaction};
-use gongsuan_types::Hash;
+use gongsuan_types::{Hash, SecretKey};
 
 use super::{Event, World};
 use crate::chain::{COMPANIES, Cast, Counts, Machine, Pace, Persona, Town, ordered};
@@ -27,11 +27,11 @@ pub(crate) struct People {
 }
 
 impl People {
-    pub(super) fn new(validators: &ValidatorSet, seed: u64) -> Self {
+    pub(super) fn new(validators: &ValidatorSet, seats: &[SecretKey], seed: u64) -> Self {
         let others = company(seed);
         let cast = Cast::with(&others, Pace::PATIENT, JOBS);
         let genesis = Arc::new(cast.genesis(validators));
-        let town = Town::new(Arc::clone(&genesis), cast, seed);
+        let town = Town::new(Arc::clone(&genesis), cast, seed, seats);
         Self { genesis, validators: validators.clone(), town, txs: Vec::new() }
     }
 
