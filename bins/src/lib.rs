@@ -18,3 +18,4 @@ pub mod node;
 pub mod provider;
 pub mod renter;
 pub mod replica;
+pub mod watcher;

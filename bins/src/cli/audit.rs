@@ -17,6 +17,7 @@ use crate::audit::trail::{Of, Trail};
 use crate::audit::{
     Bundle, Check, Mismatch, ProofFile, Source, Subject, Validators, check, prove, replay_all,
 };
+use crate::watcher::{Looked, Watcher};
 
 /// Bytes of a proof or receipt file, at most.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -40,6 +41,13 @@ pub(super) enum Command {
         of: Vec<String>,
         #[command(flatten)]
         from: Files,
+    },
+    /// Execute segments of everybody's results again while they can be challenged, and challenge what is wrong. Needs a key, and money for the
+    /// stake: a right challenge earns a share of the provider's deposit, a false one loses the stake.
+    Watch {
+        /// Segments of each batch of results.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+        segments: u32,
     },
     /// Check a receipt offline: certificate signatures, Merkle paths, price, audits.
     Receipt {
@@ -131,6 +139,7 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
                 Of::Deal(_) | Of::Account(_) => trail(of, &from, context),
             }
         }
+        Command::Watch { segments } => watch(segments, context),
         Command::Prove { kind, id, from, out } => make(&kind, &id, &from, out.as_deref(), context),
         Command::VerifyProof { file, genesis, checkpoint, save_checkpoint } => {
             let client = match (genesis, checkpoint) {
@@ -215,6 +224,22 @@ fn supply(from: &Files, context: &Context) -> anyhow::Result<u8> {
         )
     });
     Ok(if view.equal { 0 } else { exit::MISMATCH })
+}
+
+fn watch(segments: u32, context: &Context) -> anyhow::Result<u8> {
+    let mut watcher = Watcher::new(context.client(), context.key()?, segments);
+    watcher.run(|deal, segment, looked| {
+        let (word, detail) = match looked {
+            Looked::True => ("true", "what was committed is what comes out"),
+            Looked::Challenged => ("challenged", "something else comes out; the validators judge"),
+            Looked::NoList => ("no-list", "the list of receipts is not to be had"),
+        };
+        let value = json!({ "deal": deal.id, "provider": deal.provider, "segment": segment, "result": word });
+        output::show(context.json, "gongsuan/watch/v1", &value, || {
+            format!("deal {} segment {segment} of {}: {detail}", deal.id, deal.provider.short())
+        });
+    });
+    Ok(0)
 }
 
 fn story(job: OrderId, from: &Files, context: &Context) -> anyhow::Result<u8> {

@@ -78,6 +78,8 @@ pub struct CheatSummary {
     pub receipt: PathBuf,
     /// The order, for `audit trail job`.
     pub order: OrderId,
+    /// One validator's folder, if it was kept.
+    pub folder: Option<PathBuf>,
     /// From start to end, in milliseconds.
     pub milliseconds: u64,
 }
@@ -194,6 +196,7 @@ pub fn run(options: &Options) -> anyhow::Result<CheatSummary> {
         picture_sha256,
         receipt,
         order: bid,
+        folder: options.keep.then(|| bench.dir.join("v0")),
         milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     };
     let taken =

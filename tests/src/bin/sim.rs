@@ -188,11 +188,15 @@ fn with_fault(plain: Run, name: Option<&str>) -> Option<Run> {
 
 #[cfg(feature = "faults")]
 fn faults(seeds: Range<u64>) -> ExitCode {
-    use gongsuan_tests::sim::planted::{PLANTED, hunt};
+    use gongsuan_tests::sim::planted::{PLANTED, PLANTED_IN_LEDGER, hunt, hunt_in_ledger};
     let mut missed = 0;
-    for planted in PLANTED {
-        let found = hunt(planted, seeds.clone());
-        let name = format!("{:?}", planted.fault);
+    let in_core = PLANTED.iter().map(|planted| {
+        (format!("{:?}", planted.fault), planted.caught_by, hunt(planted, seeds.clone()))
+    });
+    let in_ledger = PLANTED_IN_LEDGER.iter().map(|planted| {
+        (format!("{:?}", planted.fault), planted.caught_by, hunt_in_ledger(planted, seeds.clone()))
+    });
+    for (name, caught_by, found) in in_core.chain(in_ledger) {
         match found {
             Some(caught) => println!(
                 "{name:<26} {:<18} {:<14} seed {:<5} after {} worlds",
@@ -203,11 +207,12 @@ fn faults(seeds: Range<u64>) -> ExitCode {
             ),
             None => {
                 missed += 1;
-                println!("{name:<26} NOT CAUGHT (expected {:?})", planted.caught_by);
+                println!("{name:<26} NOT CAUGHT (expected {caught_by:?})");
             }
         }
     }
-    println!("{} of {} planted faults are caught", PLANTED.len() - missed, PLANTED.len());
+    let all = PLANTED.len() + PLANTED_IN_LEDGER.len();
+    println!("{} of {all} planted faults are caught", all - missed);
     if missed == 0 { ExitCode::SUCCESS } else { ExitCode::from(7) }
 }
 

@@ -55,19 +55,21 @@ impl Books {
             receipt.events.iter().try_for_each(|event| self.event(event))?;
         }
         applied.events.iter().try_for_each(|event| self.event(event))?;
-        let accounts =
-            state.accounts().accounts().map(|(address, one)| (*address, one.balance.micro()));
-        let there: BTreeMap<Address, u128> = accounts.filter(|(_, balance)| *balance > 0).collect();
-        self.free.retain(|_, balance| *balance > 0);
-        if let Some((address, balance)) = differs(&self.free, &there) {
-            return broken(CONSERVATION, format!("{address} should have {balance:?}"));
-        }
         let holds =
             state.accounts().holds().map(|(id, hold)| (*id, (hold.owner, hold.amount.micro())));
         let there: BTreeMap<_, _> = holds.collect();
         self.held.retain(|_, (_, amount)| *amount > 0);
-        match differs(&self.held, &there) {
-            Some((id, hold)) => broken(ESCROW, format!("{id:?} should hold {hold:?}")),
+        if let Some((id, hold)) = differs(&self.held, &there) {
+            return broken(ESCROW, format!("{id:?} should hold {hold:?}"));
+        }
+        let accounts =
+            state.accounts().accounts().map(|(address, one)| (*address, one.balance.micro()));
+        let there: BTreeMap<Address, u128> = accounts.filter(|(_, balance)| *balance > 0).collect();
+        self.free.retain(|_, balance| *balance > 0);
+        match differs(&self.free, &there) {
+            Some((address, balance)) => {
+                broken(CONSERVATION, format!("{address} should have {balance:?}"))
+            }
             None => Ok(()),
         }
     }

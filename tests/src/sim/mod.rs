@@ -60,6 +60,9 @@ pub struct Run {
     /// The fault planted in every honest node.
     #[cfg(feature = "faults")]
     pub fault: Option<gongsuan_consensus::faults::Fault>,
+    /// The fault planted in every ledger.
+    #[cfg(feature = "faults")]
+    pub ledger_fault: Option<gongsuan_ledger::faults::Fault>,
 }
 
 impl Run {
@@ -73,6 +76,8 @@ impl Run {
             chain: false,
             #[cfg(feature = "faults")]
             fault: None,
+            #[cfg(feature = "faults")]
+            ledger_fault: None,
         }
     }
 }
@@ -109,6 +114,8 @@ pub fn run(run: Run) -> Outcome {
     let setting = world::Setting { chain: run.chain, ..setting };
     #[cfg(feature = "faults")]
     let setting = world::Setting { fault: run.fault, ..setting };
+    #[cfg(feature = "faults")]
+    gongsuan_ledger::faults::plant(run.ledger_fault);
     let mut world = World::new(run.seed, setting, run.trace);
     let lived = catch_unwind(AssertUnwindSafe(|| plan::live(&mut world, profile, run.seed)));
     if let Err(panic) = lived {

@@ -126,7 +126,9 @@ impl Mind for Provider {
                         ops.push(Op::Market(Command::AskInput(deal.id)));
                     }
                 }
-                DealState::Demanded { segment, .. } => ops.extend(Self::serve(deal, *segment, look)),
+                DealState::Demanded { segment, .. } => {
+                    ops.extend(Self::serve(deal, *segment, look))
+                }
                 DealState::Running { .. } => {
                     let takes = gongsuan_types::DurationMs(100 + look.dice.below(400));
                     let ready =
