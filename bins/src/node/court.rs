@@ -317,3 +317,30 @@ fn unavailable(case: &Case, now: TimeMs) -> Option<Finding> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use gongsuan_types::{Address, Amount, DealId};
+
+    use super::*;
+
+    fn case(question: Question) -> Case {
+        Case {
+            id: CaseId { deal: DealId(1), number: 1 },
+            by: Address([7; 32]),
+            stake: Amount::new(1),
+            question,
+            opened: TimeMs(1_000),
+            until: TimeMs(3_000),
+            votes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn missing_data_is_waited_for_during_half_of_the_time() {
+        for (now, expected) in [(0, None), (1_999, None), (2_000, Some(Finding::Unavailable))] {
+            assert_eq!(unavailable(&case(Question::Input), TimeMs(now)), expected, "{now}");
+        }
+        assert_eq!(unavailable(&case(Question::Predicate), TimeMs(9_000)), None);
+    }
+}

@@ -105,7 +105,7 @@ fn told(counts: &Counts) -> String {
     )
 }
 
-/// Worlds in which each of these cheats once.
+/// What each kind of person earns, company by company.
 fn money(seeds: Range<u64>) -> ExitCode {
     let mut sound = true;
     println!(
@@ -120,15 +120,22 @@ fn money(seeds: Range<u64>) -> ExitCode {
             }
             Ok((sums, counts)) => {
                 println!("-- {}: {}", names(company), told(&counts));
+                let mut together = 0;
                 for (persona, sum) in sums {
                     let name = persona.name();
                     let (gain, profit) = (sum.gain / sum.count, sum.profit / sum.count);
-                    let cheat = company.contains(&persona);
-                    sound &= !cheat || profit < 0;
+                    if !persona.is_honest() {
+                        together += sum.profit;
+                    }
                     println!(
                         "{name:<22} {:>6} {gain:>16} {profit:>16} {:>16}",
                         sum.count, sum.worst
                     );
+                }
+                let cheats = company.iter().any(|persona| !persona.is_honest());
+                if cheats && together >= 0 {
+                    println!("FAIL cheating pays: {together} together");
+                    sound = false;
                 }
             }
         }

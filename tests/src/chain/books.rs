@@ -100,11 +100,11 @@ impl Books {
                     return broken(ESCROW, format!("{hold:?} takes {amount} that {owner} has not"));
                 };
                 self.free.insert(owner, left);
-                self.held.entry(hold).or_insert((owner, 0)).1 += amount;
+                self.fill(hold, owner, amount);
             }
             Settlement::Move { source, target, amount } => {
                 let owner = self.draw(source, amount)?;
-                self.held.entry(target).or_insert((owner, 0)).1 += amount.micro();
+                self.fill(target, owner, amount.micro());
             }
             Settlement::Post { hold, to, amount, .. }
             | Settlement::Slash { hold, to, amount, .. } => {
@@ -117,6 +117,15 @@ impl Books {
             }
         }
         Ok(())
+    }
+
+    fn fill(&mut self, hold: HoldId, owner: Address, amount: u128) {
+        let there = self.held.entry(hold).or_insert((owner, 0));
+        if there.1 == 0 {
+            // An empty hold is nobody's: another provider's deposit may come after the first one's.
+            there.0 = owner;
+        }
+        there.1 += amount;
     }
 
     fn draw(&mut self, hold: HoldId, amount: Amount) -> Result<Address, Violation> {
