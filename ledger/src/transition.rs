@@ -292,7 +292,10 @@ fn apply_op(
                 | Command::AskInput(_)
                 | Command::Stop(_)
                 | Command::Seal { .. }
-                | Command::Unseal { .. } => {}
+                | Command::Unseal { .. }
+                | Command::Pledge(_)
+                | Command::Unpledge
+                | Command::SealAudit { .. } => {}
             }
             let party = Party { address: sender, attested: state.attested(sender) };
             let outcome = state.market.submit(party, command.clone())?;

@@ -2,7 +2,7 @@
 
 use gongsuan_types::order::{Ask, Bid};
 use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof};
-use gongsuan_types::{DealId, Hash, OrderId, Price, Units};
+use gongsuan_types::{Amount, DealId, Hash, OrderId, Price, Units};
 use serde::{Deserialize, Serialize};
 
 /// One command; part of a signed transaction. Variants are appended, never reordered.
@@ -140,5 +140,18 @@ pub enum Command {
         receipts: Hash,
         /// What was mixed into the seal.
         salt: Hash,
+    },
+    /// An auditor sets money aside behind its word.
+    Pledge(Amount),
+    /// An auditor wants what it pledged back. It is not drawn any more, and gets it when nothing that it said can be disputed.
+    Unpledge,
+    /// A drawn auditor binds itself to what it got, before anybody but the provider can know what was committed.
+    SealAudit {
+        /// The deal.
+        deal: DealId,
+        /// The sample's number, from 0.
+        sample: u16,
+        /// [`crate::audit_seal`] of what it got.
+        seal: Hash,
     },
 }

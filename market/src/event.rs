@@ -244,6 +244,13 @@ pub enum Event {
         /// What they found.
         finding: Finding,
     },
+    /// What an auditor has pledged has changed.
+    Pledged {
+        /// The auditor.
+        auditor: Address,
+        /// What it has pledged now.
+        amount: Amount,
+    },
     /// The provider showed a receipt.
     Served {
         /// The deal.

@@ -60,8 +60,8 @@ mod table;
 
 pub use command::Command;
 pub use deal::{
-    Batch, Cancellation, Case, Deal, DealState, Failure, Question, Sample, Stage, Step, Stop,
-    Terms, Transition, Vote, seal,
+    Batch, Cancellation, Case, Deal, DealState, Failure, Pledge, Question, Sample, Stage, Step,
+    Stop, Terms, Transition, Vote, audit_seal, seal,
 };
 pub use error::MarketError;
 pub use event::{Event, Outcome};

@@ -152,6 +152,11 @@ impl Market {
             Command::AskInput(deal) => self.ask_input(party.address, deal, &mut outcome)?,
             Command::Stop(deal) => self.stop(party.address, deal, &mut outcome)?,
             Command::Seal { deal, seal } => self.seal(party.address, deal, seal, &mut outcome)?,
+            Command::Pledge(amount) => self.pledge(party.address, amount, &mut outcome)?,
+            Command::Unpledge => self.unpledge(party.address)?,
+            Command::SealAudit { deal, sample, seal } => {
+                self.seal_audit(party.address, (deal, sample), seal, &mut outcome)?;
+            }
             Command::Unseal { deal, commitment, receipts, salt } => {
                 let results = (commitment, receipts, salt);
                 self.unseal(party.address, deal, results, &mut outcome)?;
@@ -362,7 +367,8 @@ impl Market {
         let orders = self.table.orders.keys().copied().map(RecordId::Order);
         let deals = self.table.deals.keys().copied().map(RecordId::Deal);
         let providers = self.table.providers.keys().copied().map(RecordId::Provider);
-        orders.chain(deals).chain(providers).collect()
+        let auditors = self.table.pledges.keys().copied().map(RecordId::Auditor);
+        orders.chain(deals).chain(providers).chain(auditors).collect()
     }
 
     /// A record's canonical bytes.
@@ -372,6 +378,7 @@ impl Market {
             RecordId::Order(id) => self.table.orders.get(id).map(codec::encode),
             RecordId::Deal(id) => self.table.deals.get(id).map(codec::encode),
             RecordId::Provider(address) => self.table.providers.get(address).map(codec::encode),
+            RecordId::Auditor(address) => self.table.pledges.get(address).map(codec::encode),
         }
     }
 
@@ -422,7 +429,8 @@ impl Market {
     pub fn next_due(&self) -> Option<TimeMs> {
         let order = self.table.order_due.first().map(|(at, _)| *at);
         let deal = self.table.deal_due.first().map(|(at, _)| *at);
-        order.into_iter().chain(deal).min()
+        let pledge = self.table.pledge_due.first().map(|(at, _)| *at);
+        order.into_iter().chain(deal).chain(pledge).min()
     }
 
     /// Whether the next block, even an empty one, changes something: a draw waits for its beacon, or a bid was deferred.
@@ -449,7 +457,9 @@ impl Market {
                 (HoldId::Stake(deal.id), deal.stake()),
             ]
         });
-        orders.chain(deals).filter(|(_, amount)| !amount.is_zero()).collect()
+        let pledges = self.table.pledges.iter();
+        let pledges = pledges.map(|(auditor, pledge)| (HoldId::Pledge(*auditor), pledge.amount));
+        orders.chain(deals).chain(pledges).filter(|(_, amount)| !amount.is_zero()).collect()
     }
 
     /// Takes cancelled and expired orders out and gives their money back.
@@ -468,7 +478,7 @@ impl Market {
             .iter()
             .filter_map(|id| match id {
                 RecordId::Order(id) => self.table.orders.get(id),
-                RecordId::Deal(_) | RecordId::Provider(_) => None,
+                RecordId::Deal(_) | RecordId::Provider(_) | RecordId::Auditor(_) => None,
             })
             .filter(|order| order.state == OrderState::Cancelled && !order.held.is_zero())
             .cloned()

@@ -64,6 +64,14 @@ pub struct Rules {
     pub stop_window: DurationMs,
     /// From a provider's failure: another one is looked for until then.
     pub rematch_window: DurationMs,
+    /// What an auditor must have pledged to be drawn, in micro-tokens.
+    pub pledge_min_micro: u64,
+    /// From when an auditor wants its pledge back: it gets it after this. Longer than its last audit can be disputed.
+    pub pledge_window: DurationMs,
+    /// What of its pledge an auditor loses that does not answer in time.
+    pub absent_fine_basis_points: u32,
+    /// From the draw: auditors seal what they got within this, and show it after; zero: audits are not sealed.
+    pub seal_window: DurationMs,
 }
 
 impl Default for Rules {
@@ -94,6 +102,10 @@ impl Default for Rules {
             serve_window: DurationMs(60_000),
             stop_window: DurationMs(30_000),
             rematch_window: DurationMs(600_000),
+            pledge_min_micro: 0,
+            pledge_window: DurationMs(86_400_000),
+            absent_fine_basis_points: 500,
+            seal_window: DurationMs(0),
         }
     }
 }
@@ -116,12 +128,18 @@ impl Rules {
                     .saturating_add(self.fraud_to_renter_basis_points),
             ),
             ("withheld_to_renter_basis_points", self.withheld_to_renter_basis_points),
+            ("absent_fine_basis_points", self.absent_fine_basis_points),
         ];
         for (field, got) in shares {
             if got > 10_000 {
                 let message = "a share is above the whole";
                 return Err(Refusal::new("out-of-range", field, 10_000, got, message));
             }
+        }
+        if self.seal_window.0 > self.audit_window.0 / 2 {
+            let (limit, got) = (self.audit_window.0 / 2, self.seal_window.0);
+            let message = "auditors need as long to show what they sealed as to seal it";
+            return Err(Refusal::new("out-of-range", "seal_window", limit, got, message));
         }
         let counts = [
             ("orders_per_account_max", self.orders_per_account_max),

@@ -15,6 +15,8 @@ pub enum HoldId {
     Deposit(DealId),
     /// What somebody set aside for what it says of a deal.
     Stake(DealId),
+    /// What an auditor pledged.
+    Pledge(Address),
 }
 
 /// Why money is paid out of a hold.
@@ -37,6 +39,8 @@ pub enum Reason {
     NoInput,
     /// To the provider, for showing a receipt on the chain.
     Served,
+    /// What an auditor pledged, for an audit that was false or missing.
+    FalseAudit,
 }
 
 /// One movement of money. Only [`Settlement::Hold`] can fail (not enough free balance); the market returns it from

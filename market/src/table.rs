@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attributes::{AskIndex, AskKey, BidIndex};
 use crate::matching::is_whole;
-use crate::{Deal, DealState, Order, OrderState};
+use crate::{Deal, DealState, Order, OrderState, Pledge};
 
 /// A record that is a leaf of the chain's state.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub enum RecordId {
     Deal(DealId),
     /// How many deals a provider has settled and failed.
     Provider(Address),
+    /// What an auditor has pledged.
+    Auditor(Address),
 }
 
 /// What a provider has done.
@@ -65,6 +67,7 @@ struct Journal {
     orders: BTreeMap<OrderId, Option<Order>>,
     deals: BTreeMap<DealId, Option<Deal>>,
     providers: BTreeMap<Address, Option<Record>>,
+    pledges: BTreeMap<Address, Option<Pledge>>,
     next_order: u64,
     /// Records that were not dirty before.
     dirtied: Vec<RecordId>,
@@ -75,12 +78,14 @@ pub(crate) struct Table {
     pub(crate) orders: BTreeMap<OrderId, Order>,
     pub(crate) deals: BTreeMap<DealId, Deal>,
     pub(crate) providers: BTreeMap<Address, Record>,
+    pub(crate) pledges: BTreeMap<Address, Pledge>,
     pub(crate) next_order: u64,
     pub(crate) next_deal: u64,
     pub(crate) next_sequence: u64,
     // Derived.
     pub(crate) shelves: BTreeMap<Class, Shelf>,
     pub(crate) fresh: BTreeSet<OrderId>,
+    pub(crate) pledge_due: BTreeSet<(TimeMs, Address)>,
     pub(crate) order_due: BTreeSet<(TimeMs, OrderId)>,
     pub(crate) deal_due: BTreeSet<(TimeMs, DealId)>,
     /// Deals whose results wait for a beacon or a secret.
@@ -100,6 +105,7 @@ pub(crate) struct Stored {
     orders: Vec<Order>,
     deals: Vec<Deal>,
     providers: Vec<(Address, Record)>,
+    pledges: Vec<(Address, Pledge)>,
     counters: (u64, u64, u64),
     dirty: Vec<RecordId>,
 }
@@ -111,6 +117,7 @@ impl Table {
             orders: BTreeMap::new(),
             deals: BTreeMap::new(),
             providers: BTreeMap::new(),
+            pledges: BTreeMap::new(),
             next_order: self.next_order,
             dirtied: Vec::new(),
         });
@@ -133,6 +140,9 @@ impl Table {
                 Some(record) => self.providers.insert(address, record),
                 None => self.providers.remove(&address),
             };
+        }
+        for (auditor, before) in journal.pledges {
+            self.replace_pledge(auditor, before);
         }
         self.next_order = journal.next_order;
         for id in journal.dirtied {
@@ -164,6 +174,29 @@ impl Table {
         if let Some(journal) = &mut self.journal {
             journal.deals.entry(id).or_insert(before);
         }
+    }
+
+    /// Stores a pledge; one of nothing is none.
+    pub(crate) fn put_pledge(&mut self, auditor: Address, pledge: Pledge) {
+        self.mark(RecordId::Auditor(auditor));
+        let before = self.replace_pledge(auditor, (!pledge.amount.is_zero()).then_some(pledge));
+        if let Some(journal) = &mut self.journal {
+            journal.pledges.entry(auditor).or_insert(before);
+        }
+    }
+
+    fn replace_pledge(&mut self, auditor: Address, pledge: Option<Pledge>) -> Option<Pledge> {
+        let before = match pledge {
+            Some(pledge) => self.pledges.insert(auditor, pledge),
+            None => self.pledges.remove(&auditor),
+        };
+        if let Some(at) = before.and_then(|pledge| pledge.until) {
+            self.pledge_due.remove(&(at, auditor));
+        }
+        if let Some(at) = pledge.and_then(|pledge| pledge.until) {
+            self.pledge_due.insert((at, auditor));
+        }
+        before
     }
 
     pub(crate) fn count_deal(&mut self, provider: Address, settled: bool) {
@@ -303,6 +336,7 @@ impl Table {
             orders: self.orders.values().cloned().collect(),
             deals: self.deals.values().cloned().collect(),
             providers: self.providers.iter().map(|(address, record)| (*address, *record)).collect(),
+            pledges: self.pledges.iter().map(|(auditor, pledge)| (*auditor, *pledge)).collect(),
             counters: (self.next_order, self.next_deal, self.next_sequence),
             dirty: self.dirty.iter().copied().collect(),
         }
@@ -317,6 +351,9 @@ impl Table {
             table.put_deal(deal);
         }
         table.providers = stored.providers.into_iter().collect();
+        for (auditor, pledge) in stored.pledges {
+            table.put_pledge(auditor, pledge);
+        }
         (table.next_order, table.next_deal, table.next_sequence) = stored.counters;
         table.dirty = stored.dirty.into_iter().collect();
         table

@@ -71,12 +71,14 @@ impl Subject {
             "order" => market(RecordId::Order(parse(form, id)?)),
             "deal" => market(RecordId::Deal(parse(form, id)?)),
             "provider" => market(RecordId::Provider(parse(form, id)?)),
+            "auditor" => market(RecordId::Auditor(parse(form, id)?)),
             "hold" => {
                 let (of, number) = halves(form, id)?;
                 Self::Record(StateKey::Hold(match of {
                     "order" => HoldId::Order(parse(form, number)?),
                     "escrow" => HoldId::Escrow(parse(form, number)?),
                     "deposit" => HoldId::Deposit(parse(form, number)?),
+                    "pledge" => HoldId::Pledge(parse(form, number)?),
                     "stake" => HoldId::Stake(parse(form, number)?),
                     _ => return Err(Refusal::new("malformed", "id", form, of, "no such hold")),
                 }))
@@ -127,11 +129,15 @@ impl Subject {
             Self::Record(StateKey::Hold(HoldId::Order(id))) => ("hold", format!("order:{id}")),
             Self::Record(StateKey::Hold(HoldId::Escrow(id))) => ("hold", format!("escrow:{id}")),
             Self::Record(StateKey::Hold(HoldId::Deposit(id))) => ("hold", format!("deposit:{id}")),
+            Self::Record(StateKey::Hold(HoldId::Pledge(who))) => ("hold", format!("pledge:{who}")),
             Self::Record(StateKey::Hold(HoldId::Stake(id))) => ("hold", format!("stake:{id}")),
             Self::Record(StateKey::Market(RecordId::Order(id))) => ("order", id.to_string()),
             Self::Record(StateKey::Market(RecordId::Deal(id))) => ("deal", id.to_string()),
             Self::Record(StateKey::Market(RecordId::Provider(address))) => {
                 ("provider", address.to_string())
+            }
+            Self::Record(StateKey::Market(RecordId::Auditor(address))) => {
+                ("auditor", address.to_string())
             }
             Self::Transaction(id) => ("tx", id.to_string()),
             Self::Receipt(id) => ("receipt", id.to_string()),
@@ -175,6 +181,7 @@ fn record(key: &StateKey, bytes: &[u8]) -> Value {
         StateKey::Market(RecordId::Deal(_)) => of::<Deal>(bytes),
         StateKey::Market(RecordId::Provider(_)) => of::<(u32, u32)>(bytes)
             .map(|counts| json!({ "settled": counts[0], "failed": counts[1] })),
+        StateKey::Market(RecordId::Auditor(_)) => of::<gongsuan_market::Pledge>(bytes),
         StateKey::Supply => of::<Amount>(bytes),
         StateKey::MarketRegisters => of::<(u64, u64, u64, Vec<OrderId>)>(bytes).map(|all| {
             json!({ "next_order": all[0], "next_deal": all[1], "next_sequence": all[2], "awake": all[3] })

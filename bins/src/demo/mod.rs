@@ -579,7 +579,8 @@ fn flow(blocks: &[StoredBlock], bid: OrderId) -> Flow {
                 | Reason::Fraud
                 | Reason::FalseClaim
                 | Reason::NoInput
-                | Reason::Served => (&mut flow.fees, amount),
+                | Reason::Served
+                | Reason::FalseAudit => (&mut flow.fees, amount),
             },
             Settlement::Void { hold, amount } if of(hold) => (&mut flow.refund, amount),
             _ => continue,

@@ -255,6 +255,7 @@ impl Found {
             MarketEvent::CaseOpened { case, by, .. } => {
                 self.put_subjects(index, [Deal(case.deal), Account(*by)]);
             }
+            MarketEvent::Pledged { auditor, .. } => self.put_subjects(index, [Account(*auditor)]),
             MarketEvent::Judged { case, .. } => self.put_subjects(index, [Deal(case.deal)]),
             MarketEvent::Audited { deal, auditor, .. }
             | MarketEvent::Disputed { deal, auditor, .. } => {

@@ -115,7 +115,10 @@ pub fn work(tx: &Transaction) -> u64 {
             | Command::AskInput(_)
             | Command::Stop(_)
             | Command::Seal { .. }
-            | Command::Unseal { .. } => 20,
+            | Command::Unseal { .. }
+            | Command::Pledge(_)
+            | Command::Unpledge
+            | Command::SealAudit { .. } => 20,
         },
         // A signature each, verified where the operation is carried out.
         Op::Judge(verdicts) => 20 + 60 * verdicts.len() as u64,

@@ -200,7 +200,18 @@ impl Market {
                 opened,
                 ..
             } => (commitment, receipts, samples, audit_by, open_until, *opened),
-            _ => unreachable!("only these stop a window"),
+            DealState::Matched { .. }
+            | DealState::Running { .. }
+            | DealState::Committed { .. }
+            | DealState::Drawn { .. }
+            | DealState::Settled { .. }
+            | DealState::Failed { .. }
+            | DealState::Asked { .. }
+            | DealState::Examined { .. }
+            | DealState::Closing { .. }
+            | DealState::Sealed { .. }
+            | DealState::Rematch { .. }
+            | DealState::Cancelled { .. } => unreachable!("the caller knows that a window stands"),
         };
         let stood = self.now.time.since(opened);
         DealState::Drawn {
@@ -269,8 +280,9 @@ impl Market {
                 self.uphold(deal, outcome);
             }
             (Question::Output { .. }, Finding::Available) => self.uphold(deal, outcome),
-            (Question::Result { found, .. }, Finding::Produced(got)) => {
+            (Question::Result { committed, found }, Finding::Produced(got)) => {
                 return_stake(&deal, outcome);
+                self.fine_false(&deal, committed.segment, outcome);
                 // Whoever guesses that something is wrong does not know what is right.
                 let reward = self.rules.fraud_to_challenger_basis_points;
                 let penalty = Penalty {

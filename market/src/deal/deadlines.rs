@@ -9,6 +9,7 @@ use crate::{Event, Market, Outcome};
 impl Market {
     /// Fires what is due, fixes beacons, draws, settles. Several steps of one deal may follow each other in one block.
     pub(crate) fn sweep(&mut self, auditors: &[Address], outcome: &mut Outcome) {
+        self.return_pledges(outcome);
         let last = (self.now.time, DealId(u64::MAX));
         let mut ready = self.table.committed.clone();
         ready.extend(self.table.deal_due.range(..=last).map(|(_, id)| *id));
@@ -118,7 +119,7 @@ impl Market {
         }
         let (Some(beacon), true) = (beacon, secret.is_some() || is_silent) else { return };
         let seed = draw::seed(secret, commitment.root, beacon);
-        let samples = draw::samples(seed, &deal, commitment.count, auditors);
+        let samples = draw::samples(seed, &deal, commitment.count, &self.eligible(auditors));
         outcome.events.push(Event::Drawn { deal: deal.id, samples: samples.clone() });
         let audit_by = now.time.plus(self.rules.audit_window);
         // The window is for challenges, which need the draw, so it has its full length from there for a quorum that was waited for.
@@ -154,6 +155,7 @@ impl Market {
         let DealState::Drawn { commitment, receipts, mut samples, .. } = deal.state.clone() else {
             unreachable!("only drawn results have a window");
         };
+        self.fine_absent(&deal, &samples, outcome);
         for sample in &mut samples {
             // Silence accepts.
             sample.passed = true;

@@ -35,7 +35,12 @@ pub(crate) fn samples(seed: Hash, deal: &Deal, count: u32, auditors: &[Address])
                 eligible[usize::try_from(at).expect("an index of a list")]
             });
             let offset = u32::try_from(chosen).expect("below the count, which is 32 bits");
-            Sample { segment: deal.batch_first() + offset, auditor, passed: auditor.is_none() }
+            Sample {
+                segment: deal.batch_first() + offset,
+                auditor,
+                passed: auditor.is_none(),
+                seal: None,
+            }
         })
         .collect()
 }

@@ -21,6 +21,7 @@ pub(super) fn wrong(deal: &Deal, needed: &'static str) -> MarketError {
     MarketError::WrongState { deal: deal.id, state: Stage::of(&deal.state).name(), needed }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers pass numbers and text by value")]
 fn mismatch(field: &'static str, limit: impl ToString, got: impl ToString) -> MarketError {
     MarketError::Mismatch { field, limit: limit.to_string(), got: got.to_string() }
 }
@@ -296,9 +297,11 @@ impl Market {
     ) -> Result<(), MarketError> {
         let mut deal = self.find(id)?;
         let mut state = deal.state.clone();
-        let DealState::Drawn { commitment, samples, .. } = &mut state else {
+        let DealState::Drawn { commitment, samples, audit_by, .. } = &mut state else {
             return Err(wrong(&deal, "drawn"));
         };
+        let sealed = (id, report.sample);
+        let seals = self.check_seal(sealed, (samples, *audit_by), &report.found);
         let drawn = samples.len();
         let sample = samples
             .get_mut(usize::from(report.sample))
@@ -308,6 +311,10 @@ impl Market {
         }
         if sample.passed {
             return Err(mismatch("sample", "one that waits", "one that has passed"));
+        }
+        // A renter that looks itself has nobody to convince.
+        if sender != deal.renter {
+            seals?;
         }
         let segment = sample.segment;
         if report.committed.segment != segment {

@@ -9,6 +9,7 @@
 //! | `deadlines` | what time does |
 //! | `rematch` | finding the next provider |
 //! | `money` | who is paid, fined and given back what |
+//! | `pledge` | what stands behind the word of auditors |
 //! | `draw` | which segments and auditors are drawn |
 //!
 //! Results are committed in batches. One batch at a time is checked, while the provider works on the next: what it has not been paid for is one
@@ -20,10 +21,12 @@ mod deadlines;
 mod draw;
 mod machine;
 mod money;
+mod pledge;
 mod record;
 mod rematch;
 mod steps;
 
+pub use pledge::{Pledge, audit_seal};
 pub use record::{
     Batch, Cancellation, Case, Deal, DealState, Failure, Question, Sample, Stop, Terms, Vote, seal,
 };

@@ -57,6 +57,8 @@ pub struct Sample {
     pub auditor: Option<Address>,
     /// Whether it was found equal, or silence accepted it.
     pub passed: bool,
+    /// What the auditor sealed, where audits are sealed.
+    pub seal: Option<Hash>,
 }
 
 /// Results that were accepted and paid while the deal went on. What was accepted last stands in [`DealState::Settled`].

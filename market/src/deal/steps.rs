@@ -155,6 +155,8 @@ steps! {
     Unexamined: [Examined] => [Committed], "deadline", "no verdict in time: drawn as in the lottery", "–";
     /// An auditor got the same.
     Audit: [Drawn] => [Drawn], "drawn auditor", "executed the sample and got the same", "125 % of the segment's price to the auditor, from the budget";
+    /// An auditor binds itself.
+    SealAudit: [Drawn] => [Drawn], "drawn auditor", "seals what it got, while only the provider knows what it committed", "–";
     /// Somebody got something else.
     Challenge: [Drawn] => [Disputed], "anyone", "got another receipt for a segment: opens a case", "challenger's stake is held";
     /// The output is said to be missing.
@@ -162,7 +164,7 @@ steps! {
     /// The provider is right.
     Upheld: [Disputed] => [Drawn], "validators", "got what was committed, or the output is available", "stake: 70 % to the provider, the rest to the treasury";
     /// The provider is wrong.
-    Fraud: [Disputed] => [Rematch, Failed], "validators", "got something else than was committed", "deposit: 50 % to the challenger (if its receipt is the right one), 20 % to the renter, the rest to the treasury; stake home; batch void";
+    Fraud: [Disputed] => [Rematch, Failed], "validators", "got something else than was committed", "deposit: 50 % to the challenger (if its receipt is the right one), 20 % to the renter, the rest to the treasury; stake home; batch void; an auditor that found it equal loses its pledge";
     /// The output is missing.
     OutputMissing: [Disputed] => [Rematch, Failed], "validators", "the output is not available", "deposit: 70 % to the renter, the rest to the treasury; stake home; batch void";
     /// What is needed to judge is missing.
@@ -176,7 +178,7 @@ steps! {
     /// The receipt is not shown.
     Withheld: [Demanded] => [Rematch, Failed], "deadline", "`serve_by`", "deposit: 70 % to the renter, the rest to the treasury; fee home; batch void";
     /// Nothing was found.
-    WindowOver: [Drawn] => [Running, Closing, Settled], "deadline", "`open_until`, and all samples answered or `audit_by`", "fuel × price of the batch less 2 % to the provider, 2 % to the treasury; at the end deposit and unused escrow home";
+    WindowOver: [Drawn] => [Running, Closing, Settled], "deadline", "`open_until`, and all samples answered or `audit_by`", "fuel × price of the batch less 2 % to the provider, 2 % to the treasury; absent auditors lose 5 % of their pledge; at the end deposit and unused escrow home";
     /// The renter wants it to end.
     Stop: [Matched, Rematch, Running, Committed, Drawn, Disputed, Examined, Demanded] => [Cancelled, Closing, Committed, Drawn, Disputed, Examined, Demanded], "renter", "stops early: what is done may still be committed once", "from matched and rematch: everything home";
     /// Nothing more was committed.

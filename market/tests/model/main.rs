@@ -109,7 +109,9 @@ fn bounds(check: Check) -> Bounds {
         (Check::Own | Check::Predicate(_), true) => (2, 2, 3, 2),
     };
     let heartbeat = is_large || check == Check::Own;
-    Bounds { check, segments, batches, attempts, heartbeat, claims, honest: Honest::Nobody }
+    let seals = is_large || matches!(check, Check::Predicate(_));
+    let honest = Honest::Nobody;
+    Bounds { check, segments, batches, attempts, heartbeat, seals, claims, honest }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gongsuan_market::{
     Command, Deal, DealState, Event, HoldId, Market, Moment, Outcome, Question, Rules, Settlement,
-    Stage, Step, Vote, seal,
+    Stage, Step, Vote, audit_seal, seal,
 };
 use gongsuan_types::court::{CaseId, Finding};
 use gongsuan_types::job::{Check, JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Pace, Shape};
@@ -44,6 +44,8 @@ pub(crate) struct Bounds {
     pub(crate) batches: u16,
     pub(crate) attempts: u8,
     pub(crate) heartbeat: bool,
+    /// Auditors seal what they got before they show it.
+    pub(crate) seals: bool,
     /// Challenges, demands and complaints that all parties together may make.
     pub(crate) claims: u8,
     pub(crate) honest: Honest,
@@ -73,12 +75,15 @@ pub(crate) struct World {
 }
 
 /// The renter's secrets: each is the hash of the one before, and they are revealed backwards.
-fn secrets() -> Vec<Hash> {
-    let mut chain = vec![Hash([7; 32])];
-    for at in 0..8 {
-        chain.push(JobOrder::hash_secret(&chain[at]));
-    }
-    chain
+fn secrets() -> &'static [Hash] {
+    static CHAIN: std::sync::OnceLock<Vec<Hash>> = std::sync::OnceLock::new();
+    CHAIN.get_or_init(|| {
+        let mut chain = vec![Hash([7; 32])];
+        for at in 0..8 {
+            chain.push(JobOrder::hash_secret(&chain[at]));
+        }
+        chain
+    })
 }
 
 fn receipts(first: u32, count: u32, is_right: bool) -> Vec<Receipt> {
@@ -155,10 +160,12 @@ fn bid(bounds: &Bounds) -> Command {
 impl World {
     /// Two providers have offered, a renter has ordered, and the first deal is matched.
     pub(crate) fn new(bounds: Bounds) -> Self {
+        let seal_window = DurationMs(if bounds.seals { 10_000 } else { 0 });
+        let rules = Rules { seal_window, pledge_min_micro: 500, ..Rules::default() };
         let people = PEOPLE.iter().map(|who| (*who, START));
         let mut world = Self {
             bounds,
-            market: Market::new(Rules::default()),
+            market: Market::new(rules),
             free: people.chain([(Address::TREASURY, 0)]).collect(),
             holds: BTreeMap::new(),
             now: Moment { height: Height(0), time: TimeMs(1_000), block: Hash([5; 32]) },
@@ -169,6 +176,7 @@ impl World {
             steps: Vec::new(),
         };
         for (who, command) in [
+            (AUDITOR, Command::Pledge(Amount::new(1_000))),
             (PROVIDERS[0], ask(1_000, &bounds)),
             (PROVIDERS[1], ask(1_100, &bounds)),
             (RENTER, bid(&bounds)),
@@ -288,14 +296,15 @@ impl World {
             let right = receipts(committed.segment, 1, true)[0];
             let garbage = Receipt { output: Hash([4; 32]), ..committed };
             for found in [right, garbage, committed] {
-                for sample in 0..2 {
-                    let (deal, proof) = (id, proof());
-                    for who in [AUDITOR, RENTER] {
-                        let proof = proof.clone();
-                        let audit = Command::Audit { deal, sample, committed, proof, found };
-                        moves.push(Move::Submit(who, audit));
-                    }
+                // One is drawn: by the renter where it looks itself.
+                let (deal, sample) = (id, 0);
+                let who = if self.bounds.check == Check::Own { RENTER } else { AUDITOR };
+                if self.bounds.seals {
+                    let seal = audit_seal(who, deal, sample, &found);
+                    moves.push(Move::Submit(who, Command::SealAudit { deal, sample, seal }));
                 }
+                let audit = Command::Audit { deal, sample, committed, proof: proof(), found };
+                moves.push(Move::Submit(who, audit));
                 let challenge = Command::Challenge { deal: id, committed, proof: proof(), found };
                 moves.push(Move::Submit(CHALLENGER, challenge));
             }
@@ -314,7 +323,10 @@ impl World {
         match case.question {
             Question::Result { committed, .. } => {
                 add(Finding::Produced(receipts(committed.segment, 1, true)[0]));
-                add(Finding::Unavailable);
+                // Once: a question that nobody can answer may be asked again for ever.
+                if deal.cases == 1 {
+                    add(Finding::Unavailable);
+                }
             }
             Question::Input => {
                 if !self.input_missing {
@@ -347,13 +359,7 @@ impl World {
     /// Whether a move is one that the honest party would make; and whether claims are left for it.
     fn is_protocol(&self, choice: &Move) -> bool {
         let Move::Submit(who, command) = choice else { return true };
-        let is_claim = matches!(
-            command,
-            Command::Challenge { .. }
-                | Command::Demand { .. }
-                | Command::DemandOutput { .. }
-                | Command::AskInput(_)
-        ) || matches!(command, Command::Audit { committed, found, .. } if committed != found);
+        let is_claim = self.is_claim(*who, command);
         if is_claim && self.claims == 0 {
             return false;
         }
@@ -374,6 +380,14 @@ impl World {
                 seal(deal.provider, &Commitment::new(&list).unwrap(), SALT) == *sealed
             }
             (Honest::Provider, Command::Acknowledge(_)) => !self.input_missing,
+            (Honest::Auditor, Command::SealAudit { deal, sample, seal }) if *who == AUDITOR => {
+                let state = &self.market.deal(*deal).expect("a deal of the world").state;
+                let DealState::Drawn { samples, .. } = state else { return true };
+                samples.get(usize::from(*sample)).is_none_or(|drawn| {
+                    let right = receipts(drawn.segment, 1, true)[0];
+                    audit_seal(AUDITOR, *deal, *sample, &right) == *seal
+                })
+            }
             (Honest::Auditor, Command::Audit { found, .. }) if *who == AUDITOR => right(found),
             (Honest::Renter, Command::Audit { found, .. }) if *who == RENTER => right(found),
             (Honest::Challenger, Command::Challenge { found, .. }) => right(found),
@@ -396,28 +410,33 @@ impl World {
             }
             (Honest::Renter, DealState::Committed { secret, .. }) => secret.is_none(),
             (Honest::Auditor, DealState::Drawn { samples, .. }) => {
-                let waits = samples.iter().any(|s| s.auditor == Some(AUDITOR) && !s.passed);
-                waits && self.claims > 0
+                samples.iter().any(|s| s.auditor == Some(AUDITOR) && !s.passed)
             }
             _ => false,
         })
     }
 
-    fn note(&mut self, choice: &Move) {
-        let Move::Submit(_, command) = choice else { return };
+    /// Whether a move uses up one of the claims. What an honest auditor must say does not.
+    fn is_claim(&self, who: Address, command: &Command) -> bool {
         match command {
-            Command::AskInput(_) => {
-                self.input_missing = self.bounds.honest == Honest::Provider;
-                self.claims -= 1;
+            Command::Challenge { .. }
+            | Command::Demand { .. }
+            | Command::DemandOutput { .. }
+            | Command::AskInput(_) => true,
+            Command::Audit { committed, found, .. } => {
+                committed != found && (self.bounds.honest != Honest::Auditor || who != AUDITOR)
             }
-            Command::DemandOutput { .. } => {
-                self.output_missing = self.bounds.honest == Honest::Challenger;
-                self.claims -= 1;
-            }
-            Command::Challenge { .. } | Command::Demand { .. } => self.claims -= 1,
-            Command::Audit { committed, found, .. } if committed != found => self.claims -= 1,
-            _ => {}
+            _ => false,
         }
+    }
+
+    fn note(&mut self, choice: &Move) {
+        let Move::Submit(who, command) = choice else { return };
+        let honest = self.bounds.honest;
+        self.claims -= u8::from(self.is_claim(*who, command));
+        self.input_missing |= honest == Honest::Provider && matches!(command, Command::AskInput(_));
+        self.output_missing |=
+            honest == Honest::Challenger && matches!(command, Command::DemandOutput { .. });
     }
 
     fn carry_out(&mut self, outcome: &Outcome) {
@@ -481,6 +500,9 @@ impl World {
     /// Ends every order, and looks at who has what: nothing is left behind, and the honest party has not lost.
     pub(crate) fn settle_up(mut self) {
         self.begin(LATE.since(self.now.time).0);
+        self.make(&Move::Submit(AUDITOR, Command::Unpledge));
+        self.end();
+        self.begin(self.market.rules().pledge_window.0);
         self.end();
         assert!(self.holds.is_empty(), "left behind: {:?}", self.holds);
         let has = |who: &Address| self.free[who];
@@ -498,6 +520,7 @@ impl World {
         let deals: Vec<Deal> = self.deals().into_iter().map(|deal| self.timeless(deal)).collect();
         let orders: Vec<_> =
             self.market.orders().map(|o| (o.id, o.state, o.open, o.held, o.reputation)).collect();
+        let pledge = self.market.pledge_of(&AUDITOR).amount;
         let reputation = PROVIDERS.map(|who| self.market.reputation(&who));
         let facts = (self.claims, self.input_missing, self.output_missing);
         // The market knows no balance, so those of others than the honest party make no difference to what is looked at.
@@ -509,7 +532,7 @@ impl World {
             Honest::Auditor => of(&[AUDITOR]),
             Honest::Challenger => of(&[CHALLENGER]),
         };
-        Hash::of("model", &codec::encode(&(deals, orders, reputation, facts, money)))
+        Hash::of("model", &codec::encode(&(deals, orders, (pledge, reputation), facts, money)))
     }
 
     fn timeless(&self, deal: &Deal) -> Deal {

@@ -1,0 +1,247 @@
+//! A market with two providers, a renter, an auditor and somebody who watches; and what each has gained so far.
+
+#![allow(dead_code, reason = "no test uses all of it")]
+
+use std::collections::BTreeMap;
+
+use gongsuan_market::{
+    Command, DealState, Event, HoldId, Market, MarketError, Moment, Outcome, Rules, Settlement,
+    Vote,
+};
+use gongsuan_types::court::Finding;
+use gongsuan_types::job::{Check, JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Pace, Shape};
+use gongsuan_types::order::{
+    Ask, Bid, Capabilities, Class, FillRule, Machine, Party, Region, Requirements, SelfMatch, Work,
+};
+use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof, Status};
+use gongsuan_types::{
+    Address, Amount, DealId, DurationMs, Fuel, Hash, Height, Price, TimeMs, Units,
+};
+
+pub(crate) const RENTER: Address = Address([1; 32]);
+pub(crate) const CHEAP: Address = Address([2; 32]);
+pub(crate) const DEAR: Address = Address([3; 32]);
+pub(crate) const WATCHER: Address = Address([4; 32]);
+pub(crate) const AUDITOR: Address = Address([5; 32]);
+pub(crate) const DEAL: DealId = DealId(1);
+
+pub(crate) struct Street {
+    pub(crate) market: Market,
+    money: BTreeMap<Address, i128>,
+    owners: BTreeMap<HoldId, Address>,
+    now: Moment,
+    events: Vec<Event>,
+}
+
+impl Street {
+    /// A cheap provider at 1,000 a segment, a dear one at 1,100, and a renter that pays at most 1,200.
+    pub(crate) fn new(rules: Rules, check: Check, pace: Pace) -> Self {
+        Self::with(rules, check, pace, (10, 1))
+    }
+
+    /// The same with so many segments, and so many of them drawn.
+    pub(crate) fn with(rules: Rules, check: Check, pace: Pace, size: (u32, u16)) -> Self {
+        let mut street = Self {
+            market: Market::new(rules),
+            money: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            now: Moment { height: Height(0), time: TimeMs(1_000), block: Hash::ZERO },
+            events: Vec::new(),
+        };
+        street.good(AUDITOR, Command::Pledge(Amount::new(4_000)));
+        street.good(CHEAP, ask(1_000, size.0));
+        street.good(DEAR, ask(1_100, size.0));
+        street.good(RENTER, bid(check, pace, size));
+        street
+    }
+
+    pub(crate) fn block(
+        &mut self,
+        after: u64,
+        what: impl FnOnce(&mut Market) -> Option<Outcome>,
+    ) -> bool {
+        self.now.height = self.now.height.next();
+        self.now.time = self.now.time.plus(DurationMs(after));
+        self.now.block = Hash::of_content(&self.now.height.0.to_le_bytes());
+        let begun = self.market.begin_block(self.now, &[AUDITOR]);
+        self.book(begun);
+        let outcome = what(&mut self.market);
+        let is_done = outcome.is_some();
+        self.book(outcome.unwrap_or_default());
+        let ended = self.market.end_block();
+        self.book(ended);
+        is_done
+    }
+
+    pub(crate) fn send(&mut self, from: Address, command: Command) -> Result<(), MarketError> {
+        let party = Party { address: from, attested: Capabilities::VETTED };
+        let mut error = None;
+        self.block(1, |market| match market.submit(party, command) {
+            Ok(outcome) => Some(outcome),
+            Err(refused) => {
+                error = Some(refused);
+                None
+            }
+        });
+        error.map_or(Ok(()), Err)
+    }
+
+    pub(crate) fn good(&mut self, from: Address, command: Command) {
+        self.send(from, command).unwrap();
+    }
+
+    pub(crate) fn wait(&mut self, ms: u64) {
+        self.block(ms, |_| None);
+    }
+
+    /// All validators find the same.
+    pub(crate) fn judge(&mut self, finding: Finding) {
+        let case = self.market.deal(DEAL).unwrap().case().unwrap().id;
+        let votes = [0, 1, 2].map(|seat| Vote { seat, finding });
+        assert!(self.block(1, |market| market.judge(case, &votes, 3).ok()));
+    }
+
+    /// What everybody has, held or free, beyond what they began with.
+    pub(crate) fn book(&mut self, outcome: Outcome) {
+        for settlement in &outcome.settlements {
+            let mut give = |who: Address, amount: Amount| {
+                *self.money.entry(who).or_default() += i128::try_from(amount.micro()).unwrap();
+            };
+            match *settlement {
+                Settlement::Hold { hold, owner, .. } => {
+                    self.owners.insert(hold, owner);
+                }
+                Settlement::Move { source, target, .. } => {
+                    self.owners.insert(target, self.owners[&source]);
+                }
+                Settlement::Post { hold, to, amount, .. }
+                | Settlement::Slash { hold, to, amount, .. } => {
+                    give(to, amount);
+                    *self.money.entry(self.owners[&hold]).or_default() -=
+                        i128::try_from(amount.micro()).unwrap();
+                }
+                Settlement::Void { .. } => {}
+            }
+        }
+        self.events.extend(outcome.events);
+    }
+
+    pub(crate) fn gain(&self, who: Address) -> i128 {
+        self.money.get(&who).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn state(&self, deal: u64) -> &DealState {
+        &self.market.deal(DealId(deal)).unwrap().state
+    }
+
+    pub(crate) fn commit(&mut self, from: Address, list: &[Receipt]) {
+        let commitment = Commitment::new(list).unwrap();
+        let receipts = Hash::of_content(b"list");
+        self.good(from, Command::Commit { deal: DEAL, commitment, receipts });
+        let secret = self.next_secret();
+        self.good(RENTER, Command::Reveal { deal: DEAL, secret });
+        self.wait(1);
+        assert!(matches!(self.state(1), DealState::Drawn { .. }));
+    }
+
+    pub(crate) fn next_secret(&self) -> Hash {
+        let wanted = self.market.deal(DEAL).unwrap().secret_hash();
+        secrets().into_iter().find(|secret| JobOrder::hash_secret(secret) == wanted).unwrap()
+    }
+
+    /// The drawn auditor answers what it is drawn for.
+    pub(crate) fn audits(&mut self, list: &[Receipt], found: impl Fn(Receipt) -> Receipt) {
+        let DealState::Drawn { samples, .. } = self.state(1).clone() else { panic!("drawn") };
+        let first = self.market.deal(DEAL).unwrap().batch_first();
+        for (sample, drawn) in (0u16..).zip(samples) {
+            let at = (drawn.segment - first) as usize;
+            let (committed, proof) = (list[at], ReceiptProof::new(list, at).unwrap());
+            let who = drawn.auditor.unwrap();
+            let found = found(committed);
+            let audit = Command::Audit { deal: DEAL, sample, committed, proof, found };
+            self.good(who, audit);
+        }
+    }
+
+    pub(crate) fn challenge(&mut self, who: Address, list: &[Receipt], at: usize, found: Receipt) {
+        let (committed, proof) = (list[at], ReceiptProof::new(list, at).unwrap());
+        self.good(who, Command::Challenge { deal: DEAL, committed, proof, found });
+    }
+}
+
+pub(crate) fn secrets() -> Vec<Hash> {
+    let mut chain = vec![Hash([7; 32])];
+    for at in 0..8 {
+        chain.push(JobOrder::hash_secret(&chain[at]));
+    }
+    chain
+}
+
+pub(crate) fn work(segments: std::ops::Range<u32>, provider: &[u8]) -> Vec<Receipt> {
+    let receipt = |segment: u32| Receipt {
+        segment,
+        input: Hash::ZERO,
+        output: Hash::of_content(provider),
+        output_bytes: 4,
+        fuel: Fuel(1_000_000_000),
+        status: Status::Ok,
+    };
+    segments.map(receipt).collect()
+}
+
+pub(crate) fn right(segment: u32) -> Receipt {
+    work(segment..segment + 1, b"right")[0]
+}
+
+pub(crate) fn ask(price: u64, units: u32) -> Command {
+    Command::PlaceAsk(Ask {
+        class: Class::WASM,
+        price: Price(price),
+        units: Units(u64::from(units)),
+        fill_min: Units(1),
+        machine: Machine {
+            cpu_cores: 1,
+            memory_mib: 1,
+            disk_mib: 0,
+            gpu_count: 0,
+            duration_s_max: 60,
+            region: Region(0),
+            capabilities: Capabilities::NONE,
+        },
+        expires_at: TimeMs(1 << 40),
+    })
+}
+
+pub(crate) fn bid(check: Check, pace: Pace, (segments, samples): (u32, u16)) -> Command {
+    let spec = JobSpec {
+        version: JOB_VERSION,
+        module: Hash::ZERO,
+        meter: 1,
+        args: vec![],
+        shape: Shape::Map { segments, input: MapInput::Shared(Hash::ZERO) },
+        limits: Limits { fuel: Fuel(1_000_000_000), memory_pages: 1, output_bytes: 0 },
+        seed: Hash::ZERO,
+    };
+    Command::PlaceBid(Box::new(Bid {
+        class: Class::WASM,
+        price_max: Price(1_200),
+        units: Units(u64::from(segments)),
+        lot: Units(1),
+        fill_min: Units(1),
+        deals_max: 1,
+        requirements: Requirements::ANY,
+        fill_rule: FillRule::Rest,
+        self_match: SelfMatch::Skip,
+        expires_at: TimeMs(1 << 40),
+        work: Work::Job(Box::new(JobOrder {
+            spec,
+            ack_within: DurationMs(10_000),
+            run_within: DurationMs(100_000),
+            samples,
+            deposit_basis_points: 10_000,
+            secret_hash: JobOrder::hash_secret(&secrets()[8]),
+            check,
+            pace,
+        })),
+    }))
+}
