@@ -64,7 +64,9 @@ impl Wish {
                 run_within: self.run_within,
                 samples: self.samples,
                 deposit_basis_points: 10_000,
-                secret_hash: secrets(secret).last().map_or(Hash::ZERO, |first| JobOrder::hash_secret(&first)),
+                secret_hash: secrets(secret)
+                    .last()
+                    .map_or(Hash::ZERO, |first| JobOrder::hash_secret(&first)),
                 check: Check::default(),
                 pace: Pace::default(),
             })),

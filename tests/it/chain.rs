@@ -32,7 +32,8 @@ fn cheating_loses_and_keeping_to_the_protocol_does_not() {
         let (sums, counts) = measure(0..3, company)
             .unwrap_or_else(|(seed, violation)| panic!("{company:?}, seed {seed}: {violation:?}"));
         let cheats: Vec<&Persona> = company.iter().filter(|one| !one.is_honest()).collect();
-        let together: i128 = cheats.iter().filter_map(|one| sums.get(one)).map(|sum| sum.profit).sum();
+        let together: i128 =
+            cheats.iter().filter_map(|one| sums.get(one)).map(|sum| sum.profit).sum();
         assert!(cheats.is_empty() || together < 0, "{company:?} earn {together}: {sums:?}");
         let provider = sums[&Persona::HonestProvider];
         assert!(provider.profit > 0, "{company:?}: honest providers earn {}", provider.profit);

@@ -249,6 +249,7 @@ fn name(hold: &HoldId) -> String {
         HoldId::Escrow(id) => format!("escrow:{id}"),
         HoldId::Deposit(id) => format!("deposit:{id}"),
         HoldId::Stake(id) => format!("stake:{id}"),
+        HoldId::Pledge(who) => format!("pledge:{}", who.short()),
     }
 }
 
@@ -262,5 +263,6 @@ fn purpose(reason: Reason) -> &'static str {
         Reason::FalseClaim => "a false claim",
         Reason::NoInput => "the missing input",
         Reason::Served => "showing a receipt",
+        Reason::FalseAudit => "a false audit",
     }
 }

@@ -2,7 +2,7 @@
 
 use gongsuan_ledger::tx::TX_VERSION;
 use gongsuan_ledger::{Op, SignedTransaction, State, Transaction, fee_min};
-use gongsuan_types::{Address, Amount, DurationMs, SecretKey, Verified};
+use gongsuan_types::{Address, Amount, DurationMs, SecretKey, TimeMs, Verified};
 
 use super::cast::Persona;
 use super::work::Shelf;
@@ -18,6 +18,8 @@ const ON_THE_WAY_MAX: usize = 8;
 pub(crate) struct Look<'a> {
     /// The chain, as everybody sees it.
     pub(crate) state: &'a State,
+    /// The time on the wall: block time stands still when nobody has anything to order.
+    pub(crate) now: TimeMs,
     pub(crate) me: Address,
     /// What is served off the chain.
     pub(crate) shelf: &'a mut Shelf,
@@ -45,7 +47,7 @@ pub(crate) struct Actor {
     key: SecretKey,
     mind: Box<dyn Mind>,
     /// The nonce after the transactions on the way, and when they are void.
-    waits: Option<(u64, gongsuan_types::TimeMs)>,
+    waits: Option<(u64, TimeMs)>,
 }
 
 impl Actor {
@@ -65,11 +67,11 @@ impl Actor {
     pub(crate) fn act(&mut self, look: &mut Look<'_>) -> Vec<SignedTransaction> {
         let state = look.state;
         let nonce = state.accounts().account(&look.me).nonce;
-        if self.waits.is_some_and(|(after, void)| nonce < after && state.time() < void) {
+        if self.waits.is_some_and(|(after, void)| nonce < after && look.now < void) {
             return Vec::new();
         }
         let ops = self.mind.act(look);
-        let expires_at = state.time().plus(PATIENCE);
+        let expires_at = look.now.plus(PATIENCE);
         let sign = |(nonce, op): (u64, Op)| {
             let body = Transaction {
                 version: TX_VERSION,

@@ -203,6 +203,11 @@ fn escrow(state: &State) -> Result<(), Violation> {
         };
         needed.insert(HoldId::Stake(deal.id), (by, deal.stake()));
     }
+    for (id, _) in state.accounts().holds() {
+        if let HoldId::Pledge(who) = id {
+            needed.insert(*id, (*who, market.pledge_of(who).amount));
+        }
+    }
     needed.retain(|_, (_, amount)| !amount.is_zero());
     let there: BTreeMap<HoldId, (Address, Amount)> =
         state.accounts().holds().map(|(id, hold)| (*id, (hold.owner, hold.amount))).collect();

@@ -7,7 +7,9 @@ use gongsuan_market::Rules;
 use gongsuan_types::{Address, Amount, DurationMs, Price, SecretKey, TimeMs, Units};
 
 use super::actor::{Actor, Mind};
-use super::minds::{Aim, Auditor, Care, Challenger, Conduct, Judge, Law, Provider, Renter, Temper};
+use super::minds::{
+    Aim, Auditor, Care, Challenger, Conduct, Judge, Law, PLEDGE, Provider, Renter, Temper,
+};
 
 /// What everybody but validators and the issuer begins with.
 pub(crate) const START: Amount = Amount::new(1_000_000_000);
@@ -171,6 +173,9 @@ impl Cast {
             dispute_window: DurationMs(90_000),
             serve_window: DurationMs(60_000),
             rematch_window: DurationMs(60_000),
+            seal_window: DurationMs(20_000),
+            pledge_min_micro: u64::try_from(PLEDGE.micro()).unwrap_or(u64::MAX),
+            pledge_window: DurationMs(300_000),
             ..Rules::default()
         };
         Self { personas, pace, rules, jobs }

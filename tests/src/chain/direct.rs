@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gongsuan_consensus::ValidatorSet;
 use gongsuan_ledger::{Body, OrderedBlock};
-use gongsuan_types::{Hash, SecretKey, Term};
+use gongsuan_types::{Hash, SecretKey, Term, TimeMs};
 
 use super::cast::{Cast, Pace, Persona};
 use super::town::{Counts, Fate, Town};
@@ -14,6 +14,8 @@ use crate::sim::Violation;
 
 /// Between two blocks.
 const BLOCK_MS: u64 = 200;
+/// And when nobody has anything to say.
+const IDLE_MS: u64 = 2_000;
 /// Blocks in which everything must be over.
 const BLOCKS_MAX: u64 = 5_000;
 /// Blocks after which nobody orders any more.
@@ -47,13 +49,13 @@ pub fn play(seed: u64, others: &[Persona]) -> Played {
 fn live(town: &mut Town, proposer: gongsuan_types::PublicKey, seed: u64) -> Result<(), Violation> {
     let mut last_txs = 0;
     for number in 1..BLOCKS_MAX {
-        let txs = town.act();
+        let next = town.state().time().0 + BLOCK_MS;
+        let txs = town.act(TimeMs(next));
         let state = town.state();
-        let next = state.time().0 + BLOCK_MS;
-        let due = state.market().next_due().map_or(next, |due| due.0.max(next));
-        // When nobody has anything to say, the next deadline is what happens next.
+        let due = state.market().next_due().map_or(next + IDLE_MS, |due| due.0.max(next));
+        // When nobody has anything to say, blocks are rarer, but for deadlines.
         let idle = txs.is_empty() && number > last_txs + 4 && !state.market().wants_block();
-        let time = gongsuan_types::TimeMs(if idle { due } else { next });
+        let time = TimeMs(if idle { due.min(next + IDLE_MS) } else { next });
         if !txs.is_empty() {
             last_txs = number;
         }

@@ -170,7 +170,7 @@ impl Town {
     }
 
     /// What everybody hands in now.
-    pub(crate) fn act(&mut self) -> Vec<SignedTransaction> {
+    pub(crate) fn act(&mut self, now: TimeMs) -> Vec<SignedTransaction> {
         if !self.granted {
             self.granted = true;
             return vec![self.grant()];
@@ -183,6 +183,7 @@ impl Town {
         for actor in &mut self.actors {
             let mut look = Look {
                 state: &self.state,
+                now,
                 me: actor.address(),
                 shelf: &mut self.shelf,
                 dice: &mut self.dice,
@@ -221,7 +222,8 @@ impl Town {
         let market = self.state.market();
         self.closing
             && market.deals().all(gongsuan_market::Deal::is_over)
-            && market.orders().all(|order| !order.is_live() && order.held.is_zero())
+            && market.orders().all(|order| !order.is_live())
+            && self.state.accounts().holds().next().is_none()
     }
 
     /// What must be true when all is over.

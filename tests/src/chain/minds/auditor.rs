@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use gongsuan_ledger::Op;
-use gongsuan_market::{Command, Deal, DealState, Sample};
+use gongsuan_market::{Command, Deal, DealState, audit_seal};
 use gongsuan_types::receipt::ReceiptProof;
 use gongsuan_types::{Address, Amount, DealId, DurationMs, Hash, TimeMs};
 
 use crate::chain::actor::{Look, Mind};
 use crate::chain::work;
 
+/// What an auditor sets aside behind its word.
+pub(crate) const PLEDGE: Amount = Amount::new(2_000_000);
 /// How long a list of receipts is waited for.
 const LIST_PATIENCE: DurationMs = DurationMs(3_000);
 
@@ -39,21 +41,22 @@ impl Auditor {
 
     fn first_seen(&mut self, deal: &Deal, look: &Look<'_>) -> TimeMs {
         let results = deal.receipts().unwrap_or(Hash::ZERO);
-        *self.missed.entry(results).or_insert(look.state.time())
+        *self.missed.entry(results).or_insert(look.now)
     }
 
-    fn report(&mut self, deal: &Deal, index: u16, sample: &Sample, look: &Look<'_>) -> Option<Op> {
-        let DealState::Drawn { receipts, .. } = &deal.state else { return None };
+    fn report(&mut self, deal: &Deal, index: u16, look: &Look<'_>) -> Option<Op> {
+        let DealState::Drawn { receipts, samples, audit_by, .. } = &deal.state else { return None };
+        let sample = samples.get(usize::from(index))?;
+        let rules = look.state.market().rules();
         let Some(list) = look.shelf.receipts(receipts) else {
             // It may still come; then it is asked for where everybody sees it.
-            let waited = look.state.time() >= self.first_seen(deal, look).plus(LIST_PATIENCE);
+            let waited = look.now >= self.first_seen(deal, look).plus(LIST_PATIENCE);
             let demand = Command::Demand { deal: deal.id, segment: sample.segment };
             return waited.then_some(Op::Market(demand));
         };
         let spec = work::job_of(look.state.market(), deal)?;
         let at = usize::try_from(sample.segment - deal.batch_first()).ok()?;
-        let committed = *list.get(at)?;
-        let proof = ReceiptProof::new(&list, at)?;
+        let (committed, proof) = (*list.get(at)?, ReceiptProof::new(&list, at)?);
         let colludes = match &self.care {
             Care::Honest => false,
             Care::ColludesWith(friends) => friends.contains(&deal.provider),
@@ -62,8 +65,16 @@ impl Auditor {
         if !colludes {
             self.ran.insert((deal.id, sample.segment), work::cost(deal, found.fuel));
         }
-        let deal = deal.id;
-        Some(Op::Market(Command::Audit { deal, sample: index, committed, proof, found }))
+        let (deal, sample_index) = (deal.id, index);
+        if sample.seal.is_none() && rules.seal_window.0 > 0 {
+            let seal = audit_seal(look.me, deal, sample_index, &found);
+            return Some(Op::Market(Command::SealAudit { deal, sample: sample_index, seal }));
+        }
+        let all = samples.iter().all(|other| other.seal.is_some() || other.auditor.is_none());
+        let left = audit_by.since(look.state.time()).0;
+        let may = all || left + rules.seal_window.0 <= rules.audit_window.0;
+        let audit = Command::Audit { deal, sample: sample_index, committed, proof, found };
+        may.then_some(Op::Market(audit))
     }
 }
 
@@ -75,11 +86,21 @@ impl Mind for Auditor {
             let DealState::Drawn { samples, .. } = &deal.state else { continue };
             for (index, sample) in (0u16..).zip(samples) {
                 if sample.auditor == Some(look.me) && !sample.passed {
-                    ops.extend(self.report(deal, index, sample, look));
+                    let op = self.report(deal, index, look);
                     // What differs ends the draw: one report of a deal at a time.
-                    break;
+                    if op.is_some() {
+                        ops.extend(op);
+                        break;
+                    }
                 }
             }
+        }
+        let pledge = market.pledge_of(&look.me);
+        let quiet = market.deals().all(Deal::is_over);
+        if look.closing && quiet && !pledge.amount.is_zero() && pledge.until.is_none() {
+            ops.push(Op::Market(Command::Unpledge));
+        } else if !look.closing && pledge.amount < PLEDGE {
+            ops.push(Op::Market(Command::Pledge(PLEDGE)));
         }
         ops
     }

@@ -33,7 +33,7 @@ impl Judge {
         let spec = work::job_of(look.state.market(), deal)?;
         // What is missing may still come in the first half of the case's time.
         let half = case.until.since(case.opened).0 / 2;
-        let waited = look.state.time().since(case.opened).0 >= half;
+        let waited = look.now.since(case.opened).0 >= half;
         let there = |is: bool| {
             if is { Some(Finding::Available) } else { waited.then_some(Finding::Unavailable) }
         };

@@ -6,7 +6,7 @@ mod judge;
 mod provider;
 mod renter;
 
-pub(crate) use auditor::{Auditor, Care};
+pub(crate) use auditor::{Auditor, Care, PLEDGE};
 pub(crate) use challenger::{Aim, Challenger};
 pub(crate) use judge::{Judge, Law};
 pub(crate) use provider::{Conduct, Provider};

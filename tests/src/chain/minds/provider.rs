@@ -111,7 +111,7 @@ impl Provider {
 impl Mind for Provider {
     fn act(&mut self, look: &mut Look<'_>) -> Vec<Op> {
         let state = look.state;
-        let (market, now) = (state.market(), state.time());
+        let (market, now) = (state.market(), look.now);
         let mut ops = Vec::new();
         let me = look.me;
         for deal in market.deals().filter(|deal| deal.provider == me) {

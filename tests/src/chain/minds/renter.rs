@@ -78,7 +78,7 @@ impl Renter {
                 FillRule::ImmediateOrCancel,
             ]),
             self_match: SelfMatch::Skip,
-            expires_at: look.state.time().plus(self.pace.order_life),
+            expires_at: look.now.plus(self.pace.order_life),
             work: Work::Job(Box::new(JobOrder {
                 spec,
                 ack_within: self.pace.ack_within,

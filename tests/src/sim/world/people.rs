@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use gongsuan_consensus::{CommittedBlock, ValidatorSet};
 use gongsuan_ledger::{Body, Genesis, SignedTransaction};
-use gongsuan_types::{Hash, SecretKey};
+use gongsuan_types::{Hash, SecretKey, TimeMs};
 
 use super::{Event, World};
 use crate::chain::{COMPANIES, Cast, Counts, Machine, Pace, Persona, Town, ordered};
 use crate::sim::app::{self, Tx};
+use crate::sim::node::Clock;
 
 /// Jobs of each renter.
 const JOBS: u32 = 3;
@@ -71,8 +72,9 @@ fn company(seed: u64) -> Vec<Persona> {
 impl World {
     /// The people look at the chain and hand in what they want; soon they look again.
     pub(super) fn look(&mut self) {
+        let wall = TimeMs(Clock::TRUE.wall(self.now));
         let Some(people) = &mut self.people else { return };
-        let fresh = people.town.act();
+        let fresh = people.town.act(wall);
         self.submitted.extend(fresh.iter().map(|_| self.now));
         let any = !fresh.is_empty();
         people.txs.extend(fresh);
