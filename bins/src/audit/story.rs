@@ -161,6 +161,20 @@ fn market(event: &MarketEvent) -> String {
                 provider.short()
             )
         }
+        MarketEvent::Acknowledged { deal } => format!("deal {deal}: the provider begins"),
+        MarketEvent::Revealed { deal } => format!("deal {deal}: the renter reveals its secret"),
+        MarketEvent::Progress { deal, done, count } => {
+            format!("deal {deal}: {done} of {count} segments done")
+        }
+        MarketEvent::Served { deal, receipt } => {
+            format!("deal {deal}: the provider shows the receipt of segment {}", receipt.segment)
+        }
+        MarketEvent::Cancelled { order, open } => {
+            format!("order {order}: withdrawn with {open} Gf open")
+        }
+        MarketEvent::Expired { order, open } => {
+            format!("order {order}: expired with {open} Gf open")
+        }
         MarketEvent::Moved { deal, step, to } => format!("deal {deal}: {step:?} → {}", to.name()),
         MarketEvent::Committed { deal, commitment } => {
             let (root, count, fuel) = (commitment.root.short(), commitment.count, commitment.fuel);

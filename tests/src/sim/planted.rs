@@ -5,9 +5,9 @@ use std::ops::Range;
 use gongsuan_consensus::faults::Fault;
 
 use super::{
-    AGREEMENT, ASSERTION, BOUNDED, CERT, DURABILITY, EVIDENCE_COMPLETE, EVIDENCE_SOUND,
-    EXACTLY_ONCE, Invariant, LIVENESS, NO_EQUIVOCATION, Profile, Run, VALIDITY, Violation,
-    WELL_FORMED, run,
+    AGREEMENT, ASSERTION, BOUNDED, CERT, CHAIN_PROFILES, DURABILITY, EVIDENCE_COMPLETE,
+    EVIDENCE_SOUND, EXACTLY_ONCE, Invariant, LIVENESS, NO_EQUIVOCATION, Profile, Run, VALIDITY,
+    Violation, WELL_FORMED, run,
 };
 
 /// A fault, the invariants that may catch it, and the profiles in which it shows.
@@ -90,7 +90,8 @@ pub const PLANTED_IN_LEDGER: &[PlantedInLedger] = &{
 #[must_use]
 pub fn hunt_in_ledger(planted: &PlantedInLedger, seeds: Range<u64>) -> Option<Caught> {
     let mut worlds = 0;
-    for seed in seeds {
+    // Each world has another profile and other people than the one before.
+    for seed in seeds.map(|number| number * (CHAIN_PROFILES.len() as u64 + 1)) {
         worlds += 1;
         let wanted = Run { chain: true, ledger_fault: Some(planted.fault), ..Run::of(seed) };
         let outcome = run(wanted);
