@@ -15,8 +15,6 @@ pub enum Fault {
     KeepRefunds,
     /// A fine is taken from the hold and given to nobody.
     BurnFines,
-    /// A refused transaction keeps what it has set aside.
-    KeepHoldsOfRefused,
     /// Every fourth block is not matched.
     ForgetToMatch,
     /// Every fourth block's changes are not hashed into the root.
@@ -27,12 +25,11 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 7] = [
         Self::FeesTwice,
         Self::PayFromNothing,
         Self::KeepRefunds,
         Self::BurnFines,
-        Self::KeepHoldsOfRefused,
         Self::ForgetToMatch,
         Self::StaleRoot,
         Self::CountInHeader,

@@ -212,15 +212,7 @@ fn apply_tx(state: &mut State, tx: &Transaction) -> TxReceipt {
             TxStatus::Applied
         }
         Some((op, refusal)) => {
-            #[cfg(feature = "faults")]
-            let keeps = faults::is(Fault::KeepHoldsOfRefused);
-            #[cfg(not(feature = "faults"))]
-            let keeps = false;
-            if keeps {
-                state.accounts.commit();
-            } else {
-                state.accounts.abort();
-            }
+            state.accounts.abort();
             state.market.abort_tx();
             events.clear();
             TxStatus::Failed { op, refusal: refusal.within(&format!("ops[{op}]")) }

@@ -79,7 +79,6 @@ pub const PLANTED_IN_LEDGER: &[PlantedInLedger] = &{
         PlantedInLedger { fault: Fault::PayFromNothing, caught_by: &[ESCROW] },
         PlantedInLedger { fault: Fault::KeepRefunds, caught_by: &[ESCROW] },
         PlantedInLedger { fault: Fault::BurnFines, caught_by: &[CONSERVATION] },
-        PlantedInLedger { fault: Fault::KeepHoldsOfRefused, caught_by: &[ESCROW, CONSERVATION] },
         PlantedInLedger { fault: Fault::ForgetToMatch, caught_by: &[BOOK] },
         PlantedInLedger { fault: Fault::StaleRoot, caught_by: &[ROOT] },
         PlantedInLedger { fault: Fault::CountInHeader, caught_by: &[ROOT] },
