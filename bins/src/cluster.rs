@@ -19,6 +19,11 @@ use crate::wire::Link;
 /// Ports are taken from here: below the range that outgoing connections use, so that a killed node finds its own free again.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
+/// All money of a development network.
+const SUPPLY_TOKENS: u64 = 1_000_000;
+/// What of it each validator's account has.
+const VALIDATOR_TOKENS: u64 = 100;
+
 /// One node of the network.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Member {
@@ -95,12 +100,18 @@ impl Cluster {
             .enumerate()
             .map(|(n, key)| Validator { name: format!("v{n}"), key: key.public_key() });
         let faucet = faucet_key(seed).address();
-        let balance = Amount::from_tokens(1_000_000).expect("fits");
+        // Validators pay the fees of their verdicts out of accounts of their own; all else is the faucet's.
+        let of_seat = Amount::from_tokens(VALIDATOR_TOKENS).expect("fits");
+        let seats = VALIDATOR_TOKENS * u64::try_from(count).unwrap_or(u64::MAX);
+        let balance = Amount::from_tokens(SUPPLY_TOKENS.saturating_sub(seats)).expect("fits");
+        let owners = keys.iter().map(|key| (key.address(), of_seat)).chain([(faucet, balance)]);
         let genesis = Genesis {
             name: format!("dev-{seed}"),
             time: gongsuan_types::TimeMs(1_700_000_000_000),
             params,
-            accounts: vec![GenesisAccount { address: faucet, balance }],
+            accounts: owners
+                .map(|(address, balance)| GenesisAccount { address, balance })
+                .collect(),
             validators: validators.collect(),
             issuers: vec![faucet],
         };
@@ -135,7 +146,9 @@ impl Cluster {
                 name: member.name.clone(),
                 p2p: member.p2p,
                 api: member.api,
-                peers: others.map(|(n, o)| Peer { name: o.name.clone(), p2p: dial(n) }).collect(),
+                peers: others
+                    .map(|(n, o)| Peer { name: o.name.clone(), p2p: dial(n), api: Some(o.api) })
+                    .collect(),
                 timeout_ms: 250,
                 retention: None,
             };

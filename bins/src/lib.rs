@@ -18,4 +18,5 @@ pub mod node;
 pub mod provider;
 pub mod renter;
 pub mod replica;
+pub mod watcher;
 pub mod wire;

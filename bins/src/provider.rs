@@ -13,7 +13,7 @@ use gongsuan_market::{Command, Deal, DealState, Order};
 use gongsuan_types::job::{JobSpec, MapInput, Shape};
 use gongsuan_types::order::Work;
 use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof};
-use gongsuan_types::{DealId, SecretKey, codec};
+use gongsuan_types::{Hash, SecretKey, codec};
 use serde::Deserialize;
 
 use crate::client::{Client, ClientError};
@@ -22,6 +22,8 @@ use crate::client::{Client, ClientError};
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Between two reports of progress.
 const REPORT_EVERY: Duration = Duration::from_millis(500);
+/// How long a list of receipts is waited for before it is demanded on the chain.
+const LIST_PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of a list of receipts, at most.
 const RECEIPTS_BYTES_MAX: usize = crate::node::blobs::BLOB_BYTES_MAX;
 
@@ -59,20 +61,62 @@ pub fn fetch_job(client: &Client, deal: &Deal, segments: Vec<u32>) -> anyhow::Re
     let Work::Job(work) = &bid.work;
     let spec: JobSpec = work.spec.clone();
     anyhow::ensure!(spec.id() == deal.terms.job, "the order's job is not the deal's");
-    let module = client.blob(spec.module)?;
+    assemble_job(&spec, segments, |hash| client.blob(hash).map_err(anyhow::Error::from))
+}
+
+/// A job out of its specification and the blobs that it names, whoever has them.
+///
+/// # Errors
+/// The first blob that is not to be had, or an index of inputs that is none.
+pub fn assemble_job<E: From<anyhow::Error>>(
+    spec: &JobSpec,
+    segments: Vec<u32>,
+    mut blob: impl FnMut(Hash) -> Result<Vec<u8>, E>,
+) -> Result<Job, E> {
+    let module = blob(spec.module)?.into();
     let Shape::Map { input, segments: count } = &spec.shape;
     let inputs = match input {
-        MapInput::Shared(hash) => Inputs::Shared(client.blob(*hash)?.into()),
+        MapInput::Shared(hash) => Inputs::Shared(blob(*hash)?.into()),
         MapInput::Each(hash) => {
-            let index = Inputs::index(&client.blob(*hash)?, *count)?;
-            let wanted = segments.iter().map(|segment| {
+            let index = Inputs::index(&blob(*hash)?, *count).map_err(anyhow::Error::from)?;
+            let mut each = std::collections::BTreeMap::new();
+            for segment in &segments {
                 let hash = index.get(*segment as usize).context("a segment beyond the index")?;
-                Ok((*segment, client.blob(*hash)?.into()))
-            });
-            Inputs::Each(wanted.collect::<anyhow::Result<_>>()?)
+                each.insert(*segment, blob(*hash)?.into());
+            }
+            Inputs::Each(each)
         }
     };
-    Ok(Job { module: module.into(), spec, segments, inputs })
+    Ok(Job { module, spec: spec.clone(), segments, inputs })
+}
+
+/// A committed receipt of a deal with its path, out of the list that the provider serves.
+///
+/// # Errors
+/// If the list is not to be had, or is not the one that was committed.
+pub fn opening(
+    client: &Client,
+    deal: &Deal,
+    segment: u32,
+) -> anyhow::Result<(Receipt, ReceiptProof)> {
+    let (commitment, receipts) = deal.results().context("the deal has no results")?;
+    let list = client.blob(receipts)?;
+    let list: Vec<Receipt> = codec::decode("receipts", RECEIPTS_BYTES_MAX, &list)?;
+    anyhow::ensure!(
+        Commitment::new(&list) == Some(commitment),
+        "the list of receipts is not the one committed"
+    );
+    let index = segment.checked_sub(deal.batch_first()).context("a segment of another batch")?;
+    let receipt = *list.get(index as usize).context("the list is too short")?;
+    let proof = ReceiptProof::new(&list, index as usize).context("the list is too short")?;
+    Ok((receipt, proof))
+}
+
+fn demanded_at(deal: &Deal) -> Option<gongsuan_types::TimeMs> {
+    match deal.state {
+        DealState::Demanded { opened, .. } => Some(opened),
+        _ => None,
+    }
 }
 
 impl Agent {
@@ -103,12 +147,24 @@ impl Agent {
                 Err(error) => tracing::warn!(%error, "cannot read the deals"),
                 Ok(all) => {
                     for deal in all.into_iter().filter(|deal| !deal.is_over()) {
-                        if deal.provider == me && started.insert(deal.id) {
-                            self.start(deal);
+                        if deal.provider == me {
+                            let to_do = matches!(
+                                deal.state,
+                                DealState::Matched { .. }
+                                    | DealState::Running { .. }
+                                    | DealState::Demanded { .. }
+                            );
+                            // After a case, or with a batch accepted, it begins anew.
+                            let round = (deal.id, deal.cases, deal.accepted, demanded_at(&deal));
+                            if to_do && started.insert(round) {
+                                self.start(deal);
+                            }
                         } else if let DealState::Drawn { samples, .. } = &deal.state {
                             for (index, sample) in (0u16..).zip(samples) {
                                 let mine = sample.auditor == Some(me) && !sample.passed;
-                                if mine && audited.insert((deal.id, index)) {
+                                if mine
+                                    && audited.insert((deal.id, deal.provider, deal.commits, index))
+                                {
                                     self.start_audit(deal.clone(), index, sample.segment);
                                 }
                             }
@@ -124,7 +180,11 @@ impl Agent {
         let agent = self.clone();
         std::thread::spawn(move || {
             let id = deal.id;
-            if let Err(error) = agent.work(&deal) {
+            let done = match deal.state {
+                DealState::Demanded { segment, .. } => agent.serve(&deal, segment),
+                _ => agent.work(&deal),
+            };
+            if let Err(error) = done {
                 tracing::error!(deal = %id, error = format!("{error:#}"), "the deal is lost");
             }
         });
@@ -132,13 +192,12 @@ impl Agent {
 
     /// One deal from the acknowledgement to the commitment.
     fn work(&self, deal: &Deal) -> anyhow::Result<()> {
-        let segments = (deal.terms.first..deal.terms.first + deal.terms.count).collect();
-        let job = fetch_job(&self.client, deal, segments).context("cannot fetch the job")?;
+        let Some(job) = self.fetch_in_time(deal)? else { return Ok(()) };
         if matches!(deal.state, DealState::Matched { .. }) {
             self.execute(Command::Acknowledge(deal.id)).context("cannot acknowledge")?;
         }
-        tracing::info!(deal = %deal.id, segments = deal.terms.count, "running");
-        let receipts = self.execute_segments(deal.id, &job)?;
+        tracing::info!(deal = %deal.id, segments = job.segments.len(), "running");
+        let receipts = self.execute_segments(deal, &job)?;
         let commitment = Commitment::new(&receipts).context("the fuel overflows")?;
         let receipts = self.client.put_blob(&codec::encode(&receipts))?;
         self.execute(Command::Commit { deal: deal.id, commitment, receipts })
@@ -147,7 +206,36 @@ impl Agent {
         Ok(())
     }
 
-    fn execute_segments(&self, deal: DealId, job: &Job) -> anyhow::Result<Vec<Receipt>> {
+    /// The deal's job. If half of the time to acknowledge passes without it, the validators are asked whether it is to be had.
+    fn fetch_in_time(&self, deal: &Deal) -> anyhow::Result<Option<Job>> {
+        let first = deal.batch_first();
+        let segments: Vec<u32> = (first..first + deal.left()).collect();
+        loop {
+            let error = match fetch_job(&self.client, deal, segments.clone()) {
+                Ok(job) => return Ok(Some(job)),
+                Err(error) => error.context("cannot fetch the job"),
+            };
+            let DealState::Matched { ack_by } = deal.state else { return Err(error) };
+            let half = deal.matched.0 + ack_by.since(deal.matched).0 / 2;
+            if crate::node::clock().0 >= half {
+                self.execute(Command::AskInput(deal.id)).context("cannot ask for the input")?;
+                tracing::warn!(deal = %deal.id, error = format!("{error:#}"), "the validators are asked");
+                return Ok(None);
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Shows a receipt on the chain that somebody could not get from the list.
+    fn serve(&self, deal: &Deal, segment: u32) -> anyhow::Result<()> {
+        let (receipt, proof) = opening(&self.client, deal, segment)?;
+        self.execute(Command::Serve { deal: deal.id, receipt, proof })?;
+        tracing::info!(deal = %deal.id, segment, "shown");
+        Ok(())
+    }
+
+    fn execute_segments(&self, deal: &Deal, job: &Job) -> anyhow::Result<Vec<Receipt>> {
+        let (deal, accepted) = (deal.id, deal.accepted);
         let (mut done, mut reported, mut last) = (0, 0, Instant::now());
         let mut lost = None;
         let receipts = self.pool()?.run(job, &Cancel::new(), &mut |event| match event {
@@ -158,7 +246,7 @@ impl Agent {
                 }
                 if last.elapsed() >= REPORT_EVERY && done > reported {
                     (reported, last) = (done, Instant::now());
-                    let told = self.execute(Command::Progress { deal, done });
+                    let told = self.execute(Command::Progress { deal, done: accepted + done });
                     if let Err(error) = told {
                         tracing::warn!(%error, "cannot report progress");
                     }
@@ -180,16 +268,20 @@ impl Agent {
 
     /// Executes a drawn segment again and tells what came out.
     fn audit(&self, deal: &Deal, sample: u16, segment: u32) -> anyhow::Result<()> {
-        let DealState::Drawn { commitment, receipts, .. } = &deal.state else { return Ok(()) };
-        let list = self.client.blob(*receipts)?;
-        let list: Vec<Receipt> = codec::decode("receipts", RECEIPTS_BYTES_MAX, &list)?;
-        anyhow::ensure!(
-            Commitment::new(&list) == Some(*commitment),
-            "the list of receipts is not the one committed"
-        );
-        let index = (segment - deal.terms.first) as usize;
-        let committed = *list.get(index).context("the list is too short")?;
-        let proof = ReceiptProof::new(&list, index).context("the list is too short")?;
+        let deadline = Instant::now() + LIST_PATIENCE;
+        let (committed, proof) = loop {
+            match opening(&self.client, deal, segment) {
+                Ok(opening) => break opening,
+                Err(error) if Instant::now() < deadline => {
+                    tracing::debug!(deal = %deal.id, error = format!("{error:#}"), "the list is not there yet");
+                    std::thread::sleep(LOOK_EVERY);
+                }
+                Err(error) => {
+                    self.execute(Command::Demand { deal: deal.id, segment })?;
+                    return Err(error.context("the receipt is demanded on the chain"));
+                }
+            }
+        };
         let job = fetch_job(&self.client, deal, vec![segment])?;
         let found = self.pool()?.run(&job, &Cancel::new(), &mut |_| {})?;
         let found = *found.first().context("no receipt")?;

@@ -14,6 +14,14 @@ use crate::api::wire::TxState;
 use crate::client::{Client, ClientError};
 use crate::provider::deals;
 
+/// Secrets of one order: more than a deal can have batches and attempts together in the usual orders.
+const SECRETS: usize = 64;
+
+/// What an order reveals, one for each commitment, the last one first: each is hashed to the one revealed before it.
+fn secrets(secret: &Hash) -> impl Iterator<Item = Hash> + use<> {
+    std::iter::successors(Some(*secret), |secret| Some(JobOrder::hash_secret(secret))).take(SECRETS)
+}
+
 /// What a renter decides.
 #[derive(Debug, Clone)]
 pub struct Wish {
@@ -56,7 +64,9 @@ impl Wish {
                 run_within: self.run_within,
                 samples: self.samples,
                 deposit_basis_points: 10_000,
-                secret_hash: JobOrder::hash_secret(secret),
+                secret_hash: secrets(secret)
+                    .last()
+                    .map_or(Hash::ZERO, |first| JobOrder::hash_secret(&first)),
                 check: Check::default(),
                 pace: Pace::default(),
             })),
@@ -133,12 +143,17 @@ pub fn follow(
         };
         look(&all)?;
         for deal in &all {
-            let wanted = matches!(deal.state, DealState::Committed { secret: None, .. });
-            if wanted && !revealed.contains(&deal.id) {
+            let asked = matches!(deal.state, DealState::Committed { secret: None, .. });
+            let wanted = (deal.id, deal.secret_hash());
+            let mut own = secrets(&secret).filter(|one| JobOrder::hash_secret(one) == wanted.1);
+            if asked
+                && !revealed.contains(&wanted)
+                && let Some(secret) = own.next()
+            {
                 let told =
                     client.execute(key, &[Op::Market(Command::Reveal { deal: deal.id, secret })]);
                 match told {
-                    Ok(_) => drop(revealed.insert(deal.id)),
+                    Ok(_) => drop(revealed.insert(wanted)),
                     Err(error) => tracing::warn!(%error, "cannot reveal"),
                 }
             }

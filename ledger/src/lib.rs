@@ -17,6 +17,8 @@ mod chain;
 mod check;
 mod checkpoint;
 mod court;
+#[cfg(feature = "faults")]
+pub mod faults;
 pub mod genesis;
 pub mod header;
 pub mod history;

@@ -1,10 +1,12 @@
 //! The one function that applies a block.
 
-use gongsuan_market::{Command, Moment, Outcome};
+use gongsuan_market::{Command, Moment, Outcome, Settlement};
 use gongsuan_types::court::quorum;
 use gongsuan_types::order::Party;
 use gongsuan_types::{Address, Amount, Hash, Height, PublicKey, Refusal, Term, TimeMs};
 
+#[cfg(feature = "faults")]
+use crate::faults::{self, Fault};
 use crate::header::{Body, Event, Header, TxReceipt, TxStatus, receipt_root, tx_root};
 use crate::identity::{ATTESTATION_MS_MAX, Attestation, Role};
 use crate::state::State;
@@ -60,10 +62,22 @@ pub fn apply_block(state: &mut State, block: &OrderedBlock<'_>) -> Applied {
     let fees = fees.expect("bounded by the supply");
     if !fees.is_zero() {
         state.accounts.credit(Address::TREASURY, fees);
+        #[cfg(feature = "faults")]
+        if faults::is(Fault::FeesTwice) {
+            state.accounts.credit(Address::TREASURY, fees);
+        }
     }
-    let outcome = state.market.end_block();
-    carry_out(state, outcome, &mut events);
+    if !is_forgotten(block.height) {
+        let outcome = state.market.end_block();
+        carry_out(state, outcome, &mut events);
+    }
+    #[cfg(feature = "faults")]
+    let before = state.tree.clone();
     state.rehash();
+    #[cfg(feature = "faults")]
+    if faults::is(Fault::StaleRoot) && block.height.0.is_multiple_of(4) {
+        state.tree = before;
+    }
     let ids: Vec<Hash> = receipts.iter().map(|receipt| receipt.id).collect();
     let header = Header {
         version: 1,
@@ -80,22 +94,63 @@ pub fn apply_block(state: &mut State, block: &OrderedBlock<'_>) -> Applied {
         history_root: state.history.root(),
         validators_hash: state.validators_hash,
         params_hash: state.params_hash,
+        #[cfg(feature = "faults")]
+        tx_count: u32::try_from(receipts.len()).unwrap_or(0) + counted(),
+        #[cfg(not(feature = "faults"))]
         tx_count: u32::try_from(receipts.len()).expect("bounded by the body"),
         body_bytes: u32::try_from(block.body.len()).expect("bounded by consensus"),
     };
     state.head = header.hash();
     state.past.clone_from(&state.history);
     state.history.push(state.head);
-    if cfg!(debug_assertions) {
+    // With a planted fault the simulator's own invariants must notice.
+    if cfg!(all(debug_assertions, not(feature = "faults"))) {
         crate::invariants::check(state).expect("money is conserved");
     }
     Applied { header, receipts, events }
 }
 
+#[cfg(feature = "faults")]
+fn counted() -> u32 {
+    let count = faults::count();
+    if faults::is(Fault::CountInHeader) { u32::try_from(count / 64).unwrap_or(0) } else { 0 }
+}
+
+/// Whether a planted fault keeps a block from being matched.
+fn is_forgotten(_height: Height) -> bool {
+    #[cfg(feature = "faults")]
+    if faults::is(Fault::ForgetToMatch) {
+        return _height.0.is_multiple_of(4);
+    }
+    false
+}
+
+/// Carries out one settlement.
+fn settle(state: &mut State, settlement: &Settlement) -> Result<(), Refusal> {
+    #[cfg(feature = "faults")]
+    match settlement {
+        Settlement::Post { to, amount, .. } if faults::is(Fault::PayFromNothing) => {
+            state.accounts.credit(*to, *amount);
+            return Ok(());
+        }
+        Settlement::Void { .. } if faults::is(Fault::KeepRefunds) => return Ok(()),
+        Settlement::Slash { hold, amount, .. } if faults::is(Fault::BurnFines) => {
+            let (hold, amount) = (*hold, *amount);
+            state.accounts.settle(&Settlement::Void { hold, amount })?;
+            return state
+                .accounts
+                .hold(&hold)
+                .map_or(Ok(()), |rest| state.accounts.debit(rest.owner, amount));
+        }
+        _ => {}
+    }
+    state.accounts.settle(settlement)
+}
+
 /// Outside a transaction nothing may fail: the money was set aside before.
 fn carry_out(state: &mut State, outcome: Outcome, events: &mut Vec<Event>) {
     for settlement in &outcome.settlements {
-        state.accounts.settle(settlement).expect("a block's settlements are covered by holds");
+        settle(state, settlement).expect("a block's settlements are covered by holds");
     }
     events.extend(outcome.settlements.into_iter().map(Event::Money));
     events.extend(outcome.events.into_iter().map(Event::Market));
@@ -276,7 +331,7 @@ fn carry_out_of_tx(
     events: &mut Vec<Event>,
 ) -> Result<(), Refusal> {
     for settlement in &outcome.settlements {
-        state.accounts.settle(settlement)?;
+        settle(state, settlement)?;
     }
     events.extend(outcome.settlements.into_iter().map(Event::Money));
     events.extend(outcome.events.into_iter().map(Event::Market));

@@ -1,5 +1,6 @@
 //! The integration tests of the workspace: one binary, a module for each subject.
 
 mod arch;
+mod chain;
 mod conformance;
 mod sim;

@@ -5,6 +5,7 @@
 //! cuts the power of their disks; [`cluster`] puts faults on a network of real nodes.
 
 pub mod arbitrary;
+pub mod chain;
 pub mod cluster;
 pub mod conformance;
 pub mod faults;

@@ -13,7 +13,7 @@ use super::Server;
 use super::answer::{Answer, ApiError, Asked, ask, missing, parse};
 use super::lists::ROWS_MAX;
 use super::wire::{HistoryRow, HistoryView, TrailRow, TrailView};
-use crate::audit::trail::{Of, Trail};
+use crate::audit::trail::Trail;
 
 /// Rows of one answer, unless the request says fewer.
 const ROWS: usize = 100;
@@ -108,7 +108,7 @@ pub(super) async fn trail(
         let placed = [deal.ask, deal.bid].into_iter().filter_map(|order| market.order(order));
         heights.extend(placed.map(|order| order.arrived));
         let heights: BTreeSet<Height> = heights.into_iter().collect();
-        let trail = Trail::of_deal(Of::Deal(id), (deal.ask, deal.bid));
+        let trail = Trail::of_deal(id, (deal.ask, deal.bid));
         let blocks = heights.into_iter().filter_map(|at| view.chain.stored(at).ok().flatten());
         let rows = blocks.flat_map(|block| trail.rows(&block).unwrap_or_default());
         let rows: Vec<TrailRow> = rows.filter_map(|row| serde_json::from_value(row).ok()).collect();

@@ -8,7 +8,8 @@
 //! | `proof_file` | the proof as a file, and its check |
 //! | `prove` | makes a proof out of a folder's files |
 //! | `replay` | every block: its certificate, its links, its execution |
-//! | `trail` | everything that happened to a deal or an account |
+//! | `trail` | everything that happened to a job, a deal or an account |
+//! | `story` | a job's trail in words, each line proved |
 //! | `receipt` | what a bid bought, provable with one file |
 //! | `export` | tables as CSV and JSONL |
 //!
@@ -20,6 +21,7 @@ pub mod prove;
 pub mod receipt;
 pub mod replay;
 pub mod source;
+pub mod story;
 pub mod subject;
 pub mod trail;
 pub mod validators;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use gongsuan_ledger::LightClient;
-use gongsuan_types::{Hash, Height};
+use gongsuan_types::{Hash, Height, OrderId};
 use serde_json::{Value, json};
 
 use super::{Coded, Context, exit, output, usage};
@@ -17,6 +17,7 @@ use crate::audit::trail::{Of, Trail};
 use crate::audit::{
     Bundle, Check, Mismatch, ProofFile, Source, Subject, Validators, check, prove, replay_all,
 };
+use crate::watcher::{Looked, Watcher};
 
 /// Bytes of a proof or receipt file, at most.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -33,12 +34,20 @@ pub(super) enum Command {
         #[command(flatten)]
         from: Files,
     },
-    /// Everything that happened to a deal or an account.
+    /// Everything that happened to a job, a deal or an account. A job's story comes with a proof of each line, checked from the genesis on.
     Trail {
-        /// A deal's number or an account's address.
-        of: Of,
+        /// `job N` (the order's number), `deal N` or `account ADDRESS`; a number alone is a deal, an address alone an account.
+        #[arg(required = true, num_args = 1..=2, value_name = "OF")]
+        of: Vec<String>,
         #[command(flatten)]
         from: Files,
+    },
+    /// Execute segments of everybody's results again while they can be challenged, and challenge what is wrong. Needs a key, and money for the
+    /// stake: a right challenge earns a share of the provider's deposit, a false one loses the stake.
+    Watch {
+        /// Segments of each batch of results.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+        segments: u32,
     },
     /// Check a receipt offline: certificate signatures, Merkle paths, price, audits.
     Receipt {
@@ -123,7 +132,14 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
         Command::Receipt { file, chain } => receipt(&file, chain, context),
         Command::Replay { from } => replayed(&from, context),
         Command::Supply { from } => supply(&from, context),
-        Command::Trail { of, from } => trail(of, &from, context),
+        Command::Trail { of, from } => {
+            let of: Of = of.join(" ").parse().map_err(usage)?;
+            match of {
+                Of::Job(job) => story(job, &from, context),
+                Of::Deal(_) | Of::Account(_) => trail(of, &from, context),
+            }
+        }
+        Command::Watch { segments } => watch(segments, context),
         Command::Prove { kind, id, from, out } => make(&kind, &id, &from, out.as_deref(), context),
         Command::VerifyProof { file, genesis, checkpoint, save_checkpoint } => {
             let client = match (genesis, checkpoint) {
@@ -210,6 +226,51 @@ fn supply(from: &Files, context: &Context) -> anyhow::Result<u8> {
     Ok(if view.equal { 0 } else { exit::MISMATCH })
 }
 
+fn watch(segments: u32, context: &Context) -> anyhow::Result<u8> {
+    let mut watcher = Watcher::new(context.client(), context.key()?, segments);
+    watcher.run(|deal, segment, looked| {
+        let (word, detail) = match looked {
+            Looked::True => ("true", "what was committed is what comes out"),
+            Looked::Challenged => ("challenged", "something else comes out; the validators judge"),
+            Looked::NoList => ("no-list", "the list of receipts is not to be had"),
+        };
+        let value = json!({ "deal": deal.id, "provider": deal.provider, "segment": segment, "result": word });
+        output::show(context.json, "gongsuan/watch/v1", &value, || {
+            format!("deal {} segment {segment} of {}: {detail}", deal.id, deal.provider.short())
+        });
+    });
+    Ok(0)
+}
+
+fn story(job: OrderId, from: &Files, context: &Context) -> anyhow::Result<u8> {
+    let source = from.source(context)?;
+    let nodes = from.data.is_none().then(|| context.client());
+    let story = crate::audit::story::tell(&source, job, nodes.as_ref())?;
+    if story.events.is_empty() {
+        let text = format!("there was no order {job} in {} blocks", source.head());
+        return Err(Coded(exit::NOT_FOUND, text).into());
+    }
+    output::show(context.json, "gongsuan/trail/v1", &serde_json::to_value(&story)?, || {
+        let rows = story.events.iter().map(|line| {
+            let tx = line.row.tx.map_or_else(|| "block".to_owned(), |tx| tx.short());
+            vec![
+                line.row.height.to_string(),
+                tx,
+                line.what.clone(),
+                format!("{} ok", line.row.proof_kind()),
+            ]
+        });
+        format!(
+            "{}\n{} lines, {} proofs: all hold from genesis {} on. One of them as a file: gongsuan audit prove receipt TX",
+            output::table(&["height", "tx", "what", "proof"], rows),
+            story.events.len(),
+            story.proofs.len(),
+            source.genesis().chain_id().short()
+        )
+    });
+    Ok(0)
+}
+
 fn trail(of: Of, from: &Files, context: &Context) -> anyhow::Result<u8> {
     let source = from.source(context)?;
     let trail = Trail::new(&source, of)?;
@@ -220,6 +281,7 @@ fn trail(of: Of, from: &Files, context: &Context) -> anyhow::Result<u8> {
     let (kind, id) = match of {
         Of::Deal(deal) => ("deal", json!(deal)),
         Of::Account(address) => ("account", json!(address)),
+        Of::Job(job) => ("job", json!(job)),
     };
     if all.is_empty() {
         let text = format!("nothing ever happened to {kind} {id} in {} blocks", source.head());

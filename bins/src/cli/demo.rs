@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::output;
-use crate::demo::{Options, Summary};
+use crate::demo::{CheatSummary, Options, Summary};
 
 /// The whole deal on this machine: four validators, three providers, one renter, a picture.
 #[derive(Debug, clap::Args)]
@@ -14,6 +14,10 @@ pub(crate) struct Args {
     /// Where `picture.png` and `receipt.json` are written.
     #[arg(long, default_value = "demo")]
     out: PathBuf,
+    /// The deal that goes wrong: the cheapest provider makes its results up, is caught, judged by the validators and slashed, and the renter
+    /// gets its results from another one.
+    #[arg(long)]
+    cheat: bool,
     /// Keep the chain and its API up at the end, until Ctrl-C.
     #[arg(long)]
     serve: bool,
@@ -29,14 +33,24 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args, json: bool) -> anyhow::Result<u8> {
-    let summary = crate::demo::run(&Options {
+    let options = Options {
         seed: args.seed,
         out: args.out.clone(),
         serve: args.serve,
         keep: args.keep,
         grid: (args.tiles, args.tiles),
         size: (args.width, args.width * 5 / 8),
-    })?;
+    };
+    if args.cheat {
+        let summary = crate::demo::run_cheat(&options)?;
+        if json {
+            output::data(&serde_json::to_string(&summary)?);
+        } else {
+            print_cheat(&summary);
+        }
+        return Ok(if summary.holds() { 0 } else { super::exit::MISMATCH });
+    }
+    let summary = crate::demo::run(&options)?;
     if json {
         output::data(&serde_json::to_string(&summary)?);
     } else {
@@ -76,5 +90,37 @@ pub(crate) fn print_text(summary: &Summary) {
         "receipt  {}  check it offline: gongsuan audit receipt {}",
         summary.receipt.display(),
         summary.receipt.display()
+    ));
+}
+
+/// The summary of a cheat for people.
+pub(crate) fn print_cheat(summary: &CheatSummary) {
+    let mark = |ok: bool| if ok { "yes" } else { "NO" };
+    let rows = summary.slashed.iter().map(|one| {
+        let reason = format!("{:?}", one.reason).to_lowercase();
+        vec![one.address.short(), one.amount.to_string(), reason, one.to.short()]
+    });
+    output::data(&output::table(&["slashed", "amount", "for", "to"], rows));
+    output::data(&format!(
+        "\n{} of {} results made up, cheat caught {}   renter made whole {}   supply unchanged {}   roots equal {}   replay equal {}   receipt valid {}   {}.{:03} s",
+        summary.faked,
+        summary.segments,
+        mark(summary.caught),
+        mark(summary.renter_made_whole),
+        mark(summary.supply_equal),
+        mark(summary.roots_equal),
+        mark(summary.replay_equal),
+        mark(summary.receipt_valid),
+        summary.milliseconds / 1_000,
+        summary.milliseconds % 1_000,
+    ));
+    output::data(&format!(
+        "picture  {}  sha256 {}",
+        summary.picture.display(),
+        summary.picture_sha256
+    ));
+    output::data(&format!(
+        "the whole story, on a chain kept with --serve: gongsuan audit trail job {}",
+        summary.order
     ));
 }

@@ -1,5 +1,6 @@
-//! The whole deal on one machine, from genesis to audit.
+//! The whole deal on one machine, from genesis to audit; and the one that goes wrong.
 
+mod cheat;
 mod stage;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use crate::client::Client;
 use crate::cluster::{Cluster, faucet_key};
 use crate::node::config::write_key;
 use crate::renter::{self, Wish};
+pub use cheat::{CheatSummary, Slashed, run as run_cheat};
 use stage::Stage;
 
 /// What can be chosen.

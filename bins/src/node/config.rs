@@ -18,6 +18,9 @@ pub struct Peer {
     pub name: String,
     /// Its address for validators.
     pub p2p: SocketAddr,
+    /// Where it serves its HTTP API, if it may be asked for blobs: modules and inputs of disputed segments that clients did not bring here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<SocketAddr>,
 }
 
 /// `node.toml`.

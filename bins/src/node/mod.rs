@@ -3,6 +3,7 @@
 mod application;
 pub mod blobs;
 pub mod config;
+mod court;
 mod event;
 mod notary;
 mod trades;
@@ -72,6 +73,17 @@ impl Node {
             .context("cannot start the replica")?;
         let handle = Handle::new(replica.front().clone());
         let listeners = Arc::new(tokio::sync::Semaphore::new(crate::api::LISTENERS_MAX));
+        let peers = config.file.peers.iter().filter_map(|peer| peer.api);
+        let peers = crate::client::Client::new(peers.map(|api| format!("http://{api}")));
+        court::Court::new(
+            handle.clone(),
+            config.key.clone(),
+            config.index,
+            Arc::clone(&blobs),
+            peers,
+        )
+        .start(&feed)
+        .context("cannot start the court")?;
         let server = crate::api::Server {
             node: handle,
             blobs,

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
-use gongsuan_tests::sim::{Outcome, PROFILES, Profile, Run, run};
+use gongsuan_tests::chain::{Counts, Persona, measure};
+use gongsuan_tests::sim::{CHAIN_PROFILES, Outcome, PROFILES, Profile, Run, run};
 
 /// Simulates networks of validators: the real core, codec, signatures and vote log on an imagined clock, network and disk.
 /// A seed decides everything. Exit code 0: no invariant was broken; 7: one was; 2: wrong usage.
@@ -22,9 +23,17 @@ use gongsuan_tests::sim::{Outcome, PROFILES, Profile, Run, run};
 Examples:
   sim --seeds 0..10000                 worlds of every profile, on all cores
   sim --seed 42 --trace                one world, a line for each event
-  sim --faults                         planted faults and what catches them (built with --features faults)"
+  sim --faults                         planted faults and what catches them (built with --features faults)
+  sim --chain --seeds 0..2000          the same with the real ledger, market and deals, and people who use and cheat them
+  sim --money 0..400                   what cheating earns, over so many worlds without a network"
 )]
 struct Args {
+    /// The validators order a chain with people on it, instead of numbers.
+    #[arg(long)]
+    chain: bool,
+    /// What each kind of person earns, over the worlds of these seeds. Exit code 7 if a cheat earns anything.
+    #[arg(long, value_name = "A..B", value_parser = range)]
+    money: Option<Range<u64>>,
     /// Many worlds: from the first seed up to, and without, the last.
     #[arg(long, value_name = "A..B", value_parser = range, conflicts_with = "seed")]
     seeds: Option<Range<u64>>,
@@ -47,7 +56,7 @@ struct Args {
     /// Lists the profiles.
     #[arg(long)]
     profiles: bool,
-    /// Plants every fault in turn and hunts for it.
+    /// Plants every fault in turn and hunts for it; with --chain those in the ledger only.
     #[arg(long)]
     faults: bool,
     /// Plants one fault.
@@ -70,14 +79,18 @@ fn main() -> ExitCode {
     let args = Args::parse();
     // A panic in a world is a finding, reported with its seed.
     std::panic::set_hook(Box::new(|_| {}));
+    if let Some(seeds) = args.money {
+        return money(seeds);
+    }
     if args.profiles {
-        for profile in PROFILES {
+        let all = if args.chain { &CHAIN_PROFILES[..] } else { &PROFILES[..] };
+        for profile in all {
             println!("{}", profile.name());
         }
         return ExitCode::SUCCESS;
     }
     if args.faults {
-        return faults(args.seeds.unwrap_or(0..200));
+        return faults(args.seeds.unwrap_or(0..200), args.chain);
     }
     match (args.seed, args.seeds.clone()) {
         (Some(seed), _) => one(seed, &args),
@@ -85,8 +98,59 @@ fn main() -> ExitCode {
     }
 }
 
+fn told(counts: &Counts) -> String {
+    let Counts { blocks, txs, refused, deals, settled, failed, cases, judged, rematched } = counts;
+    format!(
+        "{blocks} blocks, {txs} transactions and {refused} refused, {deals} deals: {settled} settled, {failed} failed, {rematched} taken over; {cases} cases, {judged} decided"
+    )
+}
+
+/// What each kind of person earns, company by company.
+fn money(seeds: Range<u64>) -> ExitCode {
+    let mut sound = true;
+    println!(
+        "{:<22} {:>6} {:>16} {:>16} {:>16}",
+        "", "people", "mean gain", "mean profit", "worst gain"
+    );
+    for company in gongsuan_tests::chain::COMPANIES {
+        match measure(seeds.clone(), company) {
+            Err((seed, violation)) => {
+                println!("FAIL {} seed {seed}: {}", violation.invariant, violation.detail);
+                sound = false;
+            }
+            Ok((sums, counts)) => {
+                println!("-- {}: {}", names(company), told(&counts));
+                let mut together = 0;
+                for (persona, sum) in sums {
+                    let name = persona.name();
+                    let (gain, profit) = (sum.gain / sum.count, sum.profit / sum.count);
+                    if !persona.is_honest() {
+                        together += sum.profit;
+                    }
+                    println!(
+                        "{name:<22} {:>6} {gain:>16} {profit:>16} {:>16}",
+                        sum.count, sum.worst
+                    );
+                }
+                let cheats = company.iter().any(|persona| !persona.is_honest());
+                if cheats && together >= 0 {
+                    println!("FAIL cheating pays: {together} together");
+                    sound = false;
+                }
+            }
+        }
+    }
+    if sound { ExitCode::SUCCESS } else { ExitCode::from(7) }
+}
+
+fn names(company: &[Persona]) -> String {
+    let names: Vec<&str> = company.iter().map(|persona| persona.name()).collect();
+    if names.is_empty() { "everybody honest".into() } else { names.join(", ") }
+}
+
 fn one(seed: u64, args: &Args) -> ExitCode {
-    let plain = Run { profile: args.profile, trace: args.trace, ..Run::of(seed) };
+    let plain =
+        Run { profile: args.profile, trace: args.trace, chain: args.chain, ..Run::of(seed) };
     let Some(wanted) = with_fault(plain, args.fault.as_deref()) else {
         eprintln!("no such fault, or not built with --features faults");
         return ExitCode::from(2);
@@ -104,6 +168,9 @@ fn one(seed: u64, args: &Args) -> ExitCode {
         outcome.simulated_ms,
         outcome.hash
     );
+    if args.chain {
+        println!("on the chain: {}", told(&outcome.chain));
+    }
     match outcome.violation {
         None => ExitCode::SUCCESS,
         Some(violation) => {
@@ -127,12 +194,16 @@ fn with_fault(plain: Run, name: Option<&str>) -> Option<Run> {
 }
 
 #[cfg(feature = "faults")]
-fn faults(seeds: Range<u64>) -> ExitCode {
-    use gongsuan_tests::sim::planted::{PLANTED, hunt};
+fn faults(seeds: Range<u64>, chain_only: bool) -> ExitCode {
+    use gongsuan_tests::sim::planted::{PLANTED, PLANTED_IN_LEDGER, hunt, hunt_in_ledger};
     let mut missed = 0;
-    for planted in PLANTED {
-        let found = hunt(planted, seeds.clone());
-        let name = format!("{:?}", planted.fault);
+    let in_core = PLANTED.iter().filter(|_| !chain_only).map(|planted| {
+        (format!("{:?}", planted.fault), planted.caught_by, hunt(planted, seeds.clone()))
+    });
+    let in_ledger = PLANTED_IN_LEDGER.iter().map(|planted| {
+        (format!("{:?}", planted.fault), planted.caught_by, hunt_in_ledger(planted, seeds.clone()))
+    });
+    for (name, caught_by, found) in in_core.chain(in_ledger) {
         match found {
             Some(caught) => println!(
                 "{name:<26} {:<18} {:<14} seed {:<5} after {} worlds",
@@ -143,16 +214,17 @@ fn faults(seeds: Range<u64>) -> ExitCode {
             ),
             None => {
                 missed += 1;
-                println!("{name:<26} NOT CAUGHT (expected {:?})", planted.caught_by);
+                println!("{name:<26} NOT CAUGHT (expected {caught_by:?})");
             }
         }
     }
-    println!("{} of {} planted faults are caught", PLANTED.len() - missed, PLANTED.len());
+    let all = if chain_only { 0 } else { PLANTED.len() } + PLANTED_IN_LEDGER.len();
+    println!("{} of {all} planted faults are caught", all - missed);
     if missed == 0 { ExitCode::SUCCESS } else { ExitCode::from(7) }
 }
 
 #[cfg(not(feature = "faults"))]
-fn faults(_: Range<u64>) -> ExitCode {
+fn faults(_: Range<u64>, _: bool) -> ExitCode {
     eprintln!(
         "planted faults need: cargo run --release -p gongsuan-tests --features faults --bin sim -- --faults"
     );
@@ -166,6 +238,7 @@ struct Sum {
     events: u64,
     blocks: u64,
     epochs: u64,
+    chain: Counts,
     by_profile: BTreeMap<String, u64>,
     failed: Vec<(u64, Outcome)>,
 }
@@ -183,18 +256,21 @@ fn many(seeds: Range<u64>, args: &Args) -> ExitCode {
                     if seed >= seeds.end {
                         return;
                     }
-                    let outcome = run(Run { profile: args.profile, ..Run::of(seed) });
+                    let wanted = Run { profile: args.profile, chain: args.chain, ..Run::of(seed) };
+                    let outcome = run(wanted);
                     let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     sum.worlds += 1;
                     sum.simulated_ms += outcome.simulated_ms;
                     sum.events += outcome.events;
                     sum.blocks += outcome.height;
                     sum.epochs += outcome.epoch;
+                    sum.chain.add(&outcome.chain);
                     *sum.by_profile.entry(outcome.profile.name()).or_default() += 1;
                     if let Some(violation) = &outcome.violation {
                         let name = outcome.profile.name();
+                        let chain = if args.chain { " --chain" } else { "" };
                         println!(
-                            "FAIL {} seed {seed} ({name}): {}\n  replay: cargo run --release -p gongsuan-tests --bin sim -- --seed {seed} --profile {name} --trace",
+                            "FAIL {} seed {seed} ({name}): {}\n  replay: cargo run --release -p gongsuan-tests --bin sim --{chain} --seed {seed} --profile {name} --trace",
                             violation.invariant, violation.detail
                         );
                         sum.failed.push((seed, outcome));
@@ -221,6 +297,9 @@ fn many(seeds: Range<u64>, args: &Args) -> ExitCode {
             names.join(",")
         );
     } else {
+        if args.chain {
+            println!("on the chain: {}", told(&sum.chain));
+        }
         println!(
             "{} seeds over {} profiles, {} failed: {hours} simulated hours, {} events, {} blocks, {} epochs, in {}.{:03} s on {threads} threads ({}.{} seeds/s)",
             sum.worlds,

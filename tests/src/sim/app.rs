@@ -1,11 +1,14 @@
-//! What the validators order: numbers, each once. The state is the list of them; its hash can be recomputed from it.
+//! What the validators order: numbers, each once. The state is the list of them; its hash can be recomputed from it. In a world with a
+//! chain each number stands for a signed transaction, blocks carry those as well, and the state is the ledger's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use gongsuan_consensus::{
     AppRef, Blocks, CertifiedHeader, CommittedBlock, Payload, Pieces, SnapshotOffer,
 };
-use gongsuan_types::{Hash, Hasher, Height, codec};
+use gongsuan_types::{Hash, Hasher, Height, TimeMs, codec};
+
+use crate::chain::Machine;
 
 /// A state that was named by a committed header begins a new snapshot when this many heights have passed.
 const SNAPSHOT_EVERY: u64 = 6;
@@ -15,12 +18,22 @@ const PIECE_BYTES: usize = 96;
 /// A transaction: a number that the world has handed out.
 pub(crate) type Tx = u64;
 
+/// Numbers alone.
 pub(crate) fn encode(txs: &[Tx]) -> Payload {
-    Payload::new(codec::encode(&txs.to_vec()))
+    encode_with(txs, Vec::new())
+}
+
+/// Numbers, and the ledger's payload.
+pub(crate) fn encode_with(txs: &[Tx], body: Vec<u8>) -> Payload {
+    Payload::new(codec::encode(&(txs.to_vec(), body)))
 }
 
 pub(crate) fn decode(payload: &Payload) -> Option<Vec<Tx>> {
-    codec::decode("payload", 1 << 16, payload.bytes()).ok()
+    decode_with(payload).map(|(txs, _)| txs)
+}
+
+pub(crate) fn decode_with(payload: &Payload) -> Option<(Vec<Tx>, Vec<u8>)> {
+    codec::decode("payload", 1 << 20, payload.bytes()).ok()
 }
 
 fn chain(before: Hash, tx: Tx) -> Hash {
@@ -59,9 +72,20 @@ pub(crate) struct App {
     pub(crate) kept: Vec<Kept>,
     /// The last blocks of past epochs.
     path: Vec<CertifiedHeader>,
+    /// In a world with a chain.
+    ledger: Option<Machine>,
 }
 
 impl App {
+    pub(crate) fn with(ledger: Option<Machine>) -> Self {
+        Self { ledger, ..Self::default() }
+    }
+
+    /// Whether a block is wanted that orders nothing.
+    pub(crate) fn wants_block(&self, wall: TimeMs) -> bool {
+        self.ledger.as_ref().is_some_and(|ledger| ledger.wants_block(wall))
+    }
+
     pub(crate) fn height(&self) -> u64 {
         self.newest().map_or(0, |block| block.proposal.block.header.height.0)
     }
@@ -104,14 +128,18 @@ impl App {
     /// Takes in a block; the transactions that were there before are returned: there must be none.
     pub(crate) fn apply(&mut self, block: CommittedBlock) -> Vec<Tx> {
         let header = block.proposal.block.header.clone();
-        let txs = decode(&block.proposal.payload).unwrap_or_default();
+        let (txs, body) = decode_with(&block.proposal.payload).unwrap_or_default();
         let twice = txs.iter().copied().filter(|tx| !self.seen.insert(*tx)).collect();
         for tx in txs {
             self.running = chain(self.running, tx);
             self.txs.push(tx);
         }
         let height = header.height.0;
-        self.states.insert(height, (self.txs.len(), state_hash(height, self.running)));
+        let hash = match &mut self.ledger {
+            Some(ledger) => ledger.apply(&block, &body),
+            None => state_hash(height, self.running),
+        };
+        self.states.insert(height, (self.txs.len(), hash));
         if let Some(certified) = block.certified_header().filter(|_| header.is_final()) {
             self.path.push(certified);
         }
@@ -123,7 +151,8 @@ impl App {
     /// Every node keeps the same snapshots: of the states that committed headers name, the first of each span.
     fn keep_snapshot(&mut self, named: AppRef) {
         let newest = self.kept.last().map_or(0, |kept| kept.height);
-        if named.height.0 / SNAPSHOT_EVERY <= newest / SNAPSHOT_EVERY {
+        // A real node neither serves nor installs snapshots of the ledger yet.
+        if self.ledger.is_some() || named.height.0 / SNAPSHOT_EVERY <= newest / SNAPSHOT_EVERY {
             return;
         }
         let Some((count, app)) = self.states.get(&named.height.0) else { return };
@@ -184,7 +213,26 @@ impl App {
             let before = |last: &&CertifiedHeader| last.block.header.height.0 <= height;
             after.path = self.path.iter().filter(before).cloned().collect();
         }
-        for block in &self.log[..left] {
+        let Some(ledger) = &self.ledger else {
+            for block in &self.log[..left] {
+                after.apply(block.clone());
+            }
+            after.durable = after.log.len();
+            return after;
+        };
+        // Its log is whole, from the first block. Blocks below the checkpoint are not executed again.
+        let (ledger, at) = ledger.crash(left as u64);
+        let below = usize::try_from(at).unwrap_or(0).min(left);
+        for block in &self.log[..below] {
+            let height = block.proposal.block.header.height.0;
+            let txs = decode(&block.proposal.payload).unwrap_or_default();
+            after.seen.extend(&txs);
+            after.txs.extend(&txs);
+            after.states.extend(self.states.get(&height).map(|state| (height, *state)));
+            after.log.push(block.clone());
+        }
+        after.ledger = Some(ledger);
+        for block in &self.log[below..left] {
             after.apply(block.clone());
         }
         after.durable = after.log.len();

@@ -23,7 +23,7 @@
 )]
 
 mod app;
-mod dice;
+pub(crate) mod dice;
 mod judge;
 mod mischief;
 mod node;
@@ -37,11 +37,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use gongsuan_types::Hash;
 
+use crate::chain::Counts;
+
 pub use self::judge::{
     AGREEMENT, ASSERTION, BOUNDED, CERT, DURABILITY, EVIDENCE_COMPLETE, EVIDENCE_SOUND,
     EXACTLY_ONCE, Invariant, LIVENESS, NO_EQUIVOCATION, VALIDITY, Violation, WELL_FORMED,
 };
-pub use self::plan::{PROFILES, Profile};
+pub use self::plan::{CHAIN_PROFILES, PROFILES, Profile};
 use self::world::World;
 
 /// What to simulate.
@@ -53,9 +55,14 @@ pub struct Run {
     pub profile: Option<Profile>,
     /// Whether readable lines are wanted.
     pub trace: bool,
+    /// Whether the validators order a chain ([`crate::chain`]) instead of numbers.
+    pub chain: bool,
     /// The fault planted in every honest node.
     #[cfg(feature = "faults")]
     pub fault: Option<gongsuan_consensus::faults::Fault>,
+    /// The fault planted in every ledger.
+    #[cfg(feature = "faults")]
+    pub ledger_fault: Option<gongsuan_ledger::faults::Fault>,
 }
 
 impl Run {
@@ -66,8 +73,11 @@ impl Run {
             seed,
             profile: None,
             trace: false,
+            chain: false,
             #[cfg(feature = "faults")]
             fault: None,
+            #[cfg(feature = "faults")]
+            ledger_fault: None,
         }
     }
 }
@@ -91,15 +101,21 @@ pub struct Outcome {
     pub hash: Hash,
     /// Readable lines, if they were wanted.
     pub lines: Vec<String>,
+    /// What happened on the chain, if there was one.
+    pub chain: Counts,
 }
 
 /// Simulates one world.
 #[must_use]
 pub fn run(run: Run) -> Outcome {
-    let profile = run.profile.unwrap_or_else(|| Profile::of(run.seed));
+    let own = if run.chain { Profile::of_chain(run.seed) } else { Profile::of(run.seed) };
+    let profile = run.profile.unwrap_or(own);
     let setting = profile.setting(run.seed);
+    let setting = world::Setting { chain: run.chain, ..setting };
     #[cfg(feature = "faults")]
     let setting = world::Setting { fault: run.fault, ..setting };
+    #[cfg(feature = "faults")]
+    gongsuan_ledger::faults::plant(run.ledger_fault);
     let mut world = World::new(run.seed, setting, run.trace);
     let lived = catch_unwind(AssertUnwindSafe(|| plan::live(&mut world, profile, run.seed)));
     if let Err(panic) = lived {
@@ -120,5 +136,6 @@ pub fn run(run: Run) -> Outcome {
         epoch: world.epoch(),
         hash: world.trace.hash(),
         lines: std::mem::take(&mut world.trace.lines),
+        chain: world.counts(),
     }
 }

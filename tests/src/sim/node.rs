@@ -71,12 +71,12 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new(key: SecretKey, mischief: Mischief) -> Self {
+    pub(crate) fn new(key: SecretKey, mischief: Mischief, app: App) -> Self {
         Self {
             key,
             core: None,
             life: 0,
-            app: App::default(),
+            app,
             clock: Clock::TRUE,
             mischief,
             retired: false,

@@ -82,6 +82,28 @@ pub const PROFILES: [Profile; 22] = [
     Profile::Handover,
 ];
 
+/// The profiles of worlds with a chain: those without snapshots and without changes of the validators, which the ledger has not yet.
+pub const CHAIN_PROFILES: [Profile; 18] = [
+    Profile::Chaos,
+    Profile::Calm,
+    Profile::Partitions,
+    Profile::Loss,
+    Profile::Delay,
+    Profile::Skew,
+    Profile::Crashes,
+    Profile::PowerCuts,
+    Profile::BadDisks,
+    Profile::Twins,
+    Profile::Equivocator,
+    Profile::DoubleVoter,
+    Profile::Withholder,
+    Profile::Censor,
+    Profile::SlowLeader,
+    Profile::Forger,
+    Profile::Flood,
+    Profile::Handover,
+];
+
 impl Profile {
     /// The name on the command line.
     #[must_use]
@@ -107,6 +129,13 @@ impl Profile {
     pub fn of(seed: u64) -> Self {
         let count = PROFILES.len() as u64;
         PROFILES[usize::try_from(seed % count).unwrap_or(0)]
+    }
+
+    /// The profile that a seed takes by itself in worlds with a chain.
+    #[must_use]
+    pub fn of_chain(seed: u64) -> Self {
+        let count = CHAIN_PROFILES.len() as u64;
+        CHAIN_PROFILES[usize::try_from(seed % count).unwrap_or(0)]
     }
 
     fn mischief(self) -> Option<Mischief> {
@@ -138,6 +167,7 @@ impl Profile {
             lease: if matches!(self, Self::Chaos | Self::Crashes) { 64 } else { 4 },
             prune: matches!(self, Self::Snapshots | Self::LyingSync)
                 || self == Self::Reconfig && seed.is_multiple_of(3),
+            chain: false,
             #[cfg(feature = "faults")]
             fault: None,
         }
@@ -445,7 +475,8 @@ pub(crate) fn live(world: &mut World, profile: Profile, seed: u64) {
         world.crash(4);
     }
     world.submit();
-    let finished = world.run_until(180_000, World::all_done);
+    world.close();
+    let finished = world.run_until(world.patience(), World::all_done);
     if world.judge.found.is_some() {
         return;
     }
@@ -454,6 +485,7 @@ pub(crate) fn live(world: &mut World, profile: Profile, seed: u64) {
         world.judge.blame(judge::LIVENESS, format!("not finished on a fine day:\n{text}"));
         return;
     }
+    world.judge_ending();
     if profile == Profile::DoubleVoter {
         for honest in [0, 2, 3] {
             if !world.accused(honest, 1) {

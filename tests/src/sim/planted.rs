@@ -5,9 +5,9 @@ use std::ops::Range;
 use gongsuan_consensus::faults::Fault;
 
 use super::{
-    AGREEMENT, ASSERTION, BOUNDED, CERT, DURABILITY, EVIDENCE_COMPLETE, EVIDENCE_SOUND,
-    EXACTLY_ONCE, Invariant, LIVENESS, NO_EQUIVOCATION, Profile, Run, VALIDITY, Violation,
-    WELL_FORMED, run,
+    AGREEMENT, ASSERTION, BOUNDED, CERT, CHAIN_PROFILES, DURABILITY, EVIDENCE_COMPLETE,
+    EVIDENCE_SOUND, EXACTLY_ONCE, Invariant, LIVENESS, NO_EQUIVOCATION, Profile, Run, VALIDITY,
+    Violation, WELL_FORMED, run,
 };
 
 /// A fault, the invariants that may catch it, and the profiles in which it shows.
@@ -59,6 +59,48 @@ const fn planted(
     profiles: &'static [Profile],
 ) -> Planted {
     Planted { fault, caught_by, profiles }
+}
+
+/// A fault in the ledger, and the invariants that may catch it in worlds with a chain.
+#[derive(Debug, Clone, Copy)]
+pub struct PlantedInLedger {
+    /// The fault.
+    pub fault: gongsuan_ledger::faults::Fault,
+    /// The invariants named for it.
+    pub caught_by: &'static [Invariant],
+}
+
+/// All faults planted in the ledger.
+pub const PLANTED_IN_LEDGER: &[PlantedInLedger] = &{
+    use crate::chain::{BOOK, CONSERVATION, ESCROW, ROOT};
+    use gongsuan_ledger::faults::Fault;
+    [
+        PlantedInLedger { fault: Fault::FeesTwice, caught_by: &[CONSERVATION] },
+        PlantedInLedger { fault: Fault::PayFromNothing, caught_by: &[ESCROW] },
+        PlantedInLedger { fault: Fault::KeepRefunds, caught_by: &[ESCROW] },
+        PlantedInLedger { fault: Fault::BurnFines, caught_by: &[CONSERVATION] },
+        PlantedInLedger { fault: Fault::ForgetToMatch, caught_by: &[BOOK] },
+        PlantedInLedger { fault: Fault::StaleRoot, caught_by: &[ROOT] },
+        PlantedInLedger { fault: Fault::CountInHeader, caught_by: &[ROOT] },
+    ]
+};
+
+/// Simulates worlds with a chain and the fault in every ledger until one of its invariants breaks.
+#[must_use]
+pub fn hunt_in_ledger(planted: &PlantedInLedger, seeds: Range<u64>) -> Option<Caught> {
+    let mut worlds = 0;
+    // Each world has another profile and other people than the one before.
+    for seed in seeds.map(|number| number * (CHAIN_PROFILES.len() as u64 + 1)) {
+        worlds += 1;
+        let wanted = Run { chain: true, ledger_fault: Some(planted.fault), ..Run::of(seed) };
+        let outcome = run(wanted);
+        if let Some(violation) = outcome.violation
+            && planted.caught_by.contains(&violation.invariant)
+        {
+            return Some(Caught { seed, profile: outcome.profile, worlds, violation });
+        }
+    }
+    None
 }
 
 /// All planted faults.

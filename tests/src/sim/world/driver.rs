@@ -12,6 +12,9 @@ use crate::sim::app::{self, Tx};
 use crate::sim::judge;
 use crate::sim::mischief::{self, Mischief};
 
+/// Transactions in one block of a chain, at most.
+const TXS_MAX: usize = 16;
+
 impl World {
     pub(super) fn sync(&mut self, at: usize, seq: Seq) {
         if self.nodes[at].synced >= seq {
@@ -186,7 +189,8 @@ impl World {
         let waits = (0..self.submitted.len() as Tx).find(|tx| !node.app.has(*tx));
         let since = waits.and_then(|tx| self.submitted.get(usize::try_from(tx).ok()?));
         let starved = since.is_some_and(|since| self.now.saturating_sub(*since) > 3_000);
-        let pending = waits.is_some() || self.plan_of(at).is_some();
+        let wall = TimeMs(node.clock.wall(self.now));
+        let pending = waits.is_some() || self.plan_of(at).is_some() || node.app.wants_block(wall);
         self.give(at, Input::Starved { starved });
         self.give(at, Input::Work { pending });
     }
@@ -196,14 +200,18 @@ impl World {
         let taken = ordered(want.ancestors.iter());
         let free: Vec<Tx> = (0..self.submitted.len() as Tx)
             .filter(|tx| !node.app.has(*tx) && !taken.contains(tx))
-            .take(3)
+            .take(if self.people.is_some() { TXS_MAX } else { 3 })
             .collect();
         let next = self.plan_of(at).cloned();
-        if free.is_empty() && next.is_none() && !want.required {
+        let wall = TimeMs(node.clock.wall(self.now));
+        let wanted = want.required || node.app.wants_block(wall);
+        if free.is_empty() && next.is_none() && !wanted {
             return None;
         }
         let time = TimeMs(node.clock.wall(self.now).max(want.parent_time.0 + 1));
-        let draft = Draft { payload: app::encode(&free), app: node.app.app_ref(), time, next };
+        let body = self.people.as_ref().map_or(Vec::new(), |people| people.body(&free));
+        let draft =
+            Draft { payload: app::encode_with(&free, body), app: node.app.app_ref(), time, next };
         Some(match node.mischief {
             Mischief::Censor => mischief::censored(draft),
             _ => draft,
@@ -220,12 +228,13 @@ impl World {
         }
         let Some(ancestors) = core.chain_to(&header.parent) else { return Some(false) };
         let taken = ordered(ancestors.into_iter());
-        let Some(txs) = app::decode(&proposal.payload) else { return Some(false) };
+        let Some((txs, body)) = app::decode_with(&proposal.payload) else { return Some(false) };
         let distinct: BTreeSet<Tx> = txs.iter().copied().collect();
         let known = |tx: &Tx| usize::try_from(*tx).is_ok_and(|tx| tx < self.submitted.len());
         let fresh = |tx: &Tx| !node.app.has(*tx) && !taken.contains(tx);
         let good = distinct.len() == txs.len()
             && txs.iter().all(|tx| known(tx) && fresh(tx))
+            && self.people.as_ref().is_none_or(|people| people.signed(&txs, &body))
             && header.next.as_ref().is_none_or(|next| self.plans.get(&next.epoch()) == Some(next));
         if !good {
             return Some(false);
@@ -283,7 +292,12 @@ impl World {
             if height != expected {
                 return;
             }
+            let told = (honest && self.people.is_some()).then(|| block.clone());
             let twice = self.nodes[at].app.apply(block);
+            if let Some(block) = told {
+                let header = self.nodes[at].app.app_ref().hash;
+                self.tell_people(&block, header);
+            }
             if let Some(kept) = self.nodes[at].app.kept.last().filter(|_| honest) {
                 self.judge.snapshots.insert(kept.pieces.root());
             }

@@ -2,6 +2,7 @@
 
 mod driver;
 mod network;
+mod people;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -9,6 +10,8 @@ use gongsuan_consensus::{Config, Epoch, Input, Seq, ValidatorSet, VoteCache};
 use gongsuan_journal::Tear;
 use gongsuan_types::{DurationMs, Hash, Height, PublicKey, SecretKey};
 
+use self::people::People;
+use super::app::App;
 use super::dice::Dice;
 use super::judge::{self, Judge};
 use super::mischief::Mischief;
@@ -66,6 +69,8 @@ enum Event {
         node: usize,
         life: u32,
     },
+    /// The people of a chain look at it.
+    Look,
 }
 
 /// What is settled before the world begins.
@@ -84,6 +89,8 @@ pub(crate) struct Setting {
     pub(crate) lease: u64,
     /// Whether logs are cut below snapshots.
     pub(crate) prune: bool,
+    /// Whether the validators order a chain.
+    pub(crate) chain: bool,
     /// The fault planted in every honest node.
     #[cfg(feature = "faults")]
     pub(crate) fault: Option<gongsuan_consensus::faults::Fault>,
@@ -104,6 +111,8 @@ pub(crate) struct World {
     /// The sets that epochs shall have, as the governed application would decide.
     pub(crate) plans: BTreeMap<u64, ValidatorSet>,
     submitted: Vec<u64>,
+    /// Who uses the chain, if there is one.
+    people: Option<People>,
     evidence: BTreeSet<(usize, PublicKey)>,
     chain_id: Hash,
     first: Epoch,
@@ -117,7 +126,6 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64, setting: Setting, traced: bool) -> Self {
-        let chain_id = Hash::of("gongsuan/sim/chain", b"");
         let count = setting.members + setting.learners;
         let key = |at: usize| {
             let whose =
@@ -129,7 +137,14 @@ impl World {
             .map(|at| key(at).public_key())
             .collect();
         let set = ValidatorSet::new(0, keys).expect("the sim's keys are distinct");
-        let first = Epoch::first(&chain_id, set);
+        let people = setting.chain.then(|| {
+            let of = |seat: &PublicKey| (0..count).map(key).find(|key| key.public_key() == *seat);
+            let seats: Vec<SecretKey> = set.keys().iter().filter_map(of).collect();
+            People::new(&set, &seats, seed)
+        });
+        let chain_id =
+            people.as_ref().map_or(Hash::of("gongsuan/sim/chain", b""), People::chain_id);
+        let first = Epoch::first(&chain_id, set.clone());
         let mischief = |at: usize| {
             setting
                 .liars
@@ -137,7 +152,12 @@ impl World {
                 .find(|(liar, _)| *liar == at)
                 .map_or(Mischief::Honest, |(_, how)| *how)
         };
-        let nodes: Vec<Node> = (0..count).map(|at| Node::new(key(at), mischief(at))).collect();
+        let nodes: Vec<Node> = (0..count)
+            .map(|at| {
+                let ledger = people.as_ref().map(|people| people.ledger(&set));
+                Node::new(key(at), mischief(at), App::with(ledger))
+            })
+            .collect();
         let twinned = setting.twins.iter().map(|(_, of)| *of);
         let liars = setting.liars.iter().map(|(liar, _)| *liar).chain(twinned);
         let liars = liars.map(|at| key(at).public_key()).collect();
@@ -152,6 +172,7 @@ impl World {
             setting,
             plans: BTreeMap::new(),
             submitted: Vec::new(),
+            people,
             evidence: BTreeSet::new(),
             chain_id,
             first,
@@ -163,6 +184,9 @@ impl World {
         };
         for at in 0..count {
             world.start(at);
+        }
+        if world.people.is_some() {
+            world.after(1, Event::Look);
         }
         world
     }
@@ -248,6 +272,10 @@ impl World {
 
     /// Gives the nodes one more transaction to order.
     pub(crate) fn submit(&mut self) {
+        if self.people.is_some() {
+            // The people of a chain decide for themselves.
+            return;
+        }
         self.submitted.push(self.now);
         for at in 0..self.nodes.len() {
             self.tell_work(at);
@@ -294,6 +322,7 @@ impl World {
         (0..self.nodes.len())
             .filter(|at| self.is_honest(*at) && !self.nodes[*at].retired)
             .all(|at| self.is_up(at) && self.is_done(at))
+            && self.people.as_ref().is_none_or(People::are_done)
     }
 
     pub(crate) fn accused(&self, by: usize, whom: usize) -> bool {
@@ -402,6 +431,7 @@ impl World {
                 self.tell_work(node);
                 self.after(500, Event::Housekeep { node, life });
             }
+            Event::Look => self.look(),
             _ => {}
         }
     }

@@ -1,0 +1,92 @@
+//! Somebody with a key who looks at the chain and hands in transactions.
+
+use gongsuan_ledger::tx::TX_VERSION;
+use gongsuan_ledger::{Op, SignedTransaction, State, Transaction, fee_min};
+use gongsuan_types::{Address, Amount, DurationMs, SecretKey, TimeMs, Verified};
+
+use super::cast::Persona;
+use super::work::Shelf;
+use crate::sim::dice::Dice;
+
+/// A transaction that is not in a block by then is void, and its sender tries again.
+const PATIENCE: DurationMs = DurationMs(20_000);
+/// Transactions of one actor on the way at one time.
+const ON_THE_WAY_MAX: usize = 8;
+
+/// What a mind sees, and what it may use.
+#[derive(Debug)]
+pub(crate) struct Look<'a> {
+    /// The chain, as everybody sees it.
+    pub(crate) state: &'a State,
+    /// The time on the wall: block time stands still when nobody has anything to order.
+    pub(crate) now: TimeMs,
+    pub(crate) me: Address,
+    /// What is served off the chain.
+    pub(crate) shelf: &'a mut Shelf,
+    pub(crate) dice: &'a mut Dice,
+    /// Nothing new is begun any more.
+    pub(crate) closing: bool,
+}
+
+/// What an actor wants, given what it sees. Asked after blocks, and only when everything it asked for before is decided; it
+/// must go by the state, because a block may be lost and a transaction may fail.
+pub(crate) trait Mind: std::fmt::Debug {
+    /// Operations, each for a transaction of its own.
+    fn act(&mut self, look: &mut Look<'_>) -> Vec<Op>;
+
+    /// What running segments has cost so far.
+    fn effort(&self) -> Amount {
+        Amount::ZERO
+    }
+}
+
+/// An actor.
+#[derive(Debug)]
+pub(crate) struct Actor {
+    pub(crate) persona: Persona,
+    key: SecretKey,
+    mind: Box<dyn Mind>,
+    /// The nonce after the transactions on the way, and when they are void.
+    waits: Option<(u64, TimeMs)>,
+}
+
+impl Actor {
+    pub(crate) fn new(persona: Persona, key: SecretKey, mind: Box<dyn Mind>) -> Self {
+        Self { persona, key, mind, waits: None }
+    }
+
+    pub(crate) fn effort(&self) -> Amount {
+        self.mind.effort()
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        self.key.address()
+    }
+
+    /// Signed transactions for what it wants now.
+    pub(crate) fn act(&mut self, look: &mut Look<'_>) -> Vec<SignedTransaction> {
+        let state = look.state;
+        let nonce = state.accounts().account(&look.me).nonce;
+        if self.waits.is_some_and(|(after, void)| nonce < after && look.now < void) {
+            return Vec::new();
+        }
+        let ops = self.mind.act(look);
+        let expires_at = look.now.plus(PATIENCE);
+        let sign = |(nonce, op): (u64, Op)| {
+            let body = Transaction {
+                version: TX_VERSION,
+                chain_id: state.chain_id(),
+                sender: look.me,
+                nonce,
+                fee: fee_min(state.params(), 1),
+                expires_at,
+                ops: vec![op],
+            };
+            Verified::sign(body, &self.key).into_signed()
+        };
+        let signed: Vec<_> =
+            (nonce..).zip(ops.into_iter().take(ON_THE_WAY_MAX)).map(sign).collect();
+        self.waits = (!signed.is_empty()).then(|| (nonce + signed.len() as u64, expires_at));
+        signed
+    }
+}
