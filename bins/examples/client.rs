@@ -69,7 +69,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "block {}: {} events; go on after {:?}",
         first.height,
         first.events.len(),
-        events.last()
+        events.last_id()
     );
 
     // What is refused says why.

@@ -346,7 +346,7 @@ fn read_all(client: &Client, deal: &Value, head: u64) {
     // The stream, broken off and continued: every block once.
     let mut events = client.events(Some("0:0")).unwrap();
     let first: Vec<u64> = events.by_ref().take(3).map(|block| block.unwrap().height.0).collect();
-    let last = events.last().unwrap().to_owned();
+    let last = events.last_id().unwrap().to_owned();
     let again = client.events(Some(&last)).unwrap();
     let more: Vec<u64> = again.take(2).map(|block| block.unwrap().height.0).collect();
     assert_eq!([first, more].concat(), [1, 2, 3, 4, 5]);

@@ -56,7 +56,7 @@ fn place(text: &str) -> Result<Location, ApiError> {
 /// The history of an account, an order or a deal: transactions and blocks that touched it, the newest first.
 #[utoipa::path(
     get, path = "/v1/{kind}/{id}/history", tag = "accounts",
-    params(("kind" = HistoryKind, Path, description = "Of what."), ("id" = String, Path, description = "An address or a number."), Before),
+    params(("kind" = inline(HistoryKind), Path, description = "Of what."), ("id" = String, Path, description = "An address or a number."), Before),
     responses((status = OK, description = "A page.", body = HistoryView))
 )]
 pub(super) async fn history(

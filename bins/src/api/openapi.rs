@@ -1,5 +1,6 @@
 //! The description of the API: put together from the handlers and the wire types, served at `/openapi.json`.
 
+use gongsuan_ledger::Transaction;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{
     ComponentsBuilder, Content, InfoBuilder, License, OpenApi, Ref, ResponseBuilder,
@@ -24,6 +25,9 @@ pub(super) fn complete(mut api: OpenApi) -> OpenApi {
     let components = api.components.take().unwrap_or_default();
     let (mut more, name) = (Vec::new(), ErrorBody::name());
     ErrorBody::schemas(&mut more);
+    // What is inside `Signed` is not found by itself.
+    Transaction::schemas(&mut more);
+    more.push((Transaction::name().into_owned(), Transaction::schema()));
     let components = more
         .into_iter()
         .chain([(name.clone().into_owned(), ErrorBody::schema())])

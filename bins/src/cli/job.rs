@@ -467,8 +467,8 @@ fn list(open: bool, context: &Context) -> anyhow::Result<()> {
 
 fn fetch(context: &Context, bid: OrderId, out: &Path) -> anyhow::Result<Done> {
     let client = context.client();
-    std::fs::create_dir_all(out).with_context(|| out.display().to_string())?;
     let bundle = crate::audit::collect(&client, bid)?;
+    std::fs::create_dir_all(out).with_context(|| out.display().to_string())?;
     let (mut paid, mut refund, mut segments) = (0, 0, 0);
     for deal in renter::deals_of(&client, bid)? {
         if let DealState::Settled { paid: to_provider, fee, audited, refund: back, .. } = deal.state

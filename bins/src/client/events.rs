@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use super::{Client, ClientError};
 use crate::api::wire::BlockEvents;
 
-/// A stream of events. When it breaks, [`Events::last`] is where [`Client::events`] goes on.
+/// A stream of events. When it breaks, [`Events::last_id`] is where [`Client::events`] goes on.
 pub struct Events {
     node: String,
     lines: std::io::Lines<BufReader<ureq::BodyReader<'static>>>,
@@ -24,7 +24,7 @@ impl std::fmt::Debug for Events {
 impl Events {
     /// The id of the last message.
     #[must_use]
-    pub fn last(&self) -> Option<&str> {
+    pub fn last_id(&self) -> Option<&str> {
         self.last.as_deref()
     }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// A process that ends with the test. What it started sees its standard input closed and ends as well.
-pub struct Running(pub Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -19,7 +19,7 @@ impl Drop for Running {
 }
 
 /// The first line that contains a word, and what comes after it. The rest of the stream is read and dropped.
-pub fn after(stream: impl Read + Send + 'static, word: &str) -> String {
+pub(crate) fn after(stream: impl Read + Send + 'static, word: &str) -> String {
     let mut lines = BufReader::new(stream).lines();
     let found = lines.find_map(|line| {
         let line = line.unwrap();
@@ -30,7 +30,7 @@ pub fn after(stream: impl Read + Send + 'static, word: &str) -> String {
 }
 
 /// A demo that goes on serving, and the address of its first node.
-pub fn demo(out: &Path) -> (Running, String) {
+pub(crate) fn demo(out: &Path) -> (Running, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_gongsuan"))
         .args(["demo", "--serve", "--seed", "7", "--tiles", "4", "--width", "320", "--out"])
         .arg(out)
