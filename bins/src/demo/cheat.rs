@@ -354,7 +354,7 @@ fn tell(deal: &Deal, stage: &Stage) {
             );
         }
         DealState::Settled { paid, .. } => {
-            stage.say("settle", &format!("deal {id}: {who} is paid {paid}"))
+            stage.say("settle", &format!("deal {id}: {who} is paid {paid}"));
         }
         _ => {}
     }

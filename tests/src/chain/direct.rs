@@ -35,6 +35,9 @@ pub struct Played {
 }
 
 /// Lives through one world with honest people and these others.
+///
+/// # Panics
+/// Never: the validators' keys are distinct.
 #[must_use]
 pub fn play(seed: u64, others: &[Persona]) -> Played {
     let keys: Vec<SecretKey> = (0..4u64).map(|n| SecretKey::from_seed(&n.to_le_bytes())).collect();

@@ -71,8 +71,8 @@ impl Mind for Challenger {
         }
         // Whoever harms wants to do so again and again, but not in every block.
         if self.aim == Aim::Harm {
-            ops.truncate(1)
-        };
+            ops.truncate(1);
+        }
         ops
     }
 

@@ -127,7 +127,7 @@ impl Mind for Provider {
                     }
                 }
                 DealState::Demanded { segment, .. } => {
-                    ops.extend(Self::serve(deal, *segment, look))
+                    ops.extend(Self::serve(deal, *segment, look));
                 }
                 DealState::Running { .. } => {
                     let takes = gongsuan_types::DurationMs(100 + look.dice.below(400));
