@@ -259,16 +259,8 @@ fn end(order: &Order) -> Option<&'static str> {
     match (order.state, order.cancelled) {
         (OrderState::Filled, _) if !order.is_live() => Some("everything is filled"),
         (OrderState::Expired, _) => Some("its time was over"),
-        (_, Some(Why::Owner)) => Some("its owner withdrew it"),
-        (_, Some(Why::SelfMatch)) => {
-            Some("it met an order of its own account, and its policy ends it then")
-        }
-        (_, Some(Why::Immediate)) => Some("it only takes what is there, and there was no more"),
-        (_, Some(Why::NotWhole)) => Some("it takes all or nothing, and all of it was not there"),
-        (_, Some(Why::Counterparties)) => Some("it is in as many deals as it may be"),
-        (_, Some(Why::SearchBudget)) => Some("its search budget was used up"),
-        (_, Some(Why::Deposit)) => Some("after a fine, what it held no longer covered it"),
-        (_, Some(Why::Expired | Why::WouldTake) | None) => None,
+        (_, Some(why)) => Some(why.text()),
+        (_, None) => None,
     }
 }
 

@@ -439,7 +439,7 @@ impl NaiveMarket {
         }
         self.orders[ask].open.0 -= units.0;
         // The copies of a quorum are over the same segments, and all come at once.
-        if self.orders[bid].deals % copies(&wish) == 0 {
+        if self.orders[bid].deals.is_multiple_of(copies(&wish)) {
             self.orders[bid].open.0 -= units.0;
             self.orders[bid].segments_done += count;
         }

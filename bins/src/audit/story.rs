@@ -169,8 +169,8 @@ fn market(event: &MarketEvent) -> String {
         MarketEvent::Served { deal, receipt } => {
             format!("deal {deal}: the provider shows the receipt of segment {}", receipt.segment)
         }
-        MarketEvent::Cancelled { order, open } => {
-            format!("order {order}: withdrawn with {open} Gf open")
+        MarketEvent::Cancelled { order, open, why } => {
+            format!("order {order}: over with {open} Gf open: {}", why.text())
         }
         MarketEvent::Expired { order, open } => {
             format!("order {order}: expired with {open} Gf open")

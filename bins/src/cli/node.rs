@@ -106,7 +106,8 @@ pub(super) fn watch_parent(stop: std::sync::mpsc::Sender<()>) {
 pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
     match command {
         Command::Init { home, name, p2p, api, peers, retention, genesis, solo } => {
-            let peers = peers.into_iter().map(|pair| Peer { name: pair.name, p2p: pair.value });
+            let peers =
+                peers.into_iter().map(|pair| Peer { name: pair.name, p2p: pair.value, api: None });
             let file =
                 NodeFile { name, p2p, api, peers: peers.collect(), timeout_ms: 250, retention };
             init(&home, &file, genesis.as_deref(), solo, context)?;

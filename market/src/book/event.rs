@@ -119,6 +119,24 @@ pub enum Why {
     Deposit,
 }
 
+impl Why {
+    /// The reason in words.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Owner => "its owner withdrew it",
+            Self::Expired => "its time was over",
+            Self::SelfMatch => "it met an order of its own account, and a policy ends it then",
+            Self::Immediate => "it only takes what is there, and there was no more",
+            Self::NotWhole => "it takes all or nothing, and all of it was not there",
+            Self::WouldTake => "it only rests, and would have taken",
+            Self::Counterparties => "it is in as many deals as it may be",
+            Self::SearchBudget => "its search budget was used up",
+            Self::Deposit => "after a fine, what it held no longer covered it",
+        }
+    }
+}
+
 /// Where events go.
 ///
 /// ```
