@@ -2,11 +2,7 @@
 //! That takes minutes, so plain tests only read the blocks; `DOCS=1` runs them (`DOCS=quickstart` one page). Blocks marked `sh cargo` run in the
 //! source tree, with `DOCS=embedding`.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test that cannot go on panics, and a skipped one says so"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

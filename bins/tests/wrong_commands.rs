@@ -1,7 +1,5 @@
 //! Ten wrong command lines for every command, and more: each is refused with a code and words, none panics, none writes to standard output.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::process::{Command, Stdio};

@@ -479,7 +479,7 @@ impl Market {
     }
 
     /// Takes expired orders out and gives their money back.
-    fn expire(&mut self, outcome: &mut Outcome) {
+    pub(crate) fn expire(&mut self, outcome: &mut Outcome) {
         let now = self.now.time;
         while let Some((_, id)) = self.table.order_due.first().copied().filter(|(at, _)| *at <= now)
         {
@@ -501,7 +501,7 @@ impl Market {
     }
 
     /// Puts the block's new orders into the books, in an order that nobody could choose. Answers which they are.
-    fn insert(&mut self) -> Vec<OrderId> {
+    pub(crate) fn insert(&mut self) -> Vec<OrderId> {
         let mut fresh: Vec<(Hash, OrderId)> =
             self.table.fresh.iter().map(|id| (self.tie(*id), *id)).collect();
         fresh.sort_unstable();

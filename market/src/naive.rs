@@ -12,8 +12,8 @@ use gongsuan_types::{Address, Amount, DealId, Hash, Hasher, OrderId, Price, Unit
 
 use crate::book::Why;
 use crate::{
-    Command, Event, HoldId, MarketError, Moment, Order, OrderState, OrderTerms, Outcome, Rules,
-    Settlement,
+    Command, Event, HoldId, Market, MarketError, Moment, Order, OrderState, OrderTerms, Outcome,
+    Rules, Settlement,
 };
 
 /// A newcomer's reputation. Without the life of deals, everybody stays one.
@@ -55,6 +55,20 @@ impl NaiveMarket {
     #[must_use]
     pub fn new(rules: Rules) -> Self {
         Self { rules, now: None, orders: Vec::new(), deals: 0, entered: 0 }
+    }
+
+    /// A market's orders as they stand when the matching of its block begins: what follows from [`NaiveMarket::match_all`] is what the market has
+    /// to do at the end of this block, whatever it has lived through.
+    #[must_use]
+    pub fn before_matching(market: &Market) -> Self {
+        let mut market = market.clone();
+        let mut ignored = Outcome::default();
+        market.expire(&mut ignored);
+        let fresh = market.insert();
+        market.rematch_all(&fresh, &mut ignored);
+        let (deals, entered) = (market.table.next_deal, market.table.next_sequence);
+        let orders = market.table.orders.into_values().collect();
+        Self { rules: market.rules, now: Some(market.now), orders, deals, entered }
     }
 
     /// All orders, oldest first.
@@ -148,6 +162,15 @@ impl NaiveMarket {
             }
             order.state = OrderState::Resting;
         }
+        let matched = self.match_all();
+        outcome.events.extend(matched.events);
+        outcome.settlements.extend(matched.settlements);
+        outcome
+    }
+
+    /// Every bid looks at every ask.
+    pub fn match_all(&mut self) -> Outcome {
+        let mut outcome = Outcome::default();
         let mut bids: Vec<usize> = (0..self.orders.len())
             .filter(|at| self.orders[*at].side() == Side::Bid)
             .filter(|at| self.orders[*at].state == OrderState::Resting)

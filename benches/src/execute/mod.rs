@@ -12,8 +12,11 @@ use crate::table::Report;
 
 pub(crate) use calibrate::run as calibrate;
 
+/// Measures one thing, quickly or well, and adds its rows.
+type Part = fn(&mut Report, bool) -> Result<(), String>;
+
 pub(crate) fn run(report: &mut Report, quick: bool) {
-    let parts: [(&str, fn(&mut Report, bool) -> Result<(), String>); 5] = [
+    let parts: [(&str, Part); 5] = [
         ("metered against native", kernels::run),
         ("instances", jobs::instances),
         ("pieces", jobs::pieces),

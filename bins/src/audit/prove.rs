@@ -72,7 +72,7 @@ pub fn fact_in(block: &StoredBlock, subject: &Subject) -> Option<Fact> {
 pub fn missing(subject: &Subject, upto: Height) -> ClientError {
     let (kind, id) = subject.name();
     let message = format!("there is no such {kind} in the {upto} blocks that are certified");
-    ClientError::NotFound(Refusal::new("not-found", "id", "one of this chain", id, message))
+    ClientError::missing(Refusal::new("not-found", "id", "one of this chain", id, message))
 }
 
 /// The newest ledger header that a block with a certificate of its own names.
@@ -88,7 +88,7 @@ fn newest_certified(source: &Source) -> anyhow::Result<(Header, CertifiedHeader)
     }
     let message = "no block is certified yet; try again when the chain has gone on";
     let head = source.head();
-    Err(ClientError::NotFound(Refusal::new(
+    Err(ClientError::missing(Refusal::new(
         "not-found",
         "certificate",
         "at least one",

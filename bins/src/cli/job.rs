@@ -432,7 +432,7 @@ fn list(open: bool, context: &Context) -> anyhow::Result<()> {
         ..Page::default()
     };
     let client = context.client();
-    let deals = client.deals(&Page { side: None, ..page.clone() })?.deals;
+    let deals = client.deals(&Page { side: None, ..page })?.deals;
     let mut rows = Vec::new();
     for order in client.orders(&page)?.orders {
         let own: Vec<&Deal> = deals.iter().filter(|deal| deal.bid == order.id).collect();

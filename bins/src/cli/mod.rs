@@ -296,7 +296,7 @@ fn report(error: &anyhow::Error, json: bool) -> u8 {
                 }
                 ClientError::Refused(found) => {
                     code = exit::REJECTED;
-                    refusal = Some(found.clone());
+                    refusal = Some((**found).clone());
                 }
                 ClientError::NotFound(_) => code = exit::NOT_FOUND,
                 ClientError::Malformed { .. } => {}

@@ -49,7 +49,7 @@ pub(super) enum Command {
         /// The network's name.
         #[arg(long)]
         name: String,
-        /// A validator, as NAME=PUBLIC_KEY; once for each, in the order of their seats.
+        /// A validator, as `NAME=PUBLIC_KEY`; once for each, in the order of their seats.
         #[arg(long = "validator", value_name = "NAME=KEY", required = true)]
         validators: Vec<Pair<PublicKey>>,
         /// An account with money, as ADDRESS=TOKENS; once for each.
@@ -119,7 +119,7 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
         Command::Run { home, retention, exit_with_parent } => {
             let mut config = NodeConfig::load(&home)?;
             config.file.retention = retention.or_else(|| context.retention(config.file.retention));
-            serve(config, exit_with_parent)?;
+            serve(&config, exit_with_parent)?;
         }
     }
     Ok(0)
@@ -224,7 +224,7 @@ fn init(
     Ok(())
 }
 
-fn serve(config: NodeConfig, exit_with_parent: bool) -> anyhow::Result<()> {
+fn serve(config: &NodeConfig, exit_with_parent: bool) -> anyhow::Result<()> {
     let (stop, stopped) = std::sync::mpsc::channel();
     let signal = stop.clone();
     ctrlc::set_handler(move || {

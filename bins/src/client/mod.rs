@@ -42,10 +42,10 @@ pub enum ClientError {
     },
     /// A node refused.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(Box<Refusal>),
     /// There is no such thing.
     #[error("{0}")]
-    NotFound(Refusal),
+    NotFound(Box<Refusal>),
     /// A node answered something else than it should.
     #[error("{node} answers something unexpected: {reason}")]
     Malformed {
@@ -57,6 +57,18 @@ pub enum ClientError {
     /// It did not happen in time.
     #[error("{0} did not happen in time")]
     TimedOut(String),
+}
+
+impl ClientError {
+    pub(crate) fn missing(refusal: Refusal) -> Self {
+        Self::NotFound(Box::new(refusal))
+    }
+}
+
+impl From<Refusal> for ClientError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
 }
 
 /// See the module's documentation.
@@ -141,7 +153,7 @@ impl Client {
         });
         found.map_err(|error| {
             let message = error.to_string();
-            ClientError::NotFound(Refusal::new(
+            ClientError::missing(Refusal::new(
                 "not-found",
                 "blob",
                 "a node that has it",
@@ -215,7 +227,7 @@ impl Client {
             match &receipt.status {
                 TxStatus::Applied => {}
                 TxStatus::Failed { refusal, .. } | TxStatus::Skipped { refusal } => {
-                    return Err(ClientError::Refused(refusal.clone()));
+                    return Err(refusal.clone().into());
                 }
             }
         }
@@ -303,8 +315,8 @@ fn read<T: DeserializeOwned>(
     }
     let ErrorBody(refusal) = serde_json::from_str(&text).map_err(malformed)?;
     Err(Failure::Final(Box::new(if missing {
-        ClientError::NotFound(refusal)
+        ClientError::missing(refusal)
     } else {
-        ClientError::Refused(refusal)
+        refusal.into()
     })))
 }

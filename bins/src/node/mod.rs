@@ -49,14 +49,14 @@ impl Node {
     /// # Errors
     /// What is wrong with the folder, the ports or the disk.
     pub fn start(home: &Path) -> anyhow::Result<Self> {
-        Self::start_with(NodeConfig::load(home)?)
+        Self::start_with(&NodeConfig::load(home)?)
     }
 
     /// Starts a node on what was read of its folder.
     ///
     /// # Errors
     /// What is wrong with the folder, the ports or the disk.
-    pub fn start_with(config: NodeConfig) -> anyhow::Result<Self> {
+    pub fn start_with(config: &NodeConfig) -> anyhow::Result<Self> {
         let home = config.home.as_path();
         let lock = HomeLock::take(home)?;
         let validators = validator_set(&config.genesis);
@@ -67,8 +67,8 @@ impl Node {
         let p2p = socket.local_addr()?;
         let blobs = Arc::new(Blobs::open(home.join("blobs")).context("cannot open the blobs")?);
         let feed = Feed::default();
-        let (ledger, core, wal) = application::Ledger::open(&config, feed.clone())?;
-        let setup = Setup { core, wal, identity, socket, addresses: addresses(&config) };
+        let (ledger, core, wal) = application::Ledger::open(config, feed.clone())?;
+        let setup = Setup { core, wal, identity, socket, addresses: addresses(config) };
         let replica = Replica::start(setup, event::gate(), |front, _| ledger.begin(front))
             .context("cannot start the replica")?;
         let handle = Handle::new(replica.front().clone());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use gongsuan_ledger::{Applied, Body, Event, Genesis, Op, OrderedBlock, State, TxStatus};
-use gongsuan_market::naive::{self, Fill};
+use gongsuan_market::naive::NaiveMarket;
 use gongsuan_market::{
     DealState, Event as MarketEvent, HoldId, Market, MarketError, Moment, Outcome, Settlement, Vote,
 };
@@ -78,7 +78,10 @@ impl Books {
         match event {
             Event::Transferred { from, to, amount } => self.pay(*from, *to, amount.micro()),
             Event::Money(settlement) => self.settle(settlement),
-            Event::Granted { .. } | Event::Revoked { .. } | Event::Market(_) => Ok(()),
+            Event::Granted { .. }
+            | Event::Revoked { .. }
+            | Event::Supervised { .. }
+            | Event::Market(_) => Ok(()),
         }
     }
 
@@ -292,29 +295,32 @@ fn fills(before: &Ready, block: &OrderedBlock<'_>, applied: &Applied) -> Result<
             let done = match op {
                 Op::Market(command) => shadow.submit(Party { address, attested }, command.clone()),
                 Op::Judge(verdicts) => judge(&mut shadow, verdicts, &before.validators),
-                Op::Transfer { .. } | Op::Grant { .. } | Op::Revoke { .. } => continue,
+                Op::Transfer { .. }
+                | Op::Grant { .. }
+                | Op::Revoke { .. }
+                | Op::Attest { .. }
+                | Op::Freeze { .. }
+                | Op::Free { .. } => continue,
             };
             if let Err(error) = done {
                 return broken(BOOK, format!("applied, but refused in a copy: {error}"));
             }
         }
     }
-    let tie = |id| shadow.tie_of(id);
-    let mut expected = naive::matches(shadow.orders_before_matching(), tie);
-    let made = applied.events.iter().filter_map(|event| match event {
-        Event::Market(MarketEvent::Filled { ask, bid, price, units, .. }) => {
-            Some(Fill { ask: *ask, bid: *bid, price: *price, units: *units })
-        }
+    let expected = filled(&NaiveMarket::before_matching(&shadow).match_all().events);
+    let on_chain = applied.events.iter().filter_map(|event| match event {
+        Event::Market(event) => Some(event.clone()),
         _ => None,
     });
-    let mut made: Vec<Fill> = made.collect();
-    let key = |fill: &Fill| (fill.bid, fill.ask);
-    expected.sort_by_key(key);
-    made.sort_by_key(key);
+    let made = filled(&on_chain.collect::<Vec<_>>());
     if expected == made {
         return Ok(());
     }
-    broken(BOOK, format!("the obvious matcher fills {expected:?}, the chain {made:?}"))
+    broken(BOOK, format!("the obvious market fills {expected:?}, the chain {made:?}"))
+}
+
+fn filled(events: &[MarketEvent]) -> Vec<MarketEvent> {
+    events.iter().filter(|event| matches!(event, MarketEvent::Filled { .. })).cloned().collect()
 }
 
 fn judge(
