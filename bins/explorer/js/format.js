@@ -22,6 +22,8 @@ export function time(ms) {
   return new Intl.DateTimeFormat(locale(), { dateStyle: "medium", timeStyle: "medium" }).format(new Date(ms));
 }
 
+export const seconds = (ms) => new Intl.NumberFormat(locale(), { style: "unit", unit: "second", maximumFractionDigits: 1 }).format(ms / 1000);
+
 export function ago(ms) {
   const seconds = Math.round((Date.now() - ms) / 1000);
   if (seconds < 2) return t("time.now");
@@ -47,7 +49,7 @@ export const className = (kind) => `${kind.unit}/${kind.arch}${kind.gpu === null
 
 /** The one key of a tagged value, and what is under it: `"resting"` or `{"settled": {…}}`. */
 export function tagged(value) {
-  if (typeof value === "string") return [value, {}];
+  if (value === null || typeof value !== "object") return [String(value ?? "–"), {}];
   const [name] = Object.keys(value);
-  return [name, value[name]];
+  return [name, value[name] ?? {}];
 }

@@ -41,13 +41,14 @@ export async function picture(spec, deals, label) {
   if (!plan) return null;
   const canvas = h("canvas", { class: "picture", width: plan.width, height: plan.height, role: "img", "aria-label": label });
   const context = canvas.getContext("2d");
-  const drawn = new Set();
+  const drawn = new Map();
   /** Fetches what has been committed since. */
   const update = async (deals) => {
     for (const deal of deals) {
       const [, state] = tagged(deal.state);
-      if (!state.receipts || drawn.has(deal.id)) continue;
-      drawn.add(deal.id);
+      // Batch after batch commits a list of its own.
+      if (!state.receipts || drawn.get(deal.id) === state.receipts) continue;
+      drawn.set(deal.id, state.receipts);
       const list = await get(`deals/${deal.id}/receipts`).catch(() => null);
       if (!list) { drawn.delete(deal.id); continue; }
       await Promise.all(list.receipts.map(async (receipt) => {

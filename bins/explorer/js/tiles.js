@@ -1,26 +1,18 @@
 // A job's segments as tiles: done, drawn for re-execution.
 
+import { done, samples } from "./deals.js";
 import { h } from "./dom.js";
-import { tagged } from "./format.js";
 import { t } from "./words.js";
 
 const TILES_MAX = 4096;
-
-/** How many segments of a deal are done. */
-export function done(deal) {
-  const [name, state] = tagged(deal.state);
-  if (name === "matched" || name === "failed") return 0;
-  return name === "running" ? state.done : deal.terms.count;
-}
 
 /** The tiles of a job with so many segments, `columns` in a row. */
 export function tiles(segments, deals, columns) {
   if (segments > TILES_MAX) return null;
   const marks = new Array(segments).fill("");
   for (const deal of deals) {
-    const [, state] = tagged(deal.state);
     for (let at = 0; at < done(deal); at++) marks[deal.terms.first + at] = "done";
-    for (const sample of state.samples ?? []) marks[sample.segment] = "done drawn";
+    for (const sample of samples(deal)) marks[sample.segment] = "done drawn";
   }
   const count = marks.filter((mark) => mark.startsWith("done")).length;
   const grid = h("div", { class: "tiles", role: "img", "aria-label": t("job.tiles", { done: count, count: segments }) }, marks.map((mark) => h("i", { class: mark || null })));

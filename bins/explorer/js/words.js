@@ -17,9 +17,9 @@ export function preferred() {
   return stored || (navigator.language.startsWith("zh") ? "zh" : "en");
 }
 
-/** A text, with `{name}` replaced. A key without a text shows itself, so that a test finds it. */
-export function t(key, values) {
-  const text = words[key] ?? key;
+/** A text, with `{name}` replaced. A key without a text shows `otherwise`: a name that the chain gave; without that itself, so that a test finds it. */
+export function t(key, values, otherwise) {
+  const text = words[key] ?? otherwise ?? key;
   return values ? text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "") : text;
 }
 

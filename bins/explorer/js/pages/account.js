@@ -1,8 +1,10 @@
 // One account: money, roles, orders, deals, history.
 
 import { get } from "../api.js";
+import { badge } from "../deals.js";
 import { card, h, panel, table } from "../dom.js";
 import { block, count, deal, hash, order, tagged, TREASURY, tokens, transaction } from "../format.js";
+import { orderLife, roleName, sideName } from "../names.js";
 import { t } from "../words.js";
 
 export default async function account(_place, address) {
@@ -19,19 +21,19 @@ export default async function account(_place, address) {
       card(count(found.nonce), t("account.nonce")),
       isProvider && card(count(found.reputation), t("account.reputation"))),
     panel(t("account.roles"), found.roles.length
-      ? h("div", { class: "row" }, found.roles.map((role) => h("span", { class: "tag" }, t(`role.${role}`))))
+      ? h("div", { class: "row" }, found.roles.map((role) => h("span", { class: "tag" }, roleName(role))))
       : h("p", { class: "soft" }, t("account.no_roles")),
       h("p", {}, h("a", { href: `/v1/proofs/account/${address}` }, t("proof.get")))),
     orders.orders.length > 0 && panel(t("account.orders"), table(
       [[t("order.id"), true], [t("order.side")], [t("order.price"), true], [t("order.open"), true], [t("order.state")]],
       orders.orders.map((one) => {
         const [side, terms] = tagged(one.terms);
-        return [order(one.id), t(`side.${side}`), tokens(terms.price ?? terms.price_max), count(one.open), t(`order.state.${tagged(one.state)[0]}`)];
+        return [order(one.id), sideName(side), tokens(terms.price ?? terms.price_max), count(one.open), orderLife(one)];
       }))),
     deals.deals.length > 0 && panel(t("account.deals"), table(
       [[t("deal.id")], [t("deal.role")], [t("deal.segments"), true], [t("deal.price"), true], [t("deal.state")]],
       deals.deals.map((one) => [
-        deal(one.id), t(one.provider === address ? "role.provider" : "role.renter"), count(one.terms.count), tokens(one.terms.price), t(`deal.state.${tagged(one.state)[0]}`),
+        deal(one.id), t(one.provider === address ? "role.provider" : "role.renter"), count(one.terms.count), tokens(one.terms.price), badge(one),
       ]))),
     panel(t("account.history"), table(
       [[t("tx.block"), true], [t("tx.index"), true], [t("tx.id")]],

@@ -4,6 +4,7 @@ import { get, onBlock } from "../api.js";
 import { facts, h, link, panel, table } from "../dom.js";
 import { line } from "../events.js";
 import { account, ago, block, count, hash, shortHash, tagged, time, tokens, transaction } from "../format.js";
+import { opName, statusName } from "../names.js";
 import { t } from "../words.js";
 
 const ROWS = 50;
@@ -44,7 +45,7 @@ export async function one(_place, height) {
   const rows = found.receipts.map((receipt, at) => {
     const [status] = tagged(receipt.status);
     const tx = found.transactions[at];
-    return [count(at), transaction(receipt.id), account(tx.body.sender), tx.body.ops.map((op) => t(`op.${operation(op)}`)).join(", "), tokens(receipt.fee), mark(status)];
+    return [count(at), transaction(receipt.id), account(tx.body.sender), tx.body.ops.map((op) => opName(operation(op))).join(", "), tokens(receipt.fee), mark(status)];
   });
   const columns = [[t("tx.index"), true], [t("tx.id")], [t("tx.sender")], [t("tx.ops")], [t("tx.fee"), true], [t("tx.status")]];
   const beside = [];
@@ -85,4 +86,4 @@ export function operation(op) {
   return kind === "market" ? tagged(inner)[0] : kind;
 }
 
-export const mark = (status) => h("span", { class: status === "applied" ? "tag" : "tag bad" }, t(`status.${status}`));
+export const mark = (status) => h("span", { class: status === "applied" ? "tag" : "tag bad" }, statusName(status));

@@ -1,10 +1,12 @@
 // Jobs: the newest, and one with its tiles, its picture and its money.
 
 import { get, onBlock } from "../api.js";
+import { badge, check, done, paid, segmentsDone } from "../deals.js";
 import { card, facts, h, panel, table } from "../dom.js";
-import { account, count, deal, gigafuel, hash, job, order, tagged, time, tokens } from "../format.js";
+import { account, count, deal, gigafuel, hash, job, order, seconds, tagged, time, tokens } from "../format.js";
+import { orderLife } from "../names.js";
 import { picture } from "../picture.js";
-import { done, tiles } from "../tiles.js";
+import { tiles } from "../tiles.js";
 import { t } from "../words.js";
 
 const isJob = (one) => "job" in (one.terms.bid?.work ?? {});
@@ -19,8 +21,8 @@ export async function list(place) {
     const rows = all.map(([one, deals]) => {
       const work = one.terms.bid.work.job;
       const segments = work.spec.shape.map?.segments ?? 0;
-      const finished = deals.reduce((total, each) => total + done(each), 0);
-      return [job(one.id), account(one.owner), count(deals.length), `${count(finished)} / ${count(segments)}`, tokens(sum(deals, (each) => settled(each).paid)), t(`order.state.${tagged(one.state)[0]}`)];
+      const finished = segmentsDone(deals);
+      return [job(one.id), account(one.owner), count(deals.length), `${count(finished)} / ${count(segments)}`, tokens(sum(deals, paid)), orderLife(one)];
     });
     if (place.isHere()) body.replaceChildren(table([[t("job.id")], [t("role.renter")], [t("job.deals"), true], [t("job.segments"), true], [t("job.paid"), true], [t("order.state")]], rows, t("jobs.none")));
   };
@@ -37,7 +39,7 @@ export async function list(place) {
 export async function one(place, id) {
   const bid = await get(`orders/${id}`);
   if (!isJob(bid)) return [t("job.n", { id }), h("p", { class: "lead" }, t("job.not", { id })), order(id)];
-  const { spec, samples } = bid.terms.bid.work.job;
+  const { spec, samples, check: mode, pace } = bid.terms.bid.work.job;
   const segments = spec.shape.map?.segments ?? 0;
   const first = (await get(`deals?order=${id}&limit=200`)).deals;
   const drawing = await picture(spec, first, t("job.picture"));
@@ -45,19 +47,19 @@ export async function one(place, id) {
   const grid = h("div");
   const rows = h("div");
   const fill = (deals) => {
-    const finished = deals.reduce((total, each) => total + done(each), 0);
+    const finished = segmentsDone(deals);
     numbers.replaceChildren(
       card(`${count(finished)} / ${count(segments)}`, t("job.segments")),
-      card(tokens(sum(deals, (each) => settled(each).paid)), t("job.paid")),
+      card(tokens(sum(deals, paid)), t("job.paid")),
       card(tokens(sum(deals, (each) => each.escrow)), t("job.escrow")),
       card(tokens(sum(deals, (each) => settled(each).refund)), t("job.refund")),
       card(tokens(sum(deals, (each) => each.audited)), t("job.audited")));
     grid.replaceChildren(...[tiles(segments, deals, drawing?.columns)].filter(Boolean));
     rows.replaceChildren(table(
-      [[t("deal.id")], [t("role.provider")], [t("deal.segments"), true], [t("deal.price"), true], [t("deal.fuel"), true], [t("deal.state")]],
+      [[t("deal.id")], [t("role.provider")], [t("deal.segments"), true], [t("deal.price"), true], [t("deal.fuel"), true], [t("deal.paid"), true], [t("deal.state")]],
       deals.map((each) => {
-        const [name, state] = tagged(each.state);
-        return [deal(each.id), account(each.provider), `${count(done(each))} / ${count(each.terms.count)}`, tokens(each.terms.price), state.commitment ? gigafuel(state.commitment.fuel) : "–", h("span", { class: name === "failed" ? "tag bad" : "tag" }, t(`deal.state.${name}`))];
+        const [, state] = tagged(each.state);
+        return [deal(each.id), account(each.provider), `${count(done(each))} / ${count(each.terms.count)}`, tokens(each.terms.price), state.commitment ? gigafuel(state.commitment.fuel) : "–", tokens(paid(each)), badge(each)];
       }), t("job.no_deals")));
   };
   fill(first);
@@ -86,6 +88,11 @@ export async function one(place, id) {
       [t("job.module"), hash(spec.module)],
       [t("job.hash"), first[0] ? hash(first[0].terms.job) : null],
       [t("job.fuel_max"), gigafuel(spec.limits.fuel)],
+      [t("deal.check"), check(mode)],
+      [t("order.batches"), pace ? count(pace.batches_max) : null],
+      [t("order.attempts"), pace ? count(pace.attempts_max) : null],
+      [t("order.heartbeat"), pace?.heartbeat_within > 0 ? seconds(pace.heartbeat_within) : null],
+      [t("order.state"), orderLife(bid)],
       [t("order.expires"), time(bid.terms.bid.expires_at)],
     ])),
   ];

@@ -4,6 +4,7 @@ import { get, onBlock } from "../api.js";
 import { depth } from "../chart.js";
 import { h, link, panel, table } from "../dom.js";
 import { account, block, count, deal, order, short, tagged, tokens } from "../format.js";
+import { orderLife, sideName } from "../names.js";
 import { t } from "../words.js";
 
 const DEFAULT = "giga-fuel/wasm";
@@ -32,11 +33,11 @@ export default async function market(place, name) {
       h("div", { class: "two" }, panel(h("span", { class: "ask" }, t("market.asks")), levels(book, "asks")), panel(h("span", { class: "bid" }, t("market.bids")), levels(book, "bids"))),
     ].filter(Boolean));
     open.replaceChildren(table(
-      [[t("order.id"), true], [t("order.side")], [t("order.owner")], [t("order.price"), true], [t("order.open"), true], [""]],
+      [[t("order.id"), true], [t("order.side")], [t("order.owner")], [t("order.price"), true], [t("order.open"), true], [t("order.state")], [t("market.hint")]],
       orders.orders.map((one) => {
         const [side, terms] = tagged(one.terms);
         const why = side === "bid" && link(`orders/${one.id}`, t("market.why"));
-        return [order(one.id), h("span", { class: side }, t(`side.${side}`)), account(one.owner), tokens(terms.price ?? terms.price_max), count(one.open), why || ""];
+        return [order(one.id), h("span", { class: side }, sideName(side)), account(one.owner), tokens(terms.price ?? terms.price_max), count(one.open), orderLife(one), why || "–"];
       }), t("market.no_orders")));
   };
   await refresh();

@@ -2,7 +2,7 @@
 
 import { get, onBlock } from "../api.js";
 import { card, h, link, panel } from "../dom.js";
-import { isMoney, line } from "../events.js";
+import { isMoney, isTold, line } from "../events.js";
 import { ago, block, count, shortHash, tokens } from "../format.js";
 import { t } from "../words.js";
 
@@ -47,7 +47,7 @@ export default async function overview(place) {
   };
   place.live(onBlock((happened) => {
     refresh().catch(() => {});
-    const rows = happened.events.filter((row) => !isMoney(row.event));
+    const rows = happened.events.filter((row) => !isMoney(row.event) && !isTold(row.event));
     if (rows.length && first) { tape.replaceChildren(); first = false; }
     tape.prepend(...rows.reverse().map(line));
     while (tape.children.length > LINES) tape.lastChild.remove();

@@ -4,13 +4,14 @@ import { get } from "../api.js";
 import { facts, h, link, panel } from "../dom.js";
 import { line } from "../events.js";
 import { account, block, count, hash, tagged, time, tokens } from "../format.js";
+import { statusName } from "../names.js";
 import { t } from "../words.js";
 import { mark } from "./blocks.js";
 
 export default async function transaction(_place, id) {
   const state = await get(`tx/${id}`);
   if (state.status !== "committed") {
-    return [t("tx.title"), panel(null, facts([[t("tx.id"), hash(id)], [t("tx.status"), t(`status.${state.status}`)]])), h("p", { class: "lead" }, t(`tx.${state.status}`))];
+    return [t("tx.title"), panel(null, facts([[t("tx.id"), hash(id)], [t("tx.status"), statusName(state.status)]])), h("p", { class: "lead" }, t(`tx.${state.status}`))];
   }
   const found = await get(`blocks/${state.height}`);
   const tx = found.transactions[state.index];
