@@ -187,7 +187,16 @@ const TABLE: &[Row] = &[
         &["--data", "/nonexistent"],
         &[&["--genesis", "x"], &["--data"], &["--data", "/etc/passwd"]],
     ),
-    Row("audit trail", &["1", "--data", "/nonexistent"], &[&["-1"], &["deal"], &["gs1x"], &[]]),
+    Row(
+        "audit trail",
+        &["1", "--data", "/nonexistent"],
+        &[&["-1"], &["deal"], &["gs1x"], &["job"], &["job", "x"], &["job", "1", "2"], &[]],
+    ),
+    Row(
+        "audit watch",
+        &["--key", "/nonexistent"],
+        &[&["--segments", "0"], &["--segments", "65"], &["--segments"], &["1"]],
+    ),
     Row(
         "audit receipt",
         &["/nonexistent.json"],

@@ -38,6 +38,8 @@ pub struct Applied {
     pub receipts: Vec<TxReceipt>,
     /// What happened before and after the transactions: deadlines, draws, matches.
     pub events: Vec<Event>,
+    /// How many of `events` happened before the transactions.
+    pub before: usize,
 }
 
 /// Applies a block. The payload's signatures have been checked (see [`crate::check_body`]); this checks everything that depends on the
@@ -56,6 +58,7 @@ pub fn apply_block(state: &mut State, block: &OrderedBlock<'_>) -> Applied {
     let mut events = Vec::new();
     let outcome = state.market.begin_block(moment, &auditors);
     carry_out(state, outcome, &mut events);
+    let before = events.len();
     let receipts: Vec<TxReceipt> = body.txs.iter().map(|tx| apply_tx(state, &tx.body)).collect();
     // No transaction can see what the treasury has, so all fees of the block go there at once.
     let fees = Amount::checked_sum(receipts.iter().map(|receipt| receipt.fee));
@@ -72,11 +75,11 @@ pub fn apply_block(state: &mut State, block: &OrderedBlock<'_>) -> Applied {
         carry_out(state, outcome, &mut events);
     }
     #[cfg(feature = "faults")]
-    let before = state.tree.clone();
+    let old_tree = state.tree.clone();
     state.rehash();
     #[cfg(feature = "faults")]
     if faults::is(Fault::StaleRoot) && block.height.0.is_multiple_of(4) {
-        state.tree = before;
+        state.tree = old_tree;
     }
     let ids: Vec<Hash> = receipts.iter().map(|receipt| receipt.id).collect();
     let header = Header {
@@ -107,7 +110,7 @@ pub fn apply_block(state: &mut State, block: &OrderedBlock<'_>) -> Applied {
     if cfg!(all(debug_assertions, not(feature = "faults"))) {
         crate::invariants::check(state).expect("money is conserved");
     }
-    Applied { header, receipts, events }
+    Applied { header, receipts, events, before }
 }
 
 #[cfg(feature = "faults")]

@@ -76,7 +76,10 @@ impl Model {
                 }
             }
             for event in &receipt.events {
-                if let Event::Market(MarketEvent::Placed { order, .. }) = event {
+                let Event::Market(event) = event else { continue };
+                if let MarketEvent::Placed { order, .. } | MarketEvent::Cancelled { order, .. } =
+                    event
+                {
                     row(Subject::Order(*order));
                 }
             }

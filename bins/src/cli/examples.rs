@@ -4,7 +4,10 @@ use clap::Command;
 
 /// A command and what people do with it.
 const EXAMPLES: &[(&str, &[&str])] = &[
-    ("demo", &["demo", "demo --seed 7 --out pictures", "demo --serve", "demo --json"]),
+    (
+        "demo",
+        &["demo", "demo --seed 7 --out pictures", "demo --serve", "demo --cheat", "demo --json"],
+    ),
     ("cluster up", &["cluster up", "cluster up 7 --dir /tmp/net", "cluster up --wire"]),
     ("cluster down", &["cluster down", "cluster down --purge"]),
     ("cluster status", &["cluster status", "cluster status --json"]),
@@ -70,7 +73,8 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("audit supply", &["audit supply", "audit supply --data copy-of-a-node"]),
-    ("audit trail", &["audit trail 1", "audit trail ADDRESS"]),
+    ("audit trail", &["audit trail job 4", "audit trail 1", "audit trail ADDRESS"]),
+    ("audit watch", &["audit watch --key watcher.key", "audit watch --segments 4"]),
     ("audit receipt", &["audit receipt out/receipt.json"]),
     ("audit prove", &["audit prove deal 1 --out deal.json", "audit prove supply total"]),
     ("audit verify-proof", &["audit verify-proof deal.json --genesis genesis.json"]),

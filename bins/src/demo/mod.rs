@@ -364,7 +364,9 @@ fn admit(options: &Options, bench: &mut Bench, stage: &Stage) -> anyhow::Result<
     }
     bench.client.wait_for("the providers' asks", Duration::from_secs(20), |client| {
         let book: gongsuan_market::BookView = client.get("/v1/book/giga-fuel/wasm")?;
-        Ok((book.asks.len() == names.len()).then_some(()))
+        // Others may ask too.
+        let is_there = |row: &ProviderRow| book.asks.iter().any(|level| level.price == row.price);
+        Ok(rows.iter().all(is_there).then_some(()))
     })?;
     let asks = rows.iter().map(|row| format!("{} {}×{}", row.name, row.price, row.segments));
     stage.say("market", &format!("asks per Gf × tiles: {}", asks.collect::<Vec<_>>().join(" · ")));

@@ -50,11 +50,13 @@ impl Books {
         senders: &[Address],
         state: &State,
     ) -> Result<(), Violation> {
+        let (before, after) = applied.events.split_at(applied.before);
+        before.iter().try_for_each(|event| self.event(event))?;
         for (receipt, sender) in applied.receipts.iter().zip(senders) {
             self.pay(*sender, Address::TREASURY, receipt.fee.micro())?;
             receipt.events.iter().try_for_each(|event| self.event(event))?;
         }
-        applied.events.iter().try_for_each(|event| self.event(event))?;
+        after.iter().try_for_each(|event| self.event(event))?;
         let holds =
             state.accounts().holds().map(|(id, hold)| (*id, (hold.owner, hold.amount.micro())));
         let there: BTreeMap<_, _> = holds.collect();
