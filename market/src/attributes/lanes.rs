@@ -10,6 +10,8 @@ use gongsuan_types::order::{Machine, Requirements};
 pub(super) const LANES: usize = 6;
 pub(super) const CPU: usize = 0;
 pub(super) const MEMORY: usize = 1;
+pub(super) const DURATION: usize = 4;
+pub(super) const REPUTATION: usize = 5;
 
 /// What the trie keeps of an order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -104,35 +106,51 @@ impl Query {
     }
 }
 
-/// A value in 16 bits, so that `a >= b` implies `coarse(a) >= coarse(b)`: exact below 2,048, then 11 leading bits and the exponent.
+/// A value in 8 bits, so that `a >= b` implies `coarse(a) >= coarse(b)`: exact below 16, then the exponent and the three bits after the
+/// leading one.
 #[inline]
-pub(super) fn coarse(value: u32) -> u16 {
+fn coarse(value: u32) -> u8 {
     let bits = 32 - value.leading_zeros();
-    let shift = bits.saturating_sub(11);
-    // At most 21 × 2,048 + 2,047.
-    u16::try_from((shift << 10) + (value >> shift)).unwrap_or(u16::MAX)
+    let shift = bits.saturating_sub(4);
+    // At most 28 × 8 + 15.
+    u8::try_from((shift << 3) + (value >> shift)).unwrap_or(u8::MAX)
 }
 
-/// As [`coarse`], for values that are distances from the largest one.
+/// An attribute's value in 8 bits; never falls when the value rises. `FROM_TOP`: the value is a distance from the largest one.
 #[inline]
-pub(super) fn coarse_from<const FROM_TOP: bool>(value: u32) -> u16 {
-    if FROM_TOP { u16::MAX - coarse(u32::MAX - value) } else { coarse(value) }
+pub(super) fn level<const FROM_TOP: bool>(lane: usize, value: u32) -> u8 {
+    let plain = if FROM_TOP { u32::MAX - value } else { value };
+    let level = if lane == REPUTATION {
+        // 0 to 1,000: quarters are finer than the exponent.
+        u8::try_from(plain / 4).unwrap_or(u8::MAX)
+    } else {
+        coarse(plain)
+    };
+    if FROM_TOP { u8::MAX - level } else { level }
 }
 
-/// The steps of the staircase.
-pub(super) const STEPS: usize = 10;
-
-/// The step of a number of cores: 1, 2, 4, ... 512 and more. In the mirror: of the distance from needing 2¹⁰.
+/// The step of a number of cores, 0 to 9: 1, 2, 4, ... 512 and more. In the mirror: of the distance from needing 2¹⁰.
 #[inline]
-pub(super) fn step<const FROM_TOP: bool>(cpu: u32) -> usize {
-    let level = if FROM_TOP {
+pub(super) fn cores_step<const FROM_TOP: bool>(cpu: u32) -> usize {
+    let step = if FROM_TOP {
         // Needing 0 is the highest step, needing 512 and more the lowest.
         let need = u32::MAX - cpu;
         10u32.saturating_sub(32 - need.leading_zeros())
     } else {
         31 - cpu.max(1).leading_zeros()
     };
-    (level as usize).min(STEPS - 1)
+    (step as usize).min(9)
+}
+
+/// Finer where owners are well known: there, reputation decides between many.
+const TIERS: [u32; 8] = [200, 350, 500, 600, 700, 800, 875, 950];
+
+/// How many tiers a reputation has reached, 0 to 8. In the mirror: how many ask for at least what is needed.
+#[inline]
+pub(super) fn tier<const FROM_TOP: bool>(reputation: u32) -> usize {
+    let plain = if FROM_TOP { u32::MAX - reputation } else { reputation };
+    let reached = |tier: &&u32| if FROM_TOP { plain <= **tier } else { plain >= **tier };
+    TIERS.iter().filter(reached).count()
 }
 
 #[cfg(test)]
@@ -145,14 +163,23 @@ mod tests {
             let at = 1u32 << bit;
             [at - 1, at, at + 1, at + at / 3]
         });
-        let mut values: Vec<u32> = around.chain([u32::MAX, 2_047, 2_048, 2_049, 4_095]).collect();
+        let reputations = [199, 200, 350, 600, 874, 875, 950].into_iter();
+        let mut values: Vec<u32> = around.chain(reputations).chain([u32::MAX]).collect();
+        let from_top: Vec<u32> = values.iter().map(|value| u32::MAX - value).collect();
+        values.extend(from_top);
         values.sort_unstable();
         for pair in values.windows(2) {
             assert!(coarse(pair[0]) <= coarse(pair[1]), "{pair:?}");
-            assert!(coarse_from::<true>(pair[0]) <= coarse_from::<true>(pair[1]), "{pair:?}");
-            assert!(step::<false>(pair[0]) <= step::<false>(pair[1]), "{pair:?}");
-            assert!(step::<true>(pair[0]) <= step::<true>(pair[1]), "{pair:?}");
+            for lane in 0..LANES {
+                assert!(level::<false>(lane, pair[0]) <= level::<false>(lane, pair[1]), "{pair:?}");
+                assert!(level::<true>(lane, pair[0]) <= level::<true>(lane, pair[1]), "{pair:?}");
+            }
+            assert!(cores_step::<false>(pair[0]) <= cores_step::<false>(pair[1]), "{pair:?}");
+            assert!(cores_step::<true>(pair[0]) <= cores_step::<true>(pair[1]), "{pair:?}");
+            assert!(tier::<false>(pair[0]) <= tier::<false>(pair[1]), "{pair:?}");
+            assert!(tier::<true>(pair[0]) <= tier::<true>(pair[1]), "{pair:?}");
         }
-        assert_eq!((coarse(1_023), coarse(2_047)), (1_023, 2_047), "small values are exact");
+        assert_eq!((coarse(15), coarse(16), coarse(17), coarse(18)), (15, 16, 16, 17));
+        assert_eq!((tier::<false>(1_000), tier::<true>(u32::MAX)), (8, 8));
     }
 }

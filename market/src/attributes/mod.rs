@@ -1,8 +1,9 @@
 //! The attribute book: which of a million asks is the cheapest that suits, without looking at most of them.
 //!
 //! Asks lie in a 16-ary trie over their key: price, then reputation, then age. Every entry of an inner node carries the largest value of
-//! each attribute below it, the union of the regions and capabilities below it, and a staircase: for each power of two of cores, the
-//! largest memory among the machines below with at least so many. A search goes through the trie in the order of the keys and leaves out
+//! each attribute below it, the union of the regions and capabilities below it, and staircases: for each power of two of cores, the
+//! largest memory and duration among the machines below with at least so many; for each tier of reputation, the most cores and the largest
+//! duration. A search goes through the trie in the order of the keys and leaves out
 //! what cannot hold a suitable ask; the first one found is the best one.
 //!
 //! The shape is a function of the set: up to 16 asks are one leaf; more are an inner node at the first digit in which their keys differ.
@@ -33,6 +34,7 @@
 mod key;
 mod lanes;
 mod leaves;
+mod summary;
 mod trie;
 
 pub use key::AskKey;

@@ -2,8 +2,9 @@
 //!
 //! Children are numbers: leaves have the top bit. Both kinds lie in chunks that never move.
 
-use super::lanes::{CPU, Entry, LANES, MEMORY, Query, STEPS, coarse_from, step};
+use super::lanes::{Entry, Query};
 use super::leaves::{Leaves, Row, WIDTH};
+use super::summary::{Needs, Summary};
 use super::{AskKey, Step};
 use gongsuan_types::OrderId;
 
@@ -11,18 +12,6 @@ use gongsuan_types::OrderId;
 const DIGITS: u32 = 32;
 const LEAF: u32 = 1 << 31;
 const NONE: u32 = u32::MAX;
-
-/// What is below a child: the largest of each value, coarse; then the stairs, the largest memory among machines with at least so many
-/// cores. The lane of memory itself is not used: the stairs say more.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Summary {
-    lanes: [u16; SUMMARY_LANES],
-    regions: u64,
-    capabilities: u64,
-}
-
-const SUMMARY_LANES: usize = LANES + STEPS;
-const _: () = assert!(SUMMARY_LANES == 16, "a summary is compared sixteen lanes at a time");
 
 /// A child and what is below it, in one cache line.
 #[derive(Clone, Copy, Debug)]
@@ -121,60 +110,6 @@ fn prefix(key: u128, depth: u32) -> u128 {
 /// The first digit in which two different keys differ.
 fn fork(a: u128, b: u128) -> u32 {
     (a ^ b).leading_zeros() / 4
-}
-
-impl Summary {
-    const NONE: Self = Self { lanes: [0; SUMMARY_LANES], regions: 0, capabilities: 0 };
-
-    #[inline]
-    fn of<const FROM_TOP: bool>(entry: &Entry) -> Self {
-        let mut lanes = [0; SUMMARY_LANES];
-        for (lane, value) in lanes.iter_mut().zip(entry.values) {
-            *lane = coarse_from::<FROM_TOP>(value);
-        }
-        let memory = std::mem::take(&mut lanes[MEMORY]);
-        let top = step::<FROM_TOP>(entry.values[CPU]);
-        lanes[LANES..=LANES + top].fill(memory);
-        Self { lanes, regions: entry.regions, capabilities: entry.capabilities }
-    }
-
-    fn of_all<const FROM_TOP: bool>(rows: &[Row]) -> Self {
-        let mut summary = Self::NONE;
-        for row in rows {
-            summary.add(&Self::of::<FROM_TOP>(&row.entry));
-        }
-        summary
-    }
-
-    #[inline]
-    fn add(&mut self, other: &Self) {
-        for (mine, other) in self.lanes.iter_mut().zip(other.lanes) {
-            *mine = (*mine).max(other);
-        }
-        self.regions |= other.regions;
-        self.capabilities |= other.capabilities;
-    }
-
-    /// Whether an entry that suits may be below.
-    #[inline]
-    fn may_hold(&self, query: &Query, least: &[u16; SUMMARY_LANES]) -> bool {
-        let mut short = 0;
-        for (need, have) in least.iter().zip(&self.lanes) {
-            short |= need.saturating_sub(*have);
-        }
-        short == 0 && query.masks_suit(self.regions, self.capabilities)
-    }
-}
-
-/// What every lane of a summary must have at least.
-fn least_of<const FROM_TOP: bool>(query: &Query) -> [u16; SUMMARY_LANES] {
-    let mut lanes = [0; SUMMARY_LANES];
-    for (lane, value) in lanes.iter_mut().zip(query.values) {
-        *lane = coarse_from::<FROM_TOP>(value);
-    }
-    let memory = std::mem::take(&mut lanes[MEMORY]);
-    lanes[LANES + step::<FROM_TOP>(query.values[CPU])] = memory;
-    lanes
 }
 
 impl Inner {
@@ -378,7 +313,7 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
         if self.root == NONE || from > last {
             return Step::Nothing;
         }
-        let least = least_of::<FROM_TOP>(query);
+        let needs = Needs::of::<FROM_TOP>(query);
         // What is still to be visited at each level: an inner node and a mask of its children.
         let mut stack = [(0u32, 0u32); DIGITS as usize];
         let (mut depth, mut node) = (0, self.root);
@@ -409,7 +344,7 @@ impl<const FROM_TOP: bool> Trie<FROM_TOP> {
                 let index = mask.trailing_zeros() as usize % WIDTH;
                 *mask &= *mask - 1;
                 let child = &self.inners.get(*parent).children[index];
-                if child.summary.may_hold(query, &least) {
+                if needs.may_be_in(&child.summary) {
                     node = child.node;
                     break;
                 }
