@@ -9,7 +9,7 @@ mod support;
 use gongsuan_market::book::naive::NaiveBook;
 use gongsuan_market::book::{
     Book, Event, FillRule, Ignore, Kind, Lots, Mode, NewOrder, OrderId, Owner, Pricing, Refused,
-    SelfMatch, Side, Snapshot, Tick, Why,
+    SelfMatch, Side, Snapshot, Tick, Upcoming, Why,
 };
 use gongsuan_types::{TimeMs, codec};
 use proptest::prelude::*;
@@ -118,9 +118,32 @@ impl Both {
         Owner(if guess == 3 { guess } else { known.copied().unwrap_or(guess) })
     }
 
+    /// What the command touches, and places that are not there.
+    fn upcoming(&self, command: &Command) -> Vec<Upcoming> {
+        let mut upcoming = vec![
+            Upcoming::Change(OrderId(u64::MAX)),
+            Upcoming::Order(Side::Ask, Tick(u32::MAX)),
+            Upcoming::Order(Side::Bid, Tick(0)),
+        ];
+        match command {
+            Command::Submit { order, .. } => {
+                if let Kind::Limit(price) = order.kind {
+                    upcoming.push(Upcoming::Order(order.side, Tick(self.spread(price.0))));
+                }
+            }
+            Command::Cancel { id, .. } | Command::Amend { id, .. } => {
+                // More than one group.
+                upcoming.extend((*id..*id + 40).map(|id| Upcoming::Change(OrderId(id))));
+            }
+            Command::CancelAll { .. } | Command::Advance { .. } | Command::Clear => {}
+        }
+        upcoming
+    }
+
     fn run(&mut self, command: &Command) {
         let (mut fast, mut slow) = (Vec::new(), Vec::new());
         let batch = self.book.mode() != Mode::Continuous;
+        self.book.read_ahead(self.upcoming(command));
         match command.clone() {
             Command::Submit { mut order, tie } => {
                 if let Kind::Limit(price) = order.kind {

@@ -1,7 +1,7 @@
 //! Our standard book under the stream: with all events written and read, and self-match prevention on.
 
 use gongsuan_market::book::{
-    Book, Event, Lots, Mode, NewOrder, OrderId, Owner, Pricing, Side, Tick,
+    Book, Event, Lots, Mode, NewOrder, OrderId, Owner, Pricing, Side, Tick, Upcoming,
 };
 
 use super::stream::{Kind, Op};
@@ -70,6 +70,49 @@ impl Engine for Ours {
             ("levels", levels as u64),
             ("bytes_per_order", per_order as u64),
         ]
+    }
+}
+
+/// The same for a caller who has the commands of a whole block and lets the book read ahead.
+pub(crate) struct Ahead(Ours);
+
+impl Ahead {
+    pub(crate) fn new() -> Self {
+        Self(Ours::new())
+    }
+}
+
+fn upcoming(op: &Op) -> Upcoming {
+    let side = if op.is_bid { Side::Bid } else { Side::Ask };
+    match op.kind {
+        Kind::Cancel => Upcoming::Change(OrderId(op.id)),
+        Kind::Add | Kind::Market => Upcoming::Order(side, Tick(op.price)),
+    }
+}
+
+impl Engine for Ahead {
+    #[inline]
+    fn apply(&mut self, op: &Op) {
+        self.0.apply(op);
+    }
+
+    fn run(&mut self, ops: &[Op]) {
+        for group in ops.chunks(32) {
+            self.0.book.read_ahead(group.iter().map(upcoming));
+            group.iter().for_each(|op| self.0.apply(op));
+        }
+    }
+
+    fn start(&mut self) {
+        self.0.start();
+    }
+
+    fn tally(&self) -> Tally {
+        self.0.tally()
+    }
+
+    fn extras(&self) -> Vec<(&'static str, u64)> {
+        self.0.extras()
     }
 }
 

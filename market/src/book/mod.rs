@@ -25,6 +25,7 @@
 //! slab   ── orders in chunks that never move, 32 bytes each    ├─ store ── matching ── engine (Book)
 //! ids    ── order number → place, a paged direct table         │              └ clearing ── plan, price (a block as a batch)
 //! rare   ── expiry, smallest fill, counterparties ─────────────┘
+//! ahead  ── reading what the next commands will touch
 //! owners ── the orders of one owner, brought up to date when somebody asks
 //! naive  ── the same rules in obvious code: the oracle
 //! ```
@@ -55,6 +56,7 @@
 //! # Not here
 //! Attributes (see [`crate::Market`]), money, several books.
 
+mod ahead;
 mod bits;
 mod clearing;
 mod engine;
@@ -75,6 +77,7 @@ mod view;
 /// So many orders that want everything may be undone in one batch.
 pub const UNDONE_MAX: usize = 64;
 
+pub use ahead::Upcoming;
 pub use engine::Book;
 pub use event::{Event, Ignore, Sink, Why};
 pub use gongsuan_types::OrderId;
