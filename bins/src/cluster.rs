@@ -89,9 +89,12 @@ impl Cluster {
         dir: &Path,
         count: usize,
         seed: &str,
-        params: Params,
+        mut params: Params,
         wired: bool,
     ) -> anyhow::Result<Self> {
+        if !params.market.capacity.is_on() {
+            params.market.capacity = crate::capacity::rules(false);
+        }
         let keys: Vec<SecretKey> = (0..count)
             .map(|n| SecretKey::from_seed(format!("gongsuan/dev/{seed}/validator/{n}").as_bytes()))
             .collect();

@@ -11,7 +11,7 @@ use gongsuan_executor::{Cancel, Event, Inputs, Job};
 use gongsuan_ledger::Op;
 use gongsuan_market::{Command, Deal, DealState, Order};
 use gongsuan_types::job::{JobSpec, MapInput, Shape};
-use gongsuan_types::order::Work;
+use gongsuan_types::order::Ask;
 use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof};
 use gongsuan_types::{Hash, SecretKey, codec};
 use serde::Deserialize;
@@ -58,10 +58,13 @@ pub fn deals(client: &Client, filter: &str) -> Result<Vec<Deal>, ClientError> {
 pub fn fetch_job(client: &Client, deal: &Deal, segments: Vec<u32>) -> anyhow::Result<Job> {
     let order: Order = client.get(&format!("/v1/orders/{}", deal.bid))?;
     let bid = order.bid().context("the deal's order is no bid")?;
-    let Work::Job(work) = &bid.work;
+    let work = bid.work.job().context("the deal's order is a lease")?;
     let spec: JobSpec = work.spec.clone();
     anyhow::ensure!(spec.id() == deal.terms.job, "the order's job is not the deal's");
-    assemble_job(&spec, segments, |hash| client.blob(hash).map_err(anyhow::Error::from))
+    assemble_job(&spec, segments, |hash| match crate::capacity::blob(deal, &spec, hash) {
+        Some(known) => Ok(known),
+        None => client.blob(hash).map_err(anyhow::Error::from),
+    })
 }
 
 /// A job out of its specification and the blobs that it names, whoever has them.
@@ -130,6 +133,14 @@ impl Agent {
     fn execute(&self, command: Command) -> Result<(), ClientError> {
         let _turn = self.purse.lock().unwrap_or_else(PoisonError::into_inner);
         self.client.execute(&self.key, &[Op::Market(command)]).map(|_| ())
+    }
+
+    /// Lists a machine, after it has shown what it has where the chain wants that; the agent must be running to answer.
+    ///
+    /// # Errors
+    /// As [`crate::capacity::list`].
+    pub fn list(&self, ask: &Ask) -> anyhow::Result<()> {
+        crate::capacity::list(ask, |command| self.execute(command))
     }
 
     fn pool(&self) -> anyhow::Result<Pool> {

@@ -138,6 +138,13 @@ pub enum Event {
         /// Whether it is frozen now.
         frozen: bool,
     },
+    /// An account has shown whose it is.
+    Owned {
+        /// The account.
+        account: Address,
+        /// [`crate::identity::owner`] of what the issuer attested.
+        owner: Hash,
+    },
 }
 
 /// How a transaction ended.

@@ -59,6 +59,16 @@ pub struct Attestation {
     pub attributes: Option<Hash>,
 }
 
+/// The attribute that names who owns an account. Issuers give one owner one value, whichever of its accounts they attest; it should be a name that
+/// says nothing by itself, because it is shown to everybody.
+pub const OWNER: &str = "owner";
+
+/// An owner as the market knows it. Of two issuers that use one value both mean one owner: that excludes too much rather than too little.
+#[must_use]
+pub fn owner(value: &str) -> Hash {
+    Hash::of("gongsuan/owner/v1", value.as_bytes())
+}
+
 /// Bytes of the reason for a freeze, at most.
 pub const REASON_BYTES_MAX: usize = 280;
 

@@ -2,13 +2,14 @@
 
 use gongsuan_market::{Command, Moment, Outcome, Settlement};
 use gongsuan_types::court::quorum;
+use gongsuan_types::credential::Shown;
 use gongsuan_types::order::Party;
 use gongsuan_types::{Address, Amount, Hash, Height, PublicKey, Refusal, Term, TimeMs};
 
 #[cfg(feature = "faults")]
 use crate::faults::{self, Fault};
 use crate::header::{Body, Event, Header, TxReceipt, TxStatus, receipt_root, tx_root};
-use crate::identity::{ATTESTATION_MS_MAX, Attestation, Role};
+use crate::identity::{ATTESTATION_MS_MAX, Attestation, OWNER, Role};
 use crate::state::State;
 use crate::tx::{Op, Transaction};
 
@@ -128,6 +129,14 @@ fn is_forgotten(_height: Height) -> bool {
     false
 }
 
+/// Whether a planted fault keeps half a transaction.
+fn keeps_refused() -> bool {
+    #[cfg(feature = "faults")]
+    return faults::is(Fault::KeepRefused);
+    #[cfg(not(feature = "faults"))]
+    false
+}
+
 /// Carries out one settlement.
 fn settle(state: &mut State, settlement: &Settlement) -> Result<(), Refusal> {
     #[cfg(feature = "faults")]
@@ -166,6 +175,18 @@ pub fn fee_min(params: &crate::genesis::Params, ops: usize) -> Amount {
     Amount::new(params.fee_base.micro().saturating_add(per_op))
 }
 
+/// The least fee of a transaction. What a validator finds of an open case costs it nothing, once for each case: judging is its office, and it would
+/// pay for the quarrels of others. Only a transaction of nothing but its own new verdicts is free, so nobody can order more of them than there are
+/// validators and cases.
+#[must_use]
+pub fn fee_due(state: &State, tx: &Transaction) -> Amount {
+    if crate::court::is_duty(state, tx) {
+        Amount::ZERO
+    } else {
+        fee_min(&state.params, tx.ops.len())
+    }
+}
+
 /// Whether a transaction could begin now: nonce, expiry, fee.
 pub(crate) fn admissible(state: &State, tx: &Transaction) -> Result<(), Refusal> {
     tx.validate(state.chain_id)?;
@@ -178,7 +199,7 @@ pub(crate) fn admissible(state: &State, tx: &Transaction) -> Result<(), Refusal>
         let (limit, message) = (format!("after {}", state.time), "the transaction has expired");
         return Err(Refusal::new("expired", "expires_at", limit, tx.expires_at, message));
     }
-    let least = fee_min(&state.params, tx.ops.len());
+    let least = fee_due(state, tx);
     if tx.fee < least {
         let message = "the fee is too low";
         return Err(Refusal::new(
@@ -215,8 +236,13 @@ fn apply_tx(state: &mut State, tx: &Transaction) -> TxReceipt {
             TxStatus::Applied
         }
         Some((op, refusal)) => {
-            state.accounts.abort();
-            state.market.abort_tx();
+            if keeps_refused() {
+                state.accounts.commit();
+                state.market.commit_tx();
+            } else {
+                state.accounts.abort();
+                state.market.abort_tx();
+            }
             events.clear();
             TxStatus::Failed { op, refusal: refusal.within(&format!("ops[{op}]")) }
         }
@@ -285,9 +311,15 @@ fn apply_op(
                 | Command::Pledge(_)
                 | Command::Unpledge
                 | Command::SealAudit { .. }
+                | Command::Beat { .. }
+                | Command::Leave(_)
+                | Command::ProveCapacity(_)
+                | Command::GiveUpCapacity
                 | Command::Rate { .. } => {}
             }
-            let party = Party { address: sender, attested: state.attested(sender) };
+            let is_bid = matches!(command, Command::PlaceBid(_));
+            let role = if is_bid { Role::Renter } else { Role::Provider };
+            let party = Party { address: sender, attested: state.attested(sender, role) };
             let outcome = state.market.submit(party, command.clone())?;
             carry_out_of_tx(state, outcome, events)?;
         }
@@ -302,7 +334,37 @@ fn apply_op(
                 carry_out_of_tx(state, outcome, events)?;
             }
         }
+        Op::ShowOwner { role, shown } => show_owner(state, sender, (*role, shown), events)?,
     }
+    Ok(())
+}
+
+/// An account shows whose it is.
+fn show_owner(
+    state: &mut State,
+    sender: Address,
+    (role, shown): (Role, &Shown),
+    events: &mut Vec<Event>,
+) -> Result<(), Refusal> {
+    let attested = state.accounts.attestation(sender, role);
+    let attested = attested.filter(|attestation| attestation.expires_at > state.time);
+    let Some(root) = attested.and_then(|attestation| attestation.attributes) else {
+        let message = format!("{} is not attested as {role} with attributes", sender.short());
+        let limit = "an attestation with attributes; ask the issuer for one";
+        return Err(Refusal::new("not-found", "role", limit, role, message));
+    };
+    let attribute = &shown.attribute;
+    if attribute.name != OWNER {
+        let (got, message) = (attribute.name.escape_debug(), "another attribute is not an owner");
+        return Err(Refusal::new("mismatch", "shown.attribute.name", OWNER, got, message));
+    }
+    if !shown.verify(root) {
+        let message = "the attribute is not under the root that the issuer attested";
+        return Err(Refusal::new("bad-proof", "shown.proof", root, "another root", message));
+    }
+    let owner = crate::identity::owner(&attribute.value);
+    state.market.set_owner(sender, owner);
+    events.push(Event::Owned { account: sender, owner });
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use gongsuan_market::Command;
 use gongsuan_types::court::Verdict;
+use gongsuan_types::credential::Shown;
 use gongsuan_types::signed::Signable;
 use gongsuan_types::{
     Address, Amount, Hash, Hasher, PublicKey, Refusal, Signature, Signed, TimeMs, codec,
@@ -73,6 +74,13 @@ pub enum Op {
     Free {
         /// Whom.
         subject: Address,
+    },
+    /// An account shows who owns it: the attribute [`crate::identity::OWNER`], under the root that an issuer attested with one of its roles.
+    ShowOwner {
+        /// The role with whose attestation the attribute was attested.
+        role: Role,
+        /// The attribute and its path.
+        shown: Box<Shown>,
     },
 }
 

@@ -216,6 +216,15 @@ fn market(event: &MarketEvent) -> String {
                 "deal {deal}: settled: {paid} for work, {fee} fee, {audited} for audits, {refund} back"
             )
         }
+        MarketEvent::Completed { deal, paid, fee, refund } => {
+            format!("deal {deal}: the lease is over: {paid} for its time, {fee} fee, {refund} back")
+        }
+        MarketEvent::Probed { deal, order, provider, lanes } => {
+            format!(
+                "deal {deal}: the chain asks {} to show {lanes} lanes (order {order})",
+                provider.short()
+            )
+        }
         MarketEvent::Failed { deal, why, fine } => {
             format!("deal {deal}: failed ({why:?}), fine {fine}")
         }
@@ -264,6 +273,7 @@ fn name(hold: &HoldId) -> String {
         HoldId::Deposit(id) => format!("deposit:{id}"),
         HoldId::Stake(id) => format!("stake:{id}"),
         HoldId::Pledge(who) => format!("pledge:{}", who.short()),
+        HoldId::Capacity(who) => format!("capacity:{}", who.short()),
     }
 }
 

@@ -1,6 +1,9 @@
 //! `gongsuan provider`.
 
+use std::time::Duration;
+
 use gongsuan_ledger::Op;
+use gongsuan_market::prelude::Why;
 use gongsuan_market::{Command as MarketCommand, Order, OrderState};
 use gongsuan_types::order::{Ask, Capabilities, Class, Machine, Region};
 use gongsuan_types::{Price, TimeMs, Units};
@@ -9,6 +12,9 @@ use serde_json::json;
 
 use super::{Context, node, output};
 use crate::provider::{Agent, deals};
+
+/// Between two looks at what is listed.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Offer {
@@ -95,6 +101,31 @@ fn join(offer: &Offer, context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Lists this machine unless it is listed, and again whenever its certificate went and took the listing with it. Comes back only with an error.
+fn keep_listed(agent: &Agent, offer: &Offer, context: &Context) -> anyhow::Result<()> {
+    let list = || {
+        let ask = offer.ask();
+        agent.list(&ask)?;
+        output::note(&format!("listed {} Gf at {} per Gf", ask.units, ask.price));
+        anyhow::Ok(())
+    };
+    if !own_asks(context)?.iter().any(Order::is_live) {
+        list()?;
+    }
+    loop {
+        std::thread::sleep(LOOK_EVERY);
+        let asks = own_asks(context).unwrap_or_default();
+        let newest = asks.iter().max_by_key(|order| order.id);
+        let is_lost = newest.is_some_and(|order| order.cancelled == Some(Why::Uncertified));
+        if is_lost
+            && !asks.iter().any(Order::is_live)
+            && let Err(error) = list()
+        {
+            tracing::warn!(error = format!("{error:#}"), "the machine is not listed again");
+        }
+    }
+}
+
 pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
     match command {
         Command::Join { offer } => join(&offer, context)?,
@@ -107,10 +138,10 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
                     std::process::exit(0);
                 });
             }
-            if !own_asks(context)?.iter().any(Order::is_live) {
-                join(&offer, context)?;
-            }
-            Agent::new(context.client(), context.key()?, workers).run();
+            let agent = Agent::new(context.client(), context.key()?, workers);
+            let worker = agent.clone();
+            std::thread::spawn(move || worker.run());
+            keep_listed(&agent, &offer, context)?;
         }
         Command::Doctor => return super::doctor::run(context),
         Command::Status => {

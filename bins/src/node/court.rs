@@ -17,13 +17,12 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use gongsuan_executor::pool::Backend as _;
 use gongsuan_executor::worker::{Pool, PoolConfig};
 use gongsuan_executor::{Cancel, Inputs, Job};
-use gongsuan_ledger::{Event as ChainEvent, Op, State, fee_min};
+use gongsuan_ledger::{Event as ChainEvent, Op, State};
 use gongsuan_market::{Case, Deal, Event as MarketEvent, Question};
 use gongsuan_types::court::{CaseId, Finding, Verdict};
 use gongsuan_types::job::{Check, JobSpec, Limits, MapInput, Shape};
-use gongsuan_types::order::Work;
 use gongsuan_types::receipt::{Commitment, Receipt, Status};
-use gongsuan_types::{Hash, SecretKey, TimeMs, Verified, codec};
+use gongsuan_types::{Amount, Hash, SecretKey, TimeMs, Verified, codec};
 
 use super::application::{Feed, View};
 use super::blobs::{BLOB_BYTES_MAX, Blobs};
@@ -175,7 +174,7 @@ impl Court {
     fn answer(&self, docket: &Docket) -> Result<Finding, Unanswered> {
         match &docket.case.question {
             Question::Result { committed, .. } => {
-                let job = self.job(&docket.spec, vec![committed.segment])?;
+                let job = self.job(docket, vec![committed.segment])?;
                 Ok(Finding::Produced(self.execute(&job)?.into_iter().next().context("no receipt")?))
             }
             Question::Output { committed } => {
@@ -185,7 +184,7 @@ impl Court {
             }
             Question::Input => {
                 let first = docket.deal.batch_first();
-                self.job(&docket.spec, (first..first + docket.deal.left()).collect())?;
+                self.job(docket, (first..first + docket.deal.left()).collect())?;
                 Ok(Finding::Available)
             }
             Question::Predicate => self.examine(docket),
@@ -238,8 +237,12 @@ impl Court {
         }
     }
 
-    fn job(&self, spec: &JobSpec, segments: Vec<u32>) -> Result<Job, Unanswered> {
-        crate::provider::assemble_job(spec, segments, |hash| self.blob(hash))
+    fn job(&self, docket: &Docket, segments: Vec<u32>) -> Result<Job, Unanswered> {
+        crate::provider::assemble_job(&docket.spec, segments, |hash| {
+            // What the chain itself asks nobody has to serve.
+            let known = crate::capacity::blob(&docket.deal, &docket.spec, hash);
+            known.map_or_else(|| self.blob(hash), Ok)
+        })
     }
 
     fn execute(&self, job: &Job) -> anyhow::Result<Vec<Receipt>> {
@@ -264,12 +267,14 @@ impl Court {
     /// Signs a verdict and hands it in like any other transaction.
     fn hand_in(&self, case: CaseId, finding: Finding) -> anyhow::Result<()> {
         let sender = self.key.address();
-        let (chain_id, nonce, fee) = self.node.ask(move |view: &View<'_>| {
+        let (chain_id, nonce) = self.node.ask(move |view: &View<'_>| {
             let state = view.chain.state();
-            (state.chain_id(), view.pool.next_nonce(&sender, state), fee_min(state.params(), 1))
+            (state.chain_id(), view.pool.next_nonce(&sender, state))
         })?;
         let verdict = Verdict { chain_id, case, finding, validator: self.key.public_key() };
         let verdict = Verified::sign(verdict, &self.key).into_signed();
+        // Judging is a validator's office: its own verdict of an open case is free.
+        let fee = Amount::ZERO;
         let tx = sign(&self.key, chain_id, nonce, fee, vec![Op::Judge(vec![verdict])]);
         match self.node.submit(tx, true, COMMIT_WAIT)? {
             super::TxAnswer::Refused(refusal) => {
@@ -296,7 +301,7 @@ fn dockets(state: &State, seat: u16) -> Vec<Docket> {
     let market = state.market();
     let open = market.deals().filter_map(|deal| {
         let case = deal.case().filter(|case| case.votes.iter().all(|vote| vote.seat != seat))?;
-        let Work::Job(order) = &market.order(deal.bid)?.bid()?.work;
+        let order = market.order(deal.bid)?.bid()?.work.job()?;
         Some(Docket { deal: deal.clone(), case: case.clone(), spec: order.spec.clone() })
     });
     let mut open: Vec<Docket> = open.collect();
@@ -320,7 +325,7 @@ fn unavailable(case: &Case, now: TimeMs) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use gongsuan_types::{Address, Amount, DealId};
+    use gongsuan_types::{Address, DealId};
 
     use super::*;
 

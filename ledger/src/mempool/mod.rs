@@ -16,8 +16,9 @@ use gongsuan_types::{Address, Amount, Hash, Refusal, Verified, codec};
 pub use self::limits::{Budget, Limits, Source, work};
 
 use crate::check::{Unverified, bad_signature, verify_signatures};
+use crate::court::is_duty;
 use crate::state::State;
-use crate::transition::fee_min;
+use crate::transition::fee_due;
 use crate::tx::{SignedTransaction, TX_BYTES_MAX, Transaction, witness_id};
 
 #[derive(Debug)]
@@ -26,12 +27,19 @@ struct Waiting {
     id: Hash,
     bytes: usize,
     source: Source,
+    /// A validator's verdicts: they cost nothing, and stand before what pays.
+    is_duty: bool,
 }
 
 impl Waiting {
     /// Fee in micro-tokens per 1,024 bytes.
     fn rate(&self) -> u128 {
-        rate(self.tx.body.fee, self.bytes)
+        if self.is_duty { u128::MAX } else { rate(self.tx.body.fee, self.bytes) }
+    }
+
+    /// What the heads of queues are ordered by.
+    fn worth(&self) -> Amount {
+        if self.is_duty { Amount::new(u128::MAX) } else { self.tx.body.fee }
     }
 }
 
@@ -143,7 +151,7 @@ impl Mempool {
             let message = "the transaction has expired";
             return Err(refuse("expired", "expires_at", limit, tx.expires_at, message));
         }
-        let least = fee_min(state.params(), tx.ops.len());
+        let least = fee_due(state, tx);
         if tx.fee < least {
             let limit = format!("at least {least}");
             return Err(refuse("fee-too-low", "fee", limit, tx.fee, "the fee is too low"));
@@ -201,7 +209,8 @@ impl Mempool {
         let tx = tx.into_signed();
         let (id, bytes) = id_and_bytes(&tx);
         let room = self.room(&tx, id, bytes, source, state)?;
-        self.place(Waiting { tx, id, bytes, source }, room);
+        let is_duty = is_duty(state, &tx.body);
+        self.place(Waiting { tx, id, bytes, source, is_duty }, room);
         Ok(id)
     }
 
@@ -235,7 +244,10 @@ impl Mempool {
             if answer.is_ok() {
                 // Again, because those before it may have taken the room.
                 match self.room(&tx, id, bytes, source, state) {
-                    Ok(room) => self.place(Waiting { tx, id, bytes, source }, room),
+                    Ok(room) => {
+                        let is_duty = is_duty(state, &tx.body);
+                        self.place(Waiting { tx, id, bytes, source, is_duty }, room);
+                    }
                     Err(refusal) => *answer = Err(refusal),
                 }
             }
@@ -290,11 +302,16 @@ impl Mempool {
             let message = "too many transactions of this peer wait";
             return Err(refuse("busy", "peer", limit, brought + 1, message));
         }
-        self.push_out(tx, bytes)
+        self.push_out(tx, bytes, state)
     }
 
     /// Whether there is room, or who must go.
-    fn push_out(&self, tx: &SignedTransaction, bytes: usize) -> Result<Room, Refusal> {
+    fn push_out(
+        &self,
+        tx: &SignedTransaction,
+        bytes: usize,
+        state: &State,
+    ) -> Result<Room, Refusal> {
         let (mut count, mut used) = (self.ids.len() + 1, self.bytes + bytes);
         let fits = |count: usize, used: usize| {
             count <= self.limits.count_max && used <= self.limits.bytes_max
@@ -302,7 +319,8 @@ impl Mempool {
         if fits(count, used) {
             return Ok(Room::Free);
         }
-        let offered = rate(tx.body.fee, bytes);
+        let duty = is_duty(state, &tx.body);
+        let offered = if duty { u128::MAX } else { rate(tx.body.fee, bytes) };
         let mut gone = Vec::new();
         // One tail of each queue at most: what stands before it is a tail only when it is gone.
         for (rate, sender, nonce) in &self.tails {
@@ -420,7 +438,7 @@ impl Mempool {
                 nonce += 1;
             }
             if let Some(waiting) = queue.get(&nonce) {
-                heads.insert((Reverse(waiting.tx.body.fee), *sender, nonce));
+                heads.insert((Reverse(waiting.worth()), *sender, nonce));
             }
         }
         let (mut picked, mut rest, mut misses) = (Vec::new(), budget.begin(), 0);
@@ -436,16 +454,17 @@ impl Mempool {
             }
             picked.push(waiting.tx.clone());
             if let Some(next) = queue.get(&(nonce + 1)) {
-                heads.insert((Reverse(next.tx.body.fee), sender, nonce + 1));
+                heads.insert((Reverse(next.worth()), sender, nonce + 1));
             }
         }
         picked
     }
 
-    /// Drops what a block has made void: used nonces and expired transactions.
+    /// Drops what a block has made void: used nonces, expired transactions, and verdicts that came too late to be free.
     pub fn prune(&mut self, state: &State) {
         let void = |nonce: u64, at: u64, waiting: &Waiting| {
-            at < nonce || waiting.tx.body.expires_at <= state.time()
+            let is_late = waiting.is_duty && waiting.tx.body.fee < fee_due(state, &waiting.tx.body);
+            at < nonce || waiting.tx.body.expires_at <= state.time() || is_late
         };
         let mut gone = Vec::new();
         for (sender, queue) in &self.senders {

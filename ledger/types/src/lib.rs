@@ -19,6 +19,9 @@
 //! | [`court`] | what validators say of a disputed segment: [`court::Verdict`] |
 //! | [`credential`] | attributes that an issuer vouches for, shown one by one |
 //! | [`job`] | what a renter wants run: module, shape, limits |
+//! | [`secrets`] | a renter's share of the draws, one chain of secrets for each deal |
+//! | [`lease`] | leased time: cores by the second, metered by heartbeat |
+//! | [`capacity`] | the challenge that shows what a machine has |
 //! | [`receipt`] | what running a segment produced, and the summing tree over a job's receipts |
 //! | [`refusal`] | [`Refusal`]: code, field, limit, got; the form in which bad input is answered |
 //!
@@ -37,18 +40,21 @@ mod bytes;
 pub mod address;
 pub mod amount;
 pub mod batch;
+pub mod capacity;
 pub mod codec;
 pub mod court;
 pub mod credential;
 pub mod hash;
 pub mod job;
 pub mod keys;
+pub mod lease;
 pub mod merkle;
 pub mod order;
 pub mod receipt;
 pub mod refusal;
 #[cfg(feature = "schema")]
 mod schema;
+pub mod secrets;
 pub mod signed;
 pub mod units;
 

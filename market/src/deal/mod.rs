@@ -7,6 +7,7 @@
 //! | `machine` | what its parties can do |
 //! | `court` | cases: who may bring what before the validators, and what follows from their verdict |
 //! | `deadlines` | what time does |
+//! | `lease` | heartbeats, and how a lease ends |
 //! | `rematch` | finding the next provider |
 //! | `money` | who is paid, fined and given back what |
 //! | `pledge` | what stands behind the word of auditors |
@@ -19,6 +20,7 @@
 mod court;
 mod deadlines;
 mod draw;
+mod lease;
 mod machine;
 mod money;
 mod pledge;
@@ -28,7 +30,7 @@ mod steps;
 
 pub use pledge::{Pledge, audit_seal};
 pub use record::{
-    Batch, COMMENT_BYTES_MAX, Cancellation, Case, Deal, DealState, Failure, Question, Rating,
+    Batch, COMMENT_BYTES_MAX, Cancellation, Case, Deal, DealState, Failure, Kind, Question, Rating,
     Sample, Stop, Terms, Vote, seal,
 };
 pub use steps::{Stage, Step, Transition};

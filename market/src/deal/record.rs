@@ -1,9 +1,13 @@
 //! The record of a deal.
 
+use gongsuan_types::capacity::Capacity;
 use gongsuan_types::court::{CaseId, Finding};
 use gongsuan_types::job::{Check, JobOrder};
-use gongsuan_types::order::Class;
+use gongsuan_types::lease::Witness;
+use gongsuan_types::merkle;
+use gongsuan_types::order::{Bid, Class, Work};
 use gongsuan_types::receipt::{Commitment, Receipt};
+use gongsuan_types::secrets::{self, Secrets};
 use gongsuan_types::{
     Address, Amount, DealId, DurationMs, Fuel, Hash, Height, OrderId, Price, TimeMs, Units,
 };
@@ -13,7 +17,7 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = DealTerms))]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Terms {
-    /// The job.
+    /// The job; of a lease, what is to be set up.
     pub job: Hash,
     /// Fuel of one segment, at most.
     pub fuel_max: Fuel,
@@ -31,7 +35,7 @@ pub struct Terms {
     pub run_within: DurationMs,
     /// Segments to draw in each batch.
     pub samples: u16,
-    /// The renter's commitment to its share of the draw.
+    /// The renter's commitment to its shares of the draws of all deals of the order ([`gongsuan_types::secrets`]); of a lease, the end of its tokens.
     pub secret_hash: Hash,
     /// Units of one segment.
     pub lot: Units,
@@ -47,6 +51,83 @@ pub struct Terms {
     pub batches_max: u16,
     /// Providers one after another, at most.
     pub attempts_max: u8,
+    /// What kind of deal it is.
+    pub kind: Kind,
+}
+
+/// What a deal is about.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = DealKind))]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A job whose results are proved.
+    Job,
+    /// Leased time, metered by heartbeat. Its *segments* are intervals.
+    Lease {
+        /// What is paid at one time.
+        interval: DurationMs,
+        /// How long after an interval its heartbeat may come.
+        grace: DurationMs,
+        /// Who says that the machine was there.
+        witness: Witness,
+    },
+    /// A job of the chain itself: the provider shows what its machine has. Seed and steps say what every lane reads.
+    Probe {
+        /// What is shown.
+        capacity: Capacity,
+        /// Dependent reads of each lane.
+        steps: u32,
+    },
+}
+
+impl Terms {
+    /// What a fill of a bid agrees on: so many units at a price, from a segment on.
+    pub(crate) fn of(bid: &Bid, (units, price): (Units, Price), first: u32) -> Self {
+        let pace = bid.work.pace();
+        let terms = Self {
+            job: Hash::ZERO,
+            fuel_max: Fuel(0),
+            first,
+            count: bid.segments_of(units),
+            units,
+            price,
+            ack_within: bid.work.ack_within(),
+            run_within: DurationMs(0),
+            samples: bid.work.samples(),
+            secret_hash: Hash::ZERO,
+            lot: bid.lot,
+            price_max: bid.price_max,
+            deposit_basis_points: bid.work.deposit_basis_points(),
+            check: bid.work.check(),
+            heartbeat_within: pace.heartbeat_within,
+            batches_max: pace.batches_max,
+            attempts_max: pace.attempts_max,
+            kind: Kind::Job,
+        };
+        match &bid.work {
+            Work::Job(job) => Self {
+                job: job.spec.id(),
+                fuel_max: job.spec.limits.fuel,
+                run_within: job.run_within,
+                secret_hash: job.secret_hash,
+                ..terms
+            },
+            Work::Lease(lease) => Self {
+                job: lease.setup,
+                run_within: lease.duration(units),
+                secret_hash: match lease.witness {
+                    Witness::Renter(end) => end,
+                    Witness::Chain => Hash::ZERO,
+                },
+                kind: Kind::Lease {
+                    interval: lease.interval,
+                    grace: lease.grace,
+                    witness: lease.witness,
+                },
+                ..terms
+            },
+        }
+    }
 }
 
 /// A segment drawn for re-execution.
@@ -100,6 +181,10 @@ pub enum Failure {
     Silent,
     /// The renter's predicate refused an output.
     Refused,
+    /// The provider of a lease left it.
+    Left,
+    /// The renter's token for an interval of a lease did not come: who is at fault cannot be told.
+    Unwitnessed,
 }
 
 /// Why a deal ended without anybody's failure.
@@ -323,6 +408,24 @@ pub enum DealState {
         /// Why.
         why: Cancellation,
     },
+    /// A lease goes on.
+    Leased {
+        /// When the interval began that is not paid yet, or will begin.
+        from: TimeMs,
+        /// What the chain asks: the block of the last heartbeat.
+        question: Hash,
+        /// The interval's heartbeat must come by then.
+        beat_by: TimeMs,
+    },
+    /// A lease is over, at its end or stopped by the renter.
+    Completed {
+        /// To the last provider.
+        paid: Amount,
+        /// To the treasury, of that.
+        fee: Amount,
+        /// Back to the renter.
+        refund: Amount,
+    },
 }
 
 /// Whether the renter wants the deal to end.
@@ -410,6 +513,14 @@ pub struct Deal {
     pub of_provider: Option<Rating>,
     /// What the provider says of the renter.
     pub of_renter: Option<Rating>,
+    /// Which deal of its order it is, from 0.
+    pub number: u16,
+    /// What the present provider was paid for work so far.
+    pub paid: Amount,
+    /// What the treasury got of its work so far.
+    pub fees: Amount,
+    /// Whether issuers had vetted the renter and the present provider when they ordered and offered.
+    pub vetted: bool,
 }
 
 /// What one of a quorum says before it says what it got. Nobody else can use it: it binds the provider.
@@ -419,12 +530,58 @@ pub fn seal(provider: Address, commitment: &Commitment, salt: Hash) -> Hash {
 }
 
 impl Deal {
+    /// A deal that nobody is a party of yet, and that holds nothing.
+    pub(crate) fn new(id: DealId, terms: Terms, (class, now): (Class, TimeMs)) -> Self {
+        let nobody = Address::TREASURY;
+        Self {
+            id,
+            ask: OrderId(0),
+            bid: OrderId(0),
+            provider: nobody,
+            renter: nobody,
+            class,
+            state: DealState::Matched { ack_by: now.plus(terms.ack_within) },
+            terms,
+            escrow: Amount::ZERO,
+            audit_budget: Amount::ZERO,
+            audited: Amount::ZERO,
+            deposit: Amount::ZERO,
+            matched: now,
+            bond: Amount::ZERO,
+            taken: Units(0),
+            accepted: 0,
+            batches: Vec::new(),
+            commits: 0,
+            tried: Vec::new(),
+            cases: 0,
+            stop: Stop::No,
+            secret: None,
+            time_left: DurationMs(0),
+            group: None,
+            of_provider: None,
+            of_renter: None,
+            number: 0,
+            paid: Amount::ZERO,
+            fees: Amount::ZERO,
+            vetted: false,
+        }
+    }
+
+    /// Whether the chain itself asked for it, to see what a provider has.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        matches!(self.terms.kind, Kind::Probe { .. })
+    }
+
     /// Whether nothing more happens.
     #[must_use]
     pub fn is_over(&self) -> bool {
         matches!(
             self.state,
-            DealState::Settled { .. } | DealState::Failed { .. } | DealState::Cancelled { .. }
+            DealState::Settled { .. }
+                | DealState::Failed { .. }
+                | DealState::Cancelled { .. }
+                | DealState::Completed { .. }
         )
     }
 
@@ -439,26 +596,35 @@ impl Deal {
         self.tried.iter().copied()
     }
 
-    /// Whether an account has failed in this deal.
-    pub(crate) fn has_tried(&self, provider: &Address) -> bool {
-        self.tried.iter().any(|(tried, _)| tried == provider)
-    }
-
     /// Segments not accepted yet.
     #[must_use]
     pub fn left(&self) -> u32 {
         self.terms.count.saturating_sub(self.accepted)
     }
 
-    /// What [`JobOrder::hash_secret`] of the next secret must be.
-    #[must_use]
-    pub fn secret_hash(&self) -> Hash {
-        self.secret.unwrap_or(self.terms.secret_hash)
+    /// Whether this is the renter's next secret. The first one shows by its path that it belongs to this deal of the order.
+    pub(crate) fn is_secret(&self, secret: &Hash, path: Option<&merkle::Proof>) -> bool {
+        match (&self.secret, path) {
+            (Some(last), _) => JobOrder::hash_secret(secret) == *last,
+            (None, Some(path)) => {
+                secrets::is_first(self.terms.secret_hash, self.number, secret, path)
+            }
+            (None, None) => false,
+        }
     }
 
-    /// Whether this is the next secret.
-    pub(crate) fn is_secret(&self, secret: &Hash) -> bool {
-        JobOrder::hash_secret(secret) == self.secret_hash()
+    /// What the renter reveals next, out of its order's secrets: the secret, and for the first one its path. Nothing when the chain is used up.
+    #[must_use]
+    pub fn next_secret(&self, secrets: &Secrets) -> Option<(Hash, Option<merkle::Proof>)> {
+        match &self.secret {
+            Some(last) => Some((secrets.after(self.number, last)?, None)),
+            None => secrets.first(self.number).map(|(secret, path)| (secret, Some(path))),
+        }
+    }
+
+    /// The token of a lease that was shown last, or the end of all tokens.
+    pub(crate) fn token(&self) -> Hash {
+        self.secret.unwrap_or(self.terms.secret_hash)
     }
 
     /// The results that are committed and not given up, and the content address of the list of their receipts.
@@ -478,6 +644,8 @@ impl Deal {
             | DealState::Closing { .. }
             | DealState::Sealed { .. }
             | DealState::Rematch { .. }
+            | DealState::Leased { .. }
+            | DealState::Completed { .. }
             | DealState::Cancelled { .. } => None,
         }
     }
@@ -505,6 +673,8 @@ impl Deal {
             | DealState::Closing { .. }
             | DealState::Sealed { .. }
             | DealState::Rematch { .. }
+            | DealState::Leased { .. }
+            | DealState::Completed { .. }
             | DealState::Cancelled { .. } => None,
         }
     }
@@ -538,9 +708,11 @@ impl Deal {
             DealState::Closing { commit_by } => Some(*commit_by),
             DealState::Sealed { unseal_by, .. } => Some(*unseal_by),
             DealState::Rematch { until, .. } => Some(*until),
-            DealState::Settled { .. } | DealState::Failed { .. } | DealState::Cancelled { .. } => {
-                None
-            }
+            DealState::Leased { beat_by, .. } => Some(*beat_by),
+            DealState::Settled { .. }
+            | DealState::Failed { .. }
+            | DealState::Completed { .. }
+            | DealState::Cancelled { .. } => None,
         }
     }
 }

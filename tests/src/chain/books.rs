@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use gongsuan_ledger::{Applied, Body, Event, Genesis, Op, OrderedBlock, State, TxStatus};
+use gongsuan_ledger::{Applied, Body, Event, Genesis, Op, OrderedBlock, Role, State, TxStatus};
 use gongsuan_market::naive::NaiveMarket;
 use gongsuan_market::{
-    DealState, Event as MarketEvent, HoldId, Market, MarketError, Moment, Outcome, Settlement, Vote,
+    Command, DealState, Event as MarketEvent, HoldId, Market, MarketError, Moment, Outcome,
+    Settlement, Vote,
 };
 use gongsuan_types::court::{CaseId, Verdict, quorum};
 use gongsuan_types::order::{Capabilities, Party};
@@ -83,6 +84,7 @@ impl Books {
             Event::Granted { .. }
             | Event::Revoked { .. }
             | Event::Supervised { .. }
+            | Event::Owned { .. }
             | Event::Market(_) => Ok(()),
         }
     }
@@ -199,7 +201,9 @@ fn escrow(state: &State) -> Result<(), Violation> {
             let (escrow, deposit) = (deal.escrow, deal.deposit);
             return broken(ESCROW, format!("deal {} is over: {escrow}, {deposit}", deal.id));
         }
-        needed.insert(HoldId::Escrow(deal.id), (deal.renter, deal.escrow));
+        // Whoever is probed pays for the audits of it.
+        let payer = if deal.is_probe() { deal.provider } else { deal.renter };
+        needed.insert(HoldId::Escrow(deal.id), (payer, deal.escrow));
         needed.insert(HoldId::Deposit(deal.id), (deal.provider, deal.deposit));
         let by = match (&deal.state, deal.case()) {
             (DealState::Demanded { by, .. }, _) => *by,
@@ -212,6 +216,9 @@ fn escrow(state: &State) -> Result<(), Violation> {
         if let HoldId::Pledge(who) = id {
             needed.insert(*id, (*who, market.pledge_of(who).amount));
         }
+    }
+    for (who, certificate) in market.certificates() {
+        needed.insert(HoldId::Capacity(*who), (*who, certificate.held));
     }
     needed.retain(|_, (_, amount)| !amount.is_zero());
     let there: BTreeMap<HoldId, (Address, Amount)> =
@@ -262,19 +269,18 @@ fn capacity(market: &Market) -> Result<(), Violation> {
 pub(crate) struct Ready {
     market: Market,
     auditors: Vec<Address>,
-    vetted: Vec<Address>,
+    vetted: Vec<(Address, Role)>,
     validators: Vec<PublicKey>,
 }
 
 impl Ready {
     pub(crate) fn of(state: &State) -> Self {
-        let vetted = state.accounts().attestations().filter(|((_, role), attestation)| {
-            *role == gongsuan_ledger::Role::Provider && attestation.expires_at > state.time()
-        });
+        let vetted = state.accounts().attestations();
+        let vetted = vetted.filter(|(_, attestation)| attestation.expires_at > state.time());
         Self {
             market: state.market().clone(),
             auditors: state.auditors(),
-            vetted: vetted.map(|((address, _), _)| *address).collect(),
+            vetted: vetted.map(|(who, _)| *who).collect(),
             validators: state.validators().to_vec(),
         }
     }
@@ -291,12 +297,21 @@ fn fills(before: &Ready, block: &OrderedBlock<'_>, applied: &Applied) -> Result<
             continue;
         }
         let address = tx.body.sender;
-        let vetted = before.vetted.contains(&address);
-        let attested = if vetted { Capabilities::VETTED } else { Capabilities::NONE };
         for op in &tx.body.ops {
             let done = match op {
-                Op::Market(command) => shadow.submit(Party { address, attested }, command.clone()),
+                Op::Market(command) => {
+                    let is_bid = matches!(command, Command::PlaceBid(_));
+                    let role = if is_bid { Role::Renter } else { Role::Provider };
+                    let vetted = before.vetted.contains(&(address, role));
+                    let attested = if vetted { Capabilities::VETTED } else { Capabilities::NONE };
+                    shadow.submit(Party { address, attested }, command.clone())
+                }
                 Op::Judge(verdicts) => judge(&mut shadow, verdicts, &before.validators),
+                Op::ShowOwner { shown, .. } => {
+                    let owner = gongsuan_ledger::identity::owner(&shown.attribute.value);
+                    shadow.set_owner(address, owner);
+                    continue;
+                }
                 Op::Transfer { .. }
                 | Op::Grant { .. }
                 | Op::Revoke { .. }

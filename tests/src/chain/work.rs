@@ -53,7 +53,7 @@ pub(crate) fn make_up(spec: &JobSpec, segment: u32) -> Receipt {
 
 /// The job of a deal, out of its bid.
 pub(crate) fn job_of<'a>(market: &'a Market, deal: &Deal) -> Option<&'a JobSpec> {
-    let Work::Job(order) = &market.order(deal.bid)?.bid()?.work;
+    let order = market.order(deal.bid)?.bid()?.work.job()?;
     Some(&order.spec)
 }
 
