@@ -103,7 +103,7 @@ impl Cluster {
             .enumerate()
             .map(|(n, key)| Validator { name: format!("v{n}"), key: key.public_key() });
         let faucet = faucet_key(seed).address();
-        // Validators pay the fees of their verdicts out of accounts of their own; all else is the faucet's.
+        // Verdicts are free; for whatever else validators do they have accounts of their own. All else is the faucet's.
         let of_seat = Amount::from_tokens(VALIDATOR_TOKENS).expect("fits");
         let seats = VALIDATOR_TOKENS * u64::try_from(count).unwrap_or(u64::MAX);
         let balance = Amount::from_tokens(SUPPLY_TOKENS.saturating_sub(seats)).expect("fits");

@@ -177,6 +177,8 @@ fn step(state: &State, pick: u16) -> Option<(u16, Op)> {
         | DealState::Demanded { .. }
         | DealState::Sealed { .. }
         | DealState::Rematch { .. }
+        | DealState::Leased { .. }
+        | DealState::Completed { .. }
         | DealState::Cancelled { .. } => return None,
     })
 }
@@ -390,6 +392,7 @@ impl Signed {
             Event::Granted { .. }
             | Event::Revoked { .. }
             | Event::Supervised { .. }
+            | Event::Owned { .. }
             | Event::Market(_) => {}
         }
     }

@@ -60,6 +60,7 @@ mod rules;
 mod search;
 mod settlement;
 mod table;
+mod view;
 
 pub use anomaly::{Anomaly, Oddness, anomalies};
 pub use capacity::{CapacityRules, Certificate, Lapse, Probe, Shown};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gongsuan_types::order::{Ask, Bid, Capabilities, Party, Side};
-use gongsuan_types::{Address, Amount, DealId, Hash, Height, OrderId, Price, TimeMs, Units, codec};
+use gongsuan_types::{Address, Amount, Hash, Height, OrderId, Price, TimeMs, Units, codec};
 use serde::{Deserialize, Serialize};
 
 use crate::book::Why;
@@ -11,8 +11,7 @@ use crate::matching::Awake;
 use crate::order::Terms;
 use crate::table::{Stored, Table};
 use crate::{
-    Command, Deal, Event, HoldId, MarketError, Order, OrderState, Outcome, RecordId, Rules,
-    Settlement,
+    Command, Event, HoldId, MarketError, Order, OrderState, Outcome, RecordId, Rules, Settlement,
 };
 
 /// Where the chain is: the block that is being applied.
@@ -423,50 +422,6 @@ impl Market {
     pub fn registers(&self) -> Vec<u8> {
         let Table { next_order, next_deal, next_sequence, .. } = &self.table;
         codec::encode(&(next_order, next_deal, next_sequence, &self.awake))
-    }
-
-    /// The block applied last.
-    #[must_use]
-    pub fn now(&self) -> Moment {
-        self.now
-    }
-
-    /// An order.
-    #[must_use]
-    pub fn order(&self, id: OrderId) -> Option<&Order> {
-        self.table.orders.get(&id)
-    }
-
-    /// A deal.
-    #[must_use]
-    pub fn deal(&self, id: DealId) -> Option<&Deal> {
-        self.table.deals.get(&id)
-    }
-
-    /// All orders, oldest first.
-    pub fn orders(&self) -> impl Iterator<Item = &Order> {
-        self.table.orders.values()
-    }
-
-    /// All deals, oldest first.
-    pub fn deals(&self) -> impl Iterator<Item = &Deal> {
-        self.table.deals.values()
-    }
-
-    /// Whose an account is: the owner that an issuer vouches for and the account has shown, or else the account itself.
-    #[must_use]
-    pub fn owner_of(&self, account: &Address) -> Hash {
-        self.table.owners.get(account).copied().unwrap_or(Hash(account.0))
-    }
-
-    /// Notes whose an account is; the ledger has checked what was shown. It stays when the attestation ends: an owner is not forgotten by waiting.
-    pub fn set_owner(&mut self, account: Address, owner: Hash) {
-        self.table.put_owner(account, Some(owner));
-    }
-
-    /// What every auditor has set aside.
-    pub fn pledges(&self) -> impl Iterator<Item = (&Address, &crate::Pledge)> {
-        self.table.pledges.iter()
     }
 
     /// The next deadline. A block at or after it changes something.

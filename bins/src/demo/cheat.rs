@@ -267,7 +267,7 @@ fn place(
     };
     let secret = Hash::of("gongsuan/demo/secret", &options.seed.to_le_bytes());
     let mut bid = wish.to_bid(crate::node::clock(), &secret);
-    let Work::Job(order) = &mut bid.work else { bail!("a wish is a job") };
+    let Work::Job(order) = &mut bid.work else { anyhow::bail!("a wish is a job") };
     order.pace.attempts_max = 3;
     Ok((renter::place(&bench.client, renter, bid).context("cannot place the bid")?, secret))
 }

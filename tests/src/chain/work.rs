@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use gongsuan_market::{Deal, Market};
 use gongsuan_types::job::{JobSpec, Limits, MapInput, Shape};
-use gongsuan_types::order::Work;
 use gongsuan_types::receipt::{Receipt, Status};
 use gongsuan_types::{Amount, Fuel, Hash, Hasher, codec};
 
