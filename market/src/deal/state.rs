@@ -232,7 +232,7 @@ pub enum DealState {
     },
     /// One of a quorum: the result is sealed until all others are.
     Sealed {
-        /// [`seal`] of what will be committed.
+        /// [`crate::seal`] of what will be committed.
         seal: Hash,
         /// It must be opened by then.
         unseal_by: TimeMs,
