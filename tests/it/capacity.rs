@@ -55,8 +55,9 @@ fn a_probe_is_answered_by_the_program_and_audited_by_running_a_lane_again() {
     let receipts: Vec<Receipt> = [0, 1].map(lane).into();
     assert!(receipts.iter().all(|one| one.status == Status::Ok), "{receipts:?}");
     let commitment = Commitment::new(&receipts).expect("small");
-    send(&mut market, PROVIDER, Command::Commit { deal: id, commitment, receipts: Hash::ZERO });
     block(&mut market, 3, 4_000);
+    send(&mut market, PROVIDER, Command::Commit { deal: id, commitment, receipts: Hash::ZERO });
+    block(&mut market, 4, 4_001);
 
     let DealState::Drawn { samples, .. } = &market.deal(id).expect("the probe").state else {
         panic!("drawn in the next block")
@@ -65,7 +66,8 @@ fn a_probe_is_answered_by_the_program_and_audited_by_running_a_lane_again() {
     let proof = ReceiptProof::new(&receipts, drawn as usize).expect("a lane");
     let (committed, found) = (receipts[drawn as usize], lane(drawn));
     send(&mut market, AUDITOR, Command::Audit { deal: id, sample: 0, committed, proof, found });
-    let events = block(&mut market, 4, 100_000);
+    let events = block(&mut market, 5, 100_000);
+    // In the two seconds between the seed's block and the commitment's.
     let rate = commitment.fuel.0 / 2;
     let certified = Event::Certified { provider: PROVIDER, capacity: CLAIM, fuel_per_s: rate };
     assert!(events.contains(&certified), "{events:?}");
