@@ -171,11 +171,10 @@ impl State {
 
     /// What the chain attests of a provider.
     pub(crate) fn attested(&self, address: Address) -> Capabilities {
-        if self.has_role(address, Role::Provider) {
-            Capabilities::VETTED
-        } else {
-            Capabilities::NONE
-        }
+        let is_vetted = self.has_role(address, Role::Provider);
+        let has_key = self.accounts.encryption_key(&address).is_some();
+        let vetted = if is_vetted { Capabilities::VETTED } else { Capabilities::NONE };
+        vetted.union(if has_key { Capabilities::PRIVATE } else { Capabilities::NONE })
     }
 
     /// Whether an account may take a role in the market.
@@ -225,6 +224,9 @@ impl State {
                 self.accounts.attestation(*address, *role).map(|a| codec::encode(&a))
             }
             StateKey::Freeze(address) => self.accounts.freeze(address).map(codec::encode),
+            StateKey::EncryptionKey(address) => {
+                self.accounts.encryption_key(address).map(|key| codec::encode(&key))
+            }
             StateKey::Market(id) => self.market.record(id),
             StateKey::Supply => Some(codec::encode(&self.supply)),
             StateKey::MarketRegisters => Some(self.market.registers()),
@@ -310,6 +312,7 @@ impl State {
             .chain(state.accounts.holds().map(|(id, _)| StateKey::Hold(*id)))
             .chain(state.accounts.attestations().map(|((a, r), _)| StateKey::Attestation(*a, *r)))
             .chain(state.accounts.freezes().map(|(address, _)| StateKey::Freeze(*address)))
+            .chain(state.accounts.encryption_keys().map(|(a, _)| StateKey::EncryptionKey(*a)))
             .chain(state.market.all_records().into_iter().map(StateKey::Market))
             .chain([StateKey::Supply, StateKey::MarketRegisters])
             .collect();

@@ -40,7 +40,8 @@ fn is_duty(op: &Op) -> bool {
         | Op::Revoke { .. }
         | Op::Attest { .. }
         | Op::Freeze { .. }
-        | Op::Free { .. } => false,
+        | Op::Free { .. }
+        | Op::PublishKey { .. } => false,
     }
 }
 

@@ -2,13 +2,13 @@
 
 use gongsuan_market::{Command, Moment, Outcome, Settlement};
 use gongsuan_types::court::quorum;
-use gongsuan_types::order::Party;
+use gongsuan_types::order::{Bid, Party};
 use gongsuan_types::{Address, Amount, Hash, Height, PublicKey, Refusal, Term, TimeMs};
 
 #[cfg(feature = "faults")]
 use crate::faults::{self, Fault};
 use crate::header::{Body, Event, Header, TxReceipt, TxStatus, receipt_root, tx_root};
-use crate::identity::{ATTESTATION_MS_MAX, Attestation, Role};
+use crate::identity::{ATTESTATION_MS_MAX, Attestation, PublishedKey, Role};
 use crate::state::State;
 use crate::tx::{Op, Transaction};
 
@@ -266,7 +266,10 @@ fn apply_op(
         Op::Market(command) => {
             match command {
                 Command::PlaceAsk(_) => state.admits(sender, Role::Provider)?,
-                Command::PlaceBid(_) => state.admits(sender, Role::Renter)?,
+                Command::PlaceBid(bid) => {
+                    state.admits(sender, Role::Renter)?;
+                    can_be_answered(state, sender, bid)?;
+                }
                 Command::Cancel(_)
                 | Command::Amend { .. }
                 | Command::Acknowledge(_)
@@ -295,6 +298,17 @@ fn apply_op(
             crate::supervision::freeze(state, (sender, *subject), reason, events)?;
         }
         Op::Free { subject } => crate::supervision::free(state, (sender, *subject), events)?,
+        Op::PublishKey { key, number } => {
+            let before = state.accounts.encryption_key(&sender);
+            let next = before.map_or(0, |before| before.number.saturating_add(1));
+            if *number != next {
+                let message = "the key's number is not the account's next";
+                return Err(Refusal::new("out-of-order", "number", next, number, message));
+            }
+            let published = PublishedKey { key: *key, number: next, since: state.time };
+            state.accounts.put_encryption_key(sender, published);
+            events.push(Event::KeyPublished { owner: sender, key: *key, number: next });
+        }
         Op::Judge(verdicts) => {
             for (case, votes) in crate::court::votes(state, verdicts)? {
                 let needed = quorum(state.validators.len());
@@ -325,6 +339,16 @@ fn attest(
     state.accounts.put_attestation((subject, role), Some(attestation));
     events.push(Event::Granted { subject, role, expires_at });
     Ok(())
+}
+
+/// Outputs of a private job are sealed to the renter, so it must have published a key.
+fn can_be_answered(state: &State, sender: Address, bid: &Bid) -> Result<(), Refusal> {
+    if !bid.is_private() || state.accounts.encryption_key(&sender).is_some() {
+        return Ok(());
+    }
+    let message =
+        "a private job's outputs are sealed to the renter, who has not published an encryption key";
+    Err(Refusal::new("no-key", "sender", "an account with an encryption key", sender, message))
 }
 
 /// Inside a transaction a hold may be more than its owner has.

@@ -6,7 +6,8 @@ use gongsuan_market::Command;
 use gongsuan_types::court::Verdict;
 use gongsuan_types::signed::Signable;
 use gongsuan_types::{
-    Address, Amount, Hash, Hasher, PublicKey, Refusal, Signature, Signed, TimeMs, codec,
+    Address, Amount, EncryptionKey, Hash, Hasher, PublicKey, Refusal, Signature, Signed, TimeMs,
+    codec,
 };
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +74,13 @@ pub enum Op {
     Free {
         /// Whom.
         subject: Address,
+    },
+    /// The sender publishes the key to which others encrypt for it, instead of the one before.
+    PublishKey {
+        /// The key.
+        key: EncryptionKey,
+        /// How many it published before: nobody can replace a key that it has not seen.
+        number: u32,
     },
 }
 

@@ -387,6 +387,7 @@ impl Signed {
             Event::Granted { .. }
             | Event::Revoked { .. }
             | Event::Supervised { .. }
+            | Event::KeyPublished { .. }
             | Event::Market(_) => {}
         }
     }

@@ -70,6 +70,7 @@ const CHAIN = {
   transferred: (m) => ({ from: account(m.from), to: account(m.to), amount: tokens(m.amount) }),
   granted: (m) => ({ subject: account(m.subject), role: roleName(m.role), until: time(m.expires_at) }),
   revoked: (m) => ({ subject: account(m.subject), role: roleName(m.role) }),
+  "key-published": (m) => ({ owner: account(m.owner), number: count(m.number + 1) }),
   supervised: (m) => ({ by: account(m.by), subject: account(m.subject), now: t(m.frozen ? "frozen.yes" : "frozen.no") }),
 };
 

@@ -138,6 +138,9 @@ impl Row {
             None => self.verdicts.join("; "),
             Some(Event::Market(event)) => market(event),
             Some(Event::Money(settlement)) => money(settlement),
+            Some(Event::KeyPublished { owner, number, .. }) => {
+                format!("{} publishes encryption key {number}", owner.short())
+            }
             Some(other) => serde_json::to_string(other).unwrap_or_default(),
         }
     }

@@ -18,6 +18,7 @@ pub const KINDS: &[(&str, &str)] = &[
     ("hold", "order:N, escrow:N or deposit:N"),
     ("attestation", "an address and a role, such as gs1...:provider"),
     ("provider", "an address: deals settled and failed"),
+    ("key", "an address: the key to which others encrypt for it"),
     ("supply", "the word `total`"),
     ("market", "the word `registers`: the counters, and the bids that wait for another search"),
     ("tx", "a transaction's id: that it is in a block"),
@@ -72,6 +73,7 @@ impl Subject {
             "deal" => market(RecordId::Deal(parse(form, id)?)),
             "provider" => market(RecordId::Provider(parse(form, id)?)),
             "freeze" => Self::Record(StateKey::Freeze(parse(form, id)?)),
+            "key" => Self::Record(StateKey::EncryptionKey(parse(form, id)?)),
             "auditor" => market(RecordId::Auditor(parse(form, id)?)),
             "hold" => {
                 let (of, number) = halves(form, id)?;
@@ -126,6 +128,7 @@ impl Subject {
                 ("attestation", format!("{address}:{role}"))
             }
             Self::Record(StateKey::Freeze(address)) => ("freeze", address.to_string()),
+            Self::Record(StateKey::EncryptionKey(address)) => ("key", address.to_string()),
             Self::Record(StateKey::Supply) => ("supply", "total".to_owned()),
             Self::Record(StateKey::MarketRegisters) => ("market", "registers".to_owned()),
             Self::Record(StateKey::Hold(HoldId::Order(id))) => ("hold", format!("order:{id}")),
@@ -185,6 +188,7 @@ fn record(key: &StateKey, bytes: &[u8]) -> Value {
             .map(|counts| json!({ "settled": counts[0], "failed": counts[1] })),
         StateKey::Market(RecordId::Auditor(_)) => of::<gongsuan_market::Pledge>(bytes),
         StateKey::Freeze(_) => of::<gongsuan_ledger::identity::Freeze>(bytes),
+        StateKey::EncryptionKey(_) => of::<gongsuan_ledger::identity::PublishedKey>(bytes),
         StateKey::Supply => of::<Amount>(bytes),
         StateKey::MarketRegisters => of::<(u64, u64, u64, Vec<OrderId>)>(bytes).map(|all| {
             json!({ "next_order": all[0], "next_deal": all[1], "next_sequence": all[2], "awake": all[3] })

@@ -203,7 +203,7 @@ impl Found {
                 | Op::Free { subject } => {
                     self.put(index, Key::from(Subject::Account(*subject)));
                 }
-                Op::Market(_) | Op::Judge(_) => {}
+                Op::Market(_) | Op::Judge(_) | Op::PublishKey { .. } => {}
             }
         }
     }
@@ -215,7 +215,8 @@ impl Found {
                 Event::Transferred { .. }
                 | Event::Granted { .. }
                 | Event::Revoked { .. }
-                | Event::Supervised { .. } => {}
+                | Event::Supervised { .. }
+                | Event::KeyPublished { .. } => {}
                 Event::Market(event) => self.put_market(index, event),
                 Event::Money(Settlement::Post { to, .. } | Settlement::Slash { to, .. }) => {
                     self.put(index, Key::from(Subject::Account(*to)));

@@ -102,7 +102,8 @@ pub fn work(tx: &Transaction) -> u64 {
         | Op::Attest { .. }
         | Op::Revoke { .. }
         | Op::Freeze { .. }
-        | Op::Free { .. } => 2,
+        | Op::Free { .. }
+        | Op::PublishKey { .. } => 2,
         Op::Market(command) => match command {
             Command::PlaceAsk(_) => 5,
             Command::PlaceBid(_) => 50,

@@ -17,6 +17,7 @@
 //! | [`merkle`] | binary Merkle trees with inclusion proofs |
 //! | [`order`] | asks, bids, classes, attributes and requirements |
 //! | [`court`] | what validators say of a disputed segment: [`court::Verdict`] |
+//! | [`encryption`] | [`EncryptionKey`]: what others encrypt to |
 //! | [`credential`] | attributes that an issuer vouches for, shown one by one |
 //! | [`job`] | what a renter wants run: module, shape, limits |
 //! | [`receipt`] | what running a segment produced, and the summing tree over a job's receipts |
@@ -40,6 +41,7 @@ pub mod batch;
 pub mod codec;
 pub mod court;
 pub mod credential;
+pub mod encryption;
 pub mod hash;
 pub mod job;
 pub mod keys;
@@ -55,6 +57,7 @@ pub mod units;
 pub use address::Address;
 pub use amount::{Amount, Price};
 pub use batch::BatchVerifier;
+pub use encryption::EncryptionKey;
 pub use hash::{Hash, Hasher, PairHasher};
 pub use keys::{PublicKey, SecretKey, Signature};
 pub use refusal::Refusal;

@@ -153,6 +153,10 @@ impl Capabilities {
     pub const VETTED: Self = Self(1);
     /// The work runs inside a trusted execution environment (claimed by the provider).
     pub const TEE: Self = Self(1 << 1);
+    /// The owner can be sent secrets: it has published an encryption key. Set by the chain, as [`Self::VETTED`] is.
+    pub const PRIVATE: Self = Self(1 << 32);
+    /// What only the chain sets.
+    pub const ATTESTED: Self = Self::VETTED.union(Self::PRIVATE);
 
     /// Both sets together.
     #[must_use]
@@ -361,13 +365,13 @@ impl Ask {
         within("fill_min", self.fill_min.0, 1, self.units.0)?;
         within("machine.cpu_cores", u64::from(self.machine.cpu_cores), 1, u64::from(u16::MAX))?;
         within("machine.region", u64::from(self.machine.region.0), 0, 63)?;
-        if self.machine.capabilities.covers(Capabilities::VETTED) {
+        if self.machine.capabilities.0 & Capabilities::ATTESTED.0 != 0 {
             return Err(Refusal::new(
                 "reserved",
                 "machine.capabilities",
-                "without bit 0 (vetted)",
+                "without bits 0 (vetted) and 32 (private)",
                 self.machine.capabilities.0,
-                "vetting is attested on the chain and cannot be claimed in an ask",
+                "what the chain attests cannot be claimed in an ask",
             ));
         }
         live("expires_at", self.expires_at, now)
@@ -406,6 +410,12 @@ impl Bid {
             ));
         }
         job.validate(self.units, self.lot).map_err(|refusal| refusal.within("work"))
+    }
+
+    /// Whether modules, inputs and outputs are for those only who have to execute them: the bid asks for providers that can be sent secrets.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        self.requirements.capabilities.covers(Capabilities::PRIVATE)
     }
 
     /// The segments that this many units buy.

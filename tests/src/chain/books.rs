@@ -83,6 +83,7 @@ impl Books {
             Event::Granted { .. }
             | Event::Revoked { .. }
             | Event::Supervised { .. }
+            | Event::KeyPublished { .. }
             | Event::Market(_) => Ok(()),
         }
     }
@@ -302,7 +303,8 @@ fn fills(before: &Ready, block: &OrderedBlock<'_>, applied: &Applied) -> Result<
                 | Op::Revoke { .. }
                 | Op::Attest { .. }
                 | Op::Freeze { .. }
-                | Op::Free { .. } => continue,
+                | Op::Free { .. }
+                | Op::PublishKey { .. } => continue,
             };
             if let Err(error) = done {
                 return broken(BOOK, format!("applied, but refused in a copy: {error}"));
