@@ -12,6 +12,7 @@ pub mod cli;
 pub mod client;
 pub mod cluster;
 pub mod demo;
+pub mod envelope;
 pub mod keystore;
 pub mod net;
 pub mod node;

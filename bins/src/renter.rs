@@ -1,5 +1,8 @@
 //! The renter's side: order, reveal, collect, check.
 
+mod duties;
+pub mod results;
+
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -7,8 +10,10 @@ use gongsuan_ledger::{Event, Op};
 use gongsuan_market::{Command, Deal, DealState, Event as MarketEvent, Failure};
 use gongsuan_types::job::{Check, JobOrder, JobSpec, Pace};
 use gongsuan_types::order::{Bid, Capabilities, Class, FillRule, Requirements, SelfMatch, Work};
-use gongsuan_types::receipt::{Commitment, Receipt};
-use gongsuan_types::{DurationMs, Hash, OrderId, Price, SecretKey, TimeMs, Units, codec};
+use gongsuan_types::receipt::Receipt;
+use gongsuan_types::{DurationMs, Hash, OrderId, Price, SecretKey, TimeMs, Units};
+
+pub use duties::Duties;
 
 use crate::api::wire::TxState;
 use crate::client::{Client, ClientError};
@@ -169,22 +174,14 @@ pub fn follow(
     }
 }
 
-/// A settled deal's receipts, checked against the commitment.
+/// A settled deal's receipts, of all its batches, checked against what was committed.
 ///
 /// # Errors
 /// If the deal failed or its receipts are missing or others.
 pub fn receipts(client: &Client, deal: &Deal) -> anyhow::Result<Vec<Receipt>> {
     match &deal.state {
-        DealState::Settled { commitment, receipts, .. } => {
-            let bytes = client.blob(*receipts)?;
-            let list: Vec<Receipt> =
-                codec::decode("receipts", crate::node::blobs::BLOB_BYTES_MAX, &bytes)?;
-            anyhow::ensure!(
-                Commitment::new(&list) == Some(*commitment),
-                "the receipts of deal {} are not those committed",
-                deal.id
-            );
-            Ok(list)
+        DealState::Settled { .. } => {
+            results::lists(client, deal).with_context(|| format!("deal {}", deal.id))
         }
         DealState::Failed { why, .. } => {
             let words = match why {

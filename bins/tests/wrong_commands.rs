@@ -102,6 +102,15 @@ const TABLE: &[Row] = &[
     Row("account export", &["/nonexistent/key.json"], &[&[], &["/etc/passwd"], &["/dev/null"]]),
     Row("account list", &["/nonexistent"], &[&["/etc/passwd"], &["a", "b"]]),
     Row("account show", &[ADDRESS], &[&["gs1"], &["bc1qqqqqq"], &["gs1nonsense"], &[""]]),
+    Row("account key show", &[ADDRESS], &[&["gs1"], &["bc1qqqqqq"], &[ADDRESS, ADDRESS], &[""]]),
+    Row("job deletions", &["4"], &[&["x"], &["-1"], &["4", "5"], &[""]]),
+    Row("account payouts", &["--key", "/nonexistent"], &[&["now"], &["4"], &[""]]),
+    Row(
+        "account payout",
+        &["4", "/nonexistent/file", "--key", "/nonexistent"],
+        &[&["x", "f"], &["4"], &["-1", "f"]],
+    ),
+    Row("account key rotate", &["--key", "/nonexistent"], &[&["now"], &["--number", "1"], &[""]]),
     Row(
         "transfer",
         &[ADDRESS, "1"],

@@ -1,6 +1,8 @@
 //! The command line.
 
 mod account;
+mod account_key;
+mod account_payout;
 mod audit;
 mod cluster;
 mod config;
@@ -9,6 +11,7 @@ mod doctor;
 mod examples;
 mod help;
 mod job;
+mod job_deletions;
 mod market;
 mod node;
 pub(crate) mod output;

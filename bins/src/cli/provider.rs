@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Context, node, output};
-use crate::provider::{Agent, deals};
+use crate::envelope::Post;
+use crate::provider::{Agent, Payout, deals};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Offer {
@@ -43,6 +44,9 @@ pub(super) enum Command {
         /// Worker processes for a deal; 0 means one for each core.
         #[arg(long, default_value_t = 0)]
         workers: usize,
+        /// Where the money of a settled deal goes: it stays in this account, or moves to a fresh address for each deal (`account payouts`).
+        #[arg(long, value_enum, default_value_t)]
+        payout: Payout,
         /// End when standard input is closed.
         #[arg(long, hide = true)]
         exit_with_parent: bool,
@@ -88,9 +92,12 @@ fn own_asks(context: &Context) -> anyhow::Result<Vec<Order>> {
 }
 
 fn join(offer: &Offer, context: &Context) -> anyhow::Result<()> {
+    // First the key, so that the chain knows of the ask that private jobs may go to it.
+    let (client, key) = (context.client(), context.key()?);
+    Post::new(&client, &key)?.publish()?;
     let ask = offer.ask();
     let line = format!("listed {} Gf at {} per Gf", ask.units, ask.price);
-    context.client().execute(&context.key()?, &[Op::Market(MarketCommand::PlaceAsk(ask))])?;
+    client.execute(&key, &[Op::Market(MarketCommand::PlaceAsk(ask))])?;
     output::note(&line);
     Ok(())
 }
@@ -98,7 +105,7 @@ fn join(offer: &Offer, context: &Context) -> anyhow::Result<()> {
 pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
     match command {
         Command::Join { offer } => join(&offer, context)?,
-        Command::Run { offer, workers, exit_with_parent } => {
+        Command::Run { offer, workers, payout, exit_with_parent } => {
             if exit_with_parent {
                 let (stop, stopped) = std::sync::mpsc::channel();
                 node::watch_parent(stop);
@@ -110,7 +117,7 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
             if !own_asks(context)?.iter().any(Order::is_live) {
                 join(&offer, context)?;
             }
-            Agent::new(context.client(), context.key()?, workers).run();
+            Agent::new(context.client(), context.key()?, workers).paid_to(payout).run();
         }
         Command::Doctor => return super::doctor::run(context),
         Command::Status => {
