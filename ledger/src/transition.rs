@@ -36,6 +36,8 @@ pub struct Applied {
     pub header: Header,
     /// One for each transaction.
     pub receipts: Vec<TxReceipt>,
+    /// Who sent each transaction.
+    pub senders: Vec<Address>,
     /// What happened before and after the transactions: deadlines, draws, matches.
     pub events: Vec<Event>,
     /// How many of `events` happened before the transactions.
@@ -110,7 +112,8 @@ pub fn apply_block(state: &mut State, block: &OrderedBlock<'_>) -> Applied {
     if cfg!(all(debug_assertions, not(feature = "faults"))) {
         crate::invariants::check(state).expect("money is conserved");
     }
-    Applied { header, receipts, events, before }
+    let senders = body.txs.iter().map(|tx| tx.body.sender).collect();
+    Applied { header, receipts, senders, events, before }
 }
 
 #[cfg(feature = "faults")]

@@ -4,16 +4,21 @@
 //! the pool; and only for what passes all of that, in batches, the signature. When the pool is full, a newcomer pushes out the *last* of another
 //! sender's queue if it pays a tenth more per byte, so no queue gets a hole. Which transactions a block takes depends on what waits, not on the
 //! order in which it came.
+//!
+//! The pool follows the chain: it is told of each block ([`Mempool::prune`]), and keeps in order what could come next, what would be pushed out, and
+//! what expires. So building a block and following one cost what the block has, however much waits.
 
 mod limits;
+mod queue;
+mod select;
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use gongsuan_types::batch::NonceHint;
-use gongsuan_types::{Address, Amount, Hash, Refusal, Verified, codec};
+use gongsuan_types::{Address, Amount, Hash, Refusal, TimeMs, Verified, codec};
 
 pub use self::limits::{Budget, Limits, Source, work};
+use self::queue::{Head, Queue, Tail};
 
 use crate::check::{Unverified, bad_signature, verify_signatures};
 use crate::state::State;
@@ -43,12 +48,16 @@ fn rate(fee: Amount, bytes: usize) -> u128 {
 #[derive(Debug)]
 pub struct Mempool {
     limits: Limits,
-    senders: BTreeMap<Address, BTreeMap<u64, Waiting>>,
+    senders: BTreeMap<Address, Queue>,
     ids: BTreeSet<Hash>,
     /// What was verified upon admission, by [`witness_id`].
     verified: BTreeSet<Hash>,
+    /// What could be ordered next: of each queue the transaction with the account's next nonce, the dearest first.
+    heads: BTreeSet<Head>,
     /// The last of each queue by what it pays: what is pushed out first.
-    tails: BTreeSet<(u128, Address, u64)>,
+    tails: BTreeSet<Tail>,
+    /// Everything, by when it expires.
+    expiries: BTreeSet<(TimeMs, Address, u64)>,
     sources: BTreeMap<Source, usize>,
     bytes: usize,
 }
@@ -81,7 +90,9 @@ impl Mempool {
             senders: BTreeMap::new(),
             ids: BTreeSet::new(),
             verified: BTreeSet::new(),
+            heads: BTreeSet::new(),
             tails: BTreeSet::new(),
+            expiries: BTreeSet::new(),
             sources: BTreeMap::new(),
             bytes: 0,
         }
@@ -111,20 +122,12 @@ impl Mempool {
         &self.verified
     }
 
-    /// Whether something could be ordered now.
-    #[must_use]
-    pub fn has_ready(&self, state: &State) -> bool {
-        self.senders
-            .iter()
-            .any(|(sender, queue)| queue.contains_key(&state.accounts().account(sender).nonce))
-    }
-
     /// The nonce after the last one waiting or used.
     #[must_use]
     pub fn next_nonce(&self, sender: &Address, state: &State) -> u64 {
         let mut nonce = state.accounts().account(sender).nonce;
         if let Some(queue) = self.senders.get(sender) {
-            while queue.contains_key(&nonce) {
+            while queue.get(nonce).is_some() {
                 nonce += 1;
             }
         }
@@ -154,9 +157,9 @@ impl Mempool {
             let message = "the nonce is used, or too far ahead";
             return Err(refuse("bad-nonce", "nonce", limit, tx.nonce, message));
         }
-        let queued = self.senders.get(&tx.sender);
-        let others = queued.into_iter().flatten().filter(|(nonce, _)| **nonce != tx.nonce);
-        let fees = others.map(|(_, waiting)| waiting.tx.body.fee);
+        let queued = self.senders.get(&tx.sender).into_iter().flat_map(Queue::iter);
+        let others = queued.filter(|waiting| waiting.tx.body.nonce != tx.nonce);
+        let fees = others.map(|waiting| waiting.tx.body.fee);
         let fees = Amount::checked_sum(fees.chain([tx.fee]));
         if fees.is_none_or(|fees| fees > account.balance) {
             let limit = format!("at most {}", account.balance);
@@ -201,7 +204,7 @@ impl Mempool {
         let tx = tx.into_signed();
         let (id, bytes) = id_and_bytes(&tx);
         let room = self.room(&tx, id, bytes, source, state)?;
-        self.place(Waiting { tx, id, bytes, source }, room);
+        self.place(Waiting { tx, id, bytes, source }, room, state);
         Ok(id)
     }
 
@@ -235,7 +238,7 @@ impl Mempool {
             if answer.is_ok() {
                 // Again, because those before it may have taken the room.
                 match self.room(&tx, id, bytes, source, state) {
-                    Ok(room) => self.place(Waiting { tx, id, bytes, source }, room),
+                    Ok(room) => self.place(Waiting { tx, id, bytes, source }, room, state),
                     Err(refusal) => *answer = Err(refusal),
                 }
             }
@@ -266,7 +269,7 @@ impl Mempool {
         }
         self.precheck(&tx.body, state)?;
         let queue = self.senders.get(&tx.body.sender);
-        if let Some(old) = queue.and_then(|queue| queue.get(&tx.body.nonce)) {
+        if let Some(old) = queue.and_then(|queue| queue.get(tx.body.nonce)) {
             let least = old.tx.body.fee.mul_div_floor(11, 10).unwrap_or(old.tx.body.fee);
             if tx.body.fee < least || tx.body.fee == old.tx.body.fee {
                 let limit = format!("at least {least}");
@@ -278,7 +281,7 @@ impl Mempool {
             }
             return Ok(Room::Replace);
         }
-        let waiting = queue.map_or(0, BTreeMap::len);
+        let waiting = queue.map_or(0, Queue::len);
         if waiting >= self.limits.per_sender_max {
             let limit = self.limits.per_sender_max;
             let message = "too many transactions of this sender wait";
@@ -312,7 +315,7 @@ impl Mempool {
             if *sender == tx.body.sender {
                 continue;
             }
-            let victim = self.senders.get(sender).and_then(|queue| queue.get(nonce));
+            let victim = self.senders.get(sender).and_then(|queue| queue.get(*nonce));
             count -= 1;
             used -= victim.map_or(0, |victim| victim.bytes);
             gone.push((*sender, *nonce));
@@ -326,44 +329,59 @@ impl Mempool {
         Err(full(self.limits.count_max, self.ids.len()))
     }
 
-    fn place(&mut self, waiting: Waiting, room: Room) {
+    fn place(&mut self, waiting: Waiting, room: Room, state: &State) {
         let (sender, nonce) = (waiting.tx.body.sender, waiting.tx.body.nonce);
         match room {
             Room::Free => {}
-            Room::Replace => drop(self.remove(sender, nonce)),
+            Room::Replace => self.remove(sender, nonce),
             Room::PushOut(gone) => {
                 for (sender, nonce) in gone {
-                    drop(self.remove(sender, nonce));
+                    self.remove(sender, nonce);
                 }
             }
         }
-        self.untail(&sender);
         self.ids.insert(waiting.id);
         self.verified.insert(witness_id(&waiting.id, &waiting.tx.signature));
         self.bytes += waiting.bytes;
         *self.sources.entry(waiting.source).or_default() += 1;
-        self.senders.entry(sender).or_default().insert(nonce, waiting);
-        self.retail(&sender);
+        self.expiries.insert((waiting.tx.body.expires_at, sender, nonce));
+        let next = state.accounts().account(&sender).nonce;
+        self.change(sender, |queue| {
+            queue.next = next;
+            queue.insert(waiting);
+        });
         debug_assert!(self.ids.len() <= self.limits.count_max, "the pool is bounded in count");
         debug_assert!(self.bytes <= self.limits.bytes_max, "the pool is bounded in bytes");
     }
 
-    fn remove(&mut self, sender: Address, nonce: u64) -> Option<Waiting> {
-        self.untail(&sender);
-        let queue = self.senders.get_mut(&sender)?;
-        let waiting = queue.remove(&nonce);
-        if queue.is_empty() {
+    fn remove(&mut self, sender: Address, nonce: u64) {
+        if let Some(waiting) = self.change(sender, |queue| queue.remove(nonce)) {
+            self.forget(&waiting);
+        }
+    }
+
+    /// Changes one sender's queue, and with it what is known of its head and its tail.
+    fn change<T>(&mut self, sender: Address, change: impl FnOnce(&mut Queue) -> T) -> T {
+        let queue = self.senders.entry(sender).or_default();
+        if let Some(head) = queue.head(sender) {
+            self.heads.remove(&head);
+        }
+        if let Some(tail) = queue.tail(sender) {
+            self.tails.remove(&tail);
+        }
+        let changed = change(queue);
+        self.heads.extend(queue.head(sender));
+        self.tails.extend(queue.tail(sender));
+        if queue.len() == 0 {
             self.senders.remove(&sender);
         }
-        if let Some(waiting) = &waiting {
-            self.forget(waiting);
-        }
-        self.retail(&sender);
-        waiting
+        changed
     }
 
     fn forget(&mut self, waiting: &Waiting) {
+        let body = &waiting.tx.body;
         self.ids.remove(&waiting.id);
+        self.expiries.remove(&(body.expires_at, body.sender, body.nonce));
         self.verified.remove(&witness_id(&waiting.id, &waiting.tx.signature));
         self.bytes -= waiting.bytes;
         if let Some(count) = self.sources.get_mut(&waiting.source) {
@@ -374,95 +392,32 @@ impl Mempool {
         }
     }
 
-    fn tail(&self, sender: &Address) -> Option<(u128, Address, u64)> {
-        let (nonce, waiting) = self.senders.get(sender)?.last_key_value()?;
-        Some((waiting.rate(), *sender, *nonce))
-    }
-
-    fn untail(&mut self, sender: &Address) {
-        if let Some(tail) = self.tail(sender) {
-            self.tails.remove(&tail);
+    /// Follows the chain to a state: what has expired by its time is dropped, and of those who sent something in the blocks before it whatever has a used
+    /// nonce. `senders` are those of every block since the pool was last told, as [`Applied::senders`](crate::Applied::senders) has them.
+    pub fn prune(&mut self, state: &State, senders: impl IntoIterator<Item = Address>) {
+        while let Some((expires_at, sender, nonce)) = self.expiries.first().copied()
+            && expires_at <= state.time()
+        {
+            self.remove(sender, nonce);
         }
-    }
-
-    fn retail(&mut self, sender: &Address) {
-        if let Some(tail) = self.tail(sender) {
-            self.tails.insert(tail);
-        }
-    }
-
-    /// Transactions to order next: each sender's in nonce order, dearer heads first, without those in `in_flight`.
-    /// `limit` is transactions and bytes; see [`Mempool::build`] for more.
-    #[must_use]
-    pub fn select(
-        &self,
-        state: &State,
-        in_flight: &BTreeSet<Hash>,
-        limit: (usize, usize),
-    ) -> Vec<SignedTransaction> {
-        let (txs, bytes) = limit;
-        self.build(state, in_flight, Budget { txs, bytes, ops: usize::MAX, work: u64::MAX })
-    }
-
-    /// The transactions of the next block: each sender's in nonce order, dearer heads first, without those in `in_flight`, within a budget. A
-    /// transaction that does not fit is passed over with everything behind it in its queue, and the others go on.
-    #[must_use]
-    pub fn build(
-        &self,
-        state: &State,
-        in_flight: &BTreeSet<Hash>,
-        budget: Budget,
-    ) -> Vec<SignedTransaction> {
-        let mut heads: BTreeSet<(Reverse<Amount>, Address, u64)> = BTreeSet::new();
-        for (sender, queue) in &self.senders {
-            let mut nonce = state.accounts().account(sender).nonce;
-            while queue.get(&nonce).is_some_and(|waiting| in_flight.contains(&waiting.id)) {
-                nonce += 1;
-            }
-            if let Some(waiting) = queue.get(&nonce) {
-                heads.insert((Reverse(waiting.tx.body.fee), *sender, nonce));
-            }
-        }
-        let (mut picked, mut rest, mut misses) = (Vec::new(), budget.begin(), 0);
-        while let Some((_, sender, nonce)) = heads.pop_first() {
-            let Some(queue) = self.senders.get(&sender) else { continue };
-            let Some(waiting) = queue.get(&nonce) else { continue };
-            if !rest.take(&waiting.tx.body, waiting.bytes) {
-                misses += 1;
-                if rest.txs == 0 || misses == MISSES_MAX {
-                    break;
-                }
+        for sender in senders {
+            let next = state.accounts().account(&sender).nonce;
+            let Some(queue) = self.senders.get(&sender).filter(|queue| queue.next != next) else {
                 continue;
+            };
+            let used: Vec<u64> = queue.before(next).collect();
+            for nonce in used {
+                self.remove(sender, nonce);
             }
-            picked.push(waiting.tx.clone());
-            if let Some(next) = queue.get(&(nonce + 1)) {
-                heads.insert((Reverse(next.tx.body.fee), sender, nonce + 1));
+            if self.senders.contains_key(&sender) {
+                self.change(sender, |queue| queue.next = next);
             }
-        }
-        picked
-    }
-
-    /// Drops what a block has made void: used nonces and expired transactions.
-    pub fn prune(&mut self, state: &State) {
-        let void = |nonce: u64, at: u64, waiting: &Waiting| {
-            at < nonce || waiting.tx.body.expires_at <= state.time()
-        };
-        let mut gone = Vec::new();
-        for (sender, queue) in &self.senders {
-            let nonce = state.accounts().account(sender).nonce;
-            let of_queue = queue.iter().filter(|(at, waiting)| void(nonce, **at, waiting));
-            gone.extend(of_queue.map(|(at, _)| (*sender, *at)));
-        }
-        for (sender, nonce) in gone {
-            drop(self.remove(sender, nonce));
         }
     }
 }
 
 /// Transactions that one newcomer may push out. Kept at 8: a long one must not empty the pool.
 const PUSHED_OUT_MAX: usize = 8;
-/// Heads passed over before a block counts as full. Kept at 64: looking for the last fitting transaction must not cost more than it brings.
-const MISSES_MAX: usize = 64;
 
 fn full(limit: usize, got: usize) -> Refusal {
     let message = "the pool is full of transactions that pay as much; pay more or try again later";

@@ -44,15 +44,10 @@ impl Books {
     }
 
     /// Books a block, and compares with the state after it.
-    pub(crate) fn take(
-        &mut self,
-        applied: &Applied,
-        senders: &[Address],
-        state: &State,
-    ) -> Result<(), Violation> {
+    pub(crate) fn take(&mut self, applied: &Applied, state: &State) -> Result<(), Violation> {
         let (before, after) = applied.events.split_at(applied.before);
         before.iter().try_for_each(|event| self.event(event))?;
-        for (receipt, sender) in applied.receipts.iter().zip(senders) {
+        for (receipt, sender) in applied.receipts.iter().zip(&applied.senders) {
             self.pay(*sender, Address::TREASURY, receipt.fee.micro())?;
             receipt.events.iter().try_for_each(|event| self.event(event))?;
         }
@@ -162,7 +157,7 @@ fn differs<K: Ord + Copy, V: PartialEq + Copy>(
 /// Checks a block: the market before it, the state after it.
 pub(crate) fn check(
     genesis: &Genesis,
-    before: &Ready,
+    before: Ready,
     state: &State,
     block: &OrderedBlock<'_>,
     applied: &Applied,
@@ -280,9 +275,9 @@ impl Ready {
     }
 }
 
-/// Plays the block's commands on a copy of the market, and matches what then waits by the obvious matcher.
-fn fills(before: &Ready, block: &OrderedBlock<'_>, applied: &Applied) -> Result<(), Violation> {
-    let mut shadow = before.market.clone();
+/// Plays the block's commands on the copy of the market, and matches what then waits by the obvious matcher.
+fn fills(before: Ready, block: &OrderedBlock<'_>, applied: &Applied) -> Result<(), Violation> {
+    let mut shadow = before.market;
     let moment = Moment { height: block.height, time: block.time, block: block.block };
     let _ = shadow.begin_block(moment, &before.auditors);
     let body = Body::decode(block.body).unwrap_or_default();
