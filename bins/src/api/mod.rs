@@ -8,6 +8,7 @@ mod events;
 mod explorer;
 mod histories;
 mod lists;
+mod log;
 mod market;
 mod metrics;
 mod openapi;
