@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use gongsuan_market::{Deal, Order};
+use gongsuan_market::{Deal, Oddness, Order};
 use gongsuan_types::order::{Class, Side, Unit};
 use gongsuan_types::receipt::Receipt;
 use gongsuan_types::{Address, DealId, Hash, OrderId, Refusal, codec};
@@ -11,7 +11,7 @@ use utoipa::IntoParams;
 
 use super::Server;
 use super::answer::{Answer, ApiError, Asked, ask, missing, parse};
-use super::wire::{Classes, DealReceipts, Deals, Orders, TradesView};
+use super::wire::{Anomalies, Classes, DealReceipts, Deals, Orders, TradesView};
 use crate::node::Trade;
 use crate::node::blobs::BLOB_BYTES_MAX;
 
@@ -19,6 +19,8 @@ use crate::node::blobs::BLOB_BYTES_MAX;
 const ROWS: usize = 100;
 /// Rows of one answer, at most.
 pub(super) const ROWS_MAX: usize = 1_000;
+/// Deals among which what is odd is looked for, the newest ones.
+const ODD_AMONG: usize = 10_000;
 
 fn rows(limit: Option<usize>) -> Result<usize, ApiError> {
     match limit.unwrap_or(ROWS) {
@@ -171,6 +173,18 @@ pub(super) async fn deals(
     })
     .await?;
     Ok(Json(Deals { deals, total }))
+}
+
+/// What looks odd in the newest deals: a hint for whoever watches, by rules that stand in the answer. Nothing on the chain follows from it.
+#[utoipa::path(get, path = "/v1/anomalies", tag = "market", responses((status = OK, description = "What is odd, and by which rules.", body = Anomalies)))]
+pub(super) async fn anomalies(State(server): State<Server>) -> Answer<Anomalies> {
+    let newest = ask(&server, |view| {
+        let all: Vec<&Deal> = view.chain.state().market().deals().collect();
+        all.into_iter().rev().take(ODD_AMONG).cloned().collect::<Vec<Deal>>()
+    });
+    let (deals, oddness) = (newest.await?, Oddness::default());
+    let anomalies = gongsuan_market::anomalies(&deals, oddness);
+    Ok(Json(Anomalies { anomalies, oddness, deals: deals.len() as u64 }))
 }
 
 /// What is traded here, by name.

@@ -45,6 +45,7 @@ fn described(limits: &door::Limits) -> OpenApiRouter<Server> {
         .routes(routes!(market::deal))
         .routes(routes!(lists::orders))
         .routes(routes!(lists::deals))
+        .routes(routes!(lists::anomalies))
         .routes(routes!(lists::receipts))
         .routes(routes!(lists::classes))
         .routes(routes!(lists::trades))

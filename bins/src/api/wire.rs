@@ -3,7 +3,7 @@
 use gongsuan_consensus::{CertifiedHeader, ValidatorSet};
 use gongsuan_ledger::genesis::Validator;
 use gongsuan_ledger::{Event, Header, SignedTransaction, Supply, TxReceipt};
-use gongsuan_market::{Deal, Order};
+use gongsuan_market::{Anomaly, Deal, Oddness, Order};
 use gongsuan_types::receipt::Receipt;
 use gongsuan_types::{Address, Amount, DealId, Hash, Height, PublicKey, Refusal, Term, TimeMs};
 use serde::{Deserialize, Serialize};
@@ -183,6 +183,17 @@ pub struct Deals {
     pub deals: Vec<Deal>,
     /// How many there are in all, whatever the page.
     pub total: u64,
+}
+
+/// `/v1/anomalies`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Anomalies {
+    /// What is odd, sorted by kind.
+    pub anomalies: Vec<Anomaly>,
+    /// From when on something is.
+    pub oddness: Oddness,
+    /// How many deals were looked at, the newest ones.
+    pub deals: u64,
 }
 
 /// `/v1/classes`.
