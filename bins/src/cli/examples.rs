@@ -54,6 +54,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("job list", &["job list --key renter.json", "job list --open"]),
     ("job status", &["job status 4"]),
     ("job stop", &["job stop 4 --key renter.json"]),
+    ("job rate", &["job rate 4 5 --key renter.json", "job rate 4 2 --deal 7 --comment late"]),
     ("job fetch", &["job fetch 4 --out results"]),
     ("provider join", &["provider join --price 0.11 --units 512 --key provider.json"]),
     (
