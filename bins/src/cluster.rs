@@ -340,11 +340,17 @@ impl Stamp {
         Ok(Self { pid, started })
     }
 
-    /// Whether it is still the same process and has not ended.
+    /// Whether it is still the same process and has not ended. One whose first thread has ended holds its files, and the lock of its folder, until the last
+    /// of the others has.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        stat(self.pid).is_some_and(|(started, state)| started == self.started && state != 'Z')
+        let same = stat(self.pid).filter(|(started, _)| *started == self.started);
+        same.is_some_and(|(_, state)| state != 'Z' || thread_count(self.pid) > 1)
     }
+}
+
+fn thread_count(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
 /// Start time and state out of `/proc/PID/stat`.
