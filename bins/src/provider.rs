@@ -1,12 +1,16 @@
-//! The provider's agent: takes deals, runs them in worker processes, commits results; and audits what it is drawn for.
+//! The provider's agent: takes deals, runs them, commits results; and audits what it is drawn for. What a deal has done is in a journal: an
+//! agent that comes back goes on where it was.
+
+mod journal;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use gongsuan_executor::jobs::{Options, Scheduler};
 use gongsuan_executor::pool::Backend as _;
-use gongsuan_executor::worker::{Pool, PoolConfig};
 use gongsuan_executor::{Cancel, Event, Inputs, Job};
 use gongsuan_ledger::Op;
 use gongsuan_market::{Command, Deal, DealState, Order};
@@ -20,6 +24,8 @@ use crate::client::{Client, ClientError};
 
 /// Between two looks at the chain.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Deals in one answer, at most.
+const DEALS_MAX: usize = 1000;
 /// Between two reports of progress.
 const REPORT_EVERY: Duration = Duration::from_millis(500);
 /// How long a list of receipts is waited for before it is demanded on the chain.
@@ -32,7 +38,9 @@ const RECEIPTS_BYTES_MAX: usize = crate::node::blobs::BLOB_BYTES_MAX;
 pub struct Agent {
     client: Client,
     key: SecretKey,
-    workers: usize,
+    scheduler: Arc<Scheduler>,
+    /// Journals of deals.
+    state: PathBuf,
     /// One transaction at a time: nonces follow each other.
     purse: Arc<Mutex<()>>,
 }
@@ -48,7 +56,7 @@ struct Deals {
 /// # Errors
 /// [`ClientError`].
 pub fn deals(client: &Client, filter: &str) -> Result<Vec<Deal>, ClientError> {
-    client.get::<Deals>(&format!("/v1/deals?limit=1000&{filter}")).map(|all| all.deals)
+    client.get::<Deals>(&format!("/v1/deals?limit={DEALS_MAX}&{filter}")).map(|all| all.deals)
 }
 
 /// Reads the job of a deal: its specification, module and inputs for some segments, all checked against their hashes.
@@ -120,22 +128,16 @@ fn demanded_at(deal: &Deal) -> Option<gongsuan_types::TimeMs> {
 }
 
 impl Agent {
-    /// An agent with `workers` processes per deal.
+    /// An agent that runs all deals over one scheduler and keeps their journals in the folder `state`.
     #[must_use]
-    pub fn new(client: Client, key: SecretKey, workers: usize) -> Self {
-        Self { client, key, workers, purse: Arc::default() }
+    pub fn new(client: Client, key: SecretKey, scheduler: Scheduler, state: PathBuf) -> Self {
+        Self { client, key, scheduler: Arc::new(scheduler), state, purse: Arc::default() }
     }
 
     /// Hands in one command, after those that are on their way.
     fn execute(&self, command: Command) -> Result<(), ClientError> {
         let _turn = self.purse.lock().unwrap_or_else(PoisonError::into_inner);
         self.client.execute(&self.key, &[Op::Market(command)]).map(|_| ())
-    }
-
-    fn pool(&self) -> anyhow::Result<Pool> {
-        let mut config = PoolConfig::new(std::env::current_exe()?, ["worker"]);
-        config.workers = self.workers;
-        Ok(Pool::new(config))
     }
 
     /// Works until the process ends. Errors are logged and tried again: the chain's deadlines decide when it is too late.
@@ -146,6 +148,9 @@ impl Agent {
             match deals(&self.client, "state=open") {
                 Err(error) => tracing::warn!(%error, "cannot read the deals"),
                 Ok(all) => {
+                    if all.len() < DEALS_MAX {
+                        journal::keep_only(&self.state, all.iter().filter(|deal| !deal.is_over()));
+                    }
                     for deal in all.into_iter().filter(|deal| !deal.is_over()) {
                         if deal.provider == me {
                             let to_do = matches!(
@@ -203,6 +208,7 @@ impl Agent {
         self.execute(Command::Commit { deal: deal.id, commitment, receipts })
             .context("cannot commit")?;
         tracing::info!(deal = %deal.id, fuel = %commitment.fuel, "committed");
+        journal::remove(&self.state, deal);
         Ok(())
     }
 
@@ -234,26 +240,41 @@ impl Agent {
         Ok(())
     }
 
-    fn execute_segments(&self, deal: &Deal, job: &Job) -> anyhow::Result<Vec<Receipt>> {
-        let (deal, accepted) = (deal.id, deal.accepted);
+    fn execute_segments(&self, of: &Deal, job: &Job) -> anyhow::Result<Vec<Receipt>> {
+        let (deal, accepted) = (of.id, of.accepted);
         let (mut done, mut reported, mut last) = (0, 0, Instant::now());
         let mut lost = None;
-        let receipts = self.pool()?.run(job, &Cancel::new(), &mut |event| match event {
-            Event::Done(output) => {
-                done += 1;
-                if let Err(error) = self.client.put_blob(&output.output) {
-                    lost = Some(error);
-                }
-                if last.elapsed() >= REPORT_EVERY && done > reported {
-                    (reported, last) = (done, Instant::now());
-                    let told = self.execute(Command::Progress { deal, done: accepted + done });
-                    if let Err(error) = told {
-                        tracing::warn!(%error, "cannot report progress");
+        let (log, before) = journal::open(&self.state, of, &job.spec)?;
+        // It may have ended between writing an output down and handing it on.
+        for output in
+            before.values().filter(|output| job.segments.contains(&output.receipt.segment))
+        {
+            self.client.put_blob(&output.output).context("cannot store an output")?;
+            done += 1;
+        }
+        if done > 0 {
+            tracing::info!(%deal, done, "resumed");
+        }
+        let weight = u32::try_from(of.terms.price.0).unwrap_or(u32::MAX);
+        let options =
+            Options { weight, log: Some(Box::new(log)), done: before, ..Options::default() };
+        let receipts =
+            self.scheduler.submit(job.clone(), options)?.wait(&mut |event| match event {
+                Event::Done(output) => {
+                    done += 1;
+                    if let Err(error) = self.client.put_blob(&output.output) {
+                        lost = Some(error);
+                    }
+                    if last.elapsed() >= REPORT_EVERY && done > reported {
+                        (reported, last) = (done, Instant::now());
+                        let told = self.execute(Command::Progress { deal, done: accepted + done });
+                        if let Err(error) = told {
+                            tracing::warn!(%error, "cannot report progress");
+                        }
                     }
                 }
-            }
-            other => tracing::debug!(?other, "worker"),
-        })?;
+                other => tracing::debug!(?other, "worker"),
+            })?;
         lost.map_or(Ok(receipts), |error| Err(error).context("cannot store an output"))
     }
 
@@ -283,7 +304,7 @@ impl Agent {
             }
         };
         let job = fetch_job(&self.client, deal, vec![segment])?;
-        let found = self.pool()?.run(&job, &Cancel::new(), &mut |_| {})?;
+        let found = self.scheduler.run(&job, &Cancel::new(), &mut |_| {})?;
         let found = *found.first().context("no receipt")?;
         let equal = found == committed;
         tracing::info!(deal = %deal.id, segment, equal, "audited");

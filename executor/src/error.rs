@@ -228,8 +228,8 @@ impl RunError {
     }
 }
 
-/// How a worker process failed.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+/// How a worker process, or the pilot that it belongs to, failed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum WorkerFailure {
     /// It could not be started.
@@ -245,6 +245,18 @@ pub enum WorkerFailure {
     Died {
         /// Its exit status or signal.
         status: String,
+    },
+    /// The kernel ended it because the memory of its group was used up.
+    #[error("the worker ended ({status}): the memory of its group was used up")]
+    OutOfMemory {
+        /// Its exit status or signal.
+        status: String,
+    },
+    /// The machine that it ran on is gone, or the way to it.
+    #[error("the work was lost: {reason}")]
+    Lost {
+        /// What is known.
+        reason: String,
     },
     /// It did not answer in time.
     #[error("the worker did not answer within {limit_ms} ms")]
@@ -315,6 +327,7 @@ impl From<SubmitError> for PoolError {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::Job(error) => Self::Run(error),
+            SubmitError::Thread { reason } => Self::Thread { reason },
             SubmitError::Busy { .. } | SubmitError::Memory { .. } => Self::Submit(error),
         }
     }

@@ -13,6 +13,14 @@ pub(crate) const PROGRAMS_MAX: usize = 4;
 
 /// Runs segments one after another.
 pub(crate) trait Lane: Send {
+    /// Makes ready, for as long as it is `wanted`; whether it is. A lane that works elsewhere waits for its machine here.
+    ///
+    /// # Errors
+    /// There is nothing to work on.
+    fn stand(&mut self, _wanted: &dyn Fn() -> bool) -> Result<bool, WorkerFailure> {
+        Ok(true)
+    }
+
     /// Runs segments of one job in order and tells [`Event::Done`] of each. Whatever was not told when this fails did not
     /// happen.
     fn run(
@@ -32,6 +40,12 @@ pub(crate) trait Lane: Send {
 pub(crate) enum LaneEnd {
     Failed(WorkerFailure),
     Cancelled,
+}
+
+impl From<WorkerFailure> for LaneEnd {
+    fn from(failure: WorkerFailure) -> Self {
+        Self::Failed(failure)
+    }
 }
 
 impl From<RunError> for LaneEnd {

@@ -58,10 +58,15 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("provider join", &["provider join --price 0.11 --units 512 --key provider.json"]),
     (
         "provider run",
-        &["provider run --price 0.11 --workers 2 --key provider.json", "provider run --region 3"],
+        &[
+            "provider run --price 0.11 --workers 2 --key provider.json",
+            "provider run --region 3",
+            "provider run --backend slurm --spool /shared/gongsuan --workers 64 --slurm=--partition=idle",
+        ],
     ),
     ("provider status", &["provider status --key provider.json"]),
     ("provider doctor", &["provider doctor --key provider.json", "provider doctor --json"]),
+    ("run-job", &["run-job --spool /shared/gongsuan --key-file spool.key"]),
     ("market book", &["market book", "market book core-second/x86_64/gpu7"]),
     ("market orders", &["market orders"]),
     ("market why", &["market why 4"]),

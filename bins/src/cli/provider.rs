@@ -1,5 +1,7 @@
 //! `gongsuan provider`.
 
+use std::path::PathBuf;
+
 use gongsuan_ledger::Op;
 use gongsuan_market::{Command as MarketCommand, Order, OrderState};
 use gongsuan_types::order::{Ask, Capabilities, Class, Machine, Region};
@@ -7,6 +9,7 @@ use gongsuan_types::{Price, TimeMs, Units};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::backend::Backend;
 use super::{Context, node, output};
 use crate::provider::{Agent, deals};
 
@@ -40,9 +43,11 @@ pub(super) enum Command {
     Run {
         #[command(flatten)]
         offer: Offer,
-        /// Worker processes for a deal; 0 means one for each core.
-        #[arg(long, default_value_t = 0)]
-        workers: usize,
+        #[command(flatten)]
+        backend: Backend,
+        /// A folder of the agent's own: what deals have done so far. Without it, beside the key: KEY.state.
+        #[arg(long)]
+        state: Option<PathBuf>,
         /// End when standard input is closed.
         #[arg(long, hide = true)]
         exit_with_parent: bool,
@@ -95,10 +100,17 @@ fn join(offer: &Offer, context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Beside the key: an agent that comes back with the same key finds what it had.
+fn state_folder(context: &Context) -> anyhow::Result<PathBuf> {
+    let mut path = context.key_path()?.as_os_str().to_owned();
+    path.push(".state");
+    Ok(path.into())
+}
+
 pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
     match command {
         Command::Join { offer } => join(&offer, context)?,
-        Command::Run { offer, workers, exit_with_parent } => {
+        Command::Run { offer, backend, state, exit_with_parent } => {
             if exit_with_parent {
                 let (stop, stopped) = std::sync::mpsc::channel();
                 node::watch_parent(stop);
@@ -110,7 +122,9 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
             if !own_asks(context)?.iter().any(Order::is_live) {
                 join(&offer, context)?;
             }
-            Agent::new(context.client(), context.key()?, workers).run();
+            let state = state.map_or_else(|| state_folder(context), Ok)?;
+            let scheduler = backend.start(&state)?;
+            Agent::new(context.client(), context.key()?, scheduler, state).run();
         }
         Command::Doctor => return super::doctor::run(context),
         Command::Status => {

@@ -1,10 +1,8 @@
 //! Segments on threads of this process.
 
-use gongsuan_types::receipt::Receipt;
-
-use super::{Backend, Cancel, Event, Job};
-use crate::jobs::{Lanes, run_alone};
-use crate::{EngineKind, PoolError};
+use super::{Backend, Job};
+use crate::EngineKind;
+use crate::jobs::{JobHandle, Lanes, Options, SubmitError, submit_alone};
 
 /// Runs jobs on threads of this process. Only for modules that the caller trusts: there is no cage.
 #[derive(Clone, Copy, Debug)]
@@ -16,12 +14,8 @@ pub struct InProcess {
 }
 
 impl Backend for InProcess {
-    fn run(
-        &self,
-        job: &Job,
-        cancel: &Cancel,
-        on_event: &mut dyn FnMut(Event),
-    ) -> Result<Vec<Receipt>, PoolError> {
-        run_alone(Lanes::Threads(*self), job, cancel, on_event)
+    /// On threads that live as long as the handle.
+    fn submit(&self, job: Job, options: Options) -> Result<JobHandle, SubmitError> {
+        submit_alone(Lanes::Threads(*self), job, options)
     }
 }

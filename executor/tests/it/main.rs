@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
+mod backends;
 mod engines;
 mod generated;
 mod guest;
@@ -9,8 +10,10 @@ mod hostile;
 mod jobs;
 mod menace;
 mod operations;
+mod pilots;
 mod pool;
 mod programs;
+mod slurm;
 mod smith;
 mod suite;
 mod support;
