@@ -83,7 +83,7 @@ fn controller(spool: &Path, key: &Path, fleet: &str) -> Outcome {
     config.batch_fuel = 50_000_000;
     let scheduler =
         Scheduler::start(SchedulerConfig::new(Lanes::Pilots(Pilots::open(config, fleet)?)))?;
-    let scene = RaytraceScene { width: 320, height: 200, ..RaytraceScene::default() };
+    let scene = RaytraceScene { width: 64, height: 40, samples: 1, ..RaytraceScene::default() };
     let spec = scene.to_job(Hash::ZERO);
     let job = Job {
         module: RAYTRACE.into(),

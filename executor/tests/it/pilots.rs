@@ -20,7 +20,7 @@ use crate::backends::{PROGRAM, children, kill, random, receipts, run, truth};
 
 /// What the program's controller runs.
 pub(crate) fn picture() -> Job {
-    let scene = RaytraceScene { width: 320, height: 200, ..RaytraceScene::default() };
+    let scene = RaytraceScene { width: 64, height: 40, samples: 1, ..RaytraceScene::default() };
     let spec = scene.to_job(Hash::ZERO);
     Job {
         module: RAYTRACE.into(),

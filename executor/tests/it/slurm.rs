@@ -133,18 +133,27 @@ fn slurm_passes_and_survives_deaths() {
     what_slurm_refuses_fails_the_job(&cluster);
 }
 
+/// The number of the Slurm job that a worker belongs to.
+fn slurm_job(worker: u32) -> String {
+    let environment = std::fs::read(format!("/proc/{}/environ", parent(worker))).unwrap();
+    let mut variables = environment.split(|byte| *byte == 0);
+    let number = variables.find_map(|variable| variable.strip_prefix(b"SLURM_JOB_ID="));
+    String::from_utf8(number.unwrap().to_vec()).unwrap()
+}
+
 fn a_pilot_dies_is_taken_back_and_requeued(cluster: &Cluster) {
     let scheduler = scheduler(cluster.open());
-    let job = random(3_000_000, 8);
-    let (mut deaths, mut requeued, mut lost) = (0, String::new(), Vec::new());
+    let mut job = random(8_000_000, 8);
+    job.spec.limits.fuel.0 = 4_000_000_000;
+    let (mut stood, mut requeued, mut lost) = (0, String::new(), Vec::new());
     let handle = scheduler.submit(job.clone(), Options::default()).unwrap();
     let end = handle.wait(&mut |event| match event {
         Event::Worker { pid, .. } => {
-            deaths += 1;
-            match deaths {
+            stood += 1;
+            match stood {
                 1 => kill(parent(pid)),
-                2 => drop(cluster.command(&["scancel", &cluster.running()[0]])),
-                3 => requeued = cluster.command(&["scontrol", "requeue", &cluster.running()[0]]),
+                2 => drop(cluster.command(&["scancel", &slurm_job(pid)])),
+                3 => requeued = cluster.command(&["scontrol", "requeue", &slurm_job(pid)]),
                 _ => {}
             }
         }
@@ -152,9 +161,10 @@ fn a_pilot_dies_is_taken_back_and_requeued(cluster: &Cluster) {
         Event::Refused(_) | Event::Done(_) | _ => {}
     });
     assert_eq!(end.unwrap(), receipts(&truth(&job)));
-    assert!(lost.len() >= 2, "{lost:?}");
+    assert!(stood >= 3, "{stood}");
+    assert!(!lost.is_empty(), "nothing was lost");
     assert!(lost.iter().all(|why| matches!(why, WorkerFailure::Lost { .. })), "{lost:?}");
-    // Slurm does not put a pilot back by itself, and would be told no if an operator asked.
+    // Slurm does not put a pilot back by itself, and says no to an operator who asks.
     assert!(requeued.contains("disabled"), "{requeued}");
 }
 
