@@ -9,9 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use gongsuan_executor::jobs::{Options, Scheduler};
-use gongsuan_executor::pool::Backend as _;
-use gongsuan_executor::{Cancel, Event, Inputs, Job};
+use gongsuan_executor::jobs::{JobLog, Options, Scheduler};
+use gongsuan_executor::{Event, Inputs, Job};
 use gongsuan_ledger::Op;
 use gongsuan_market::{Command, Deal, DealState, Order};
 use gongsuan_types::job::{JobSpec, MapInput, Shape};
@@ -125,6 +124,11 @@ fn demanded_at(deal: &Deal) -> Option<gongsuan_types::TimeMs> {
         DealState::Demanded { opened, .. } => Some(opened),
         _ => None,
     }
+}
+
+/// A deal's share of the machine: by what it pays.
+fn weight(deal: &Deal) -> u32 {
+    u32::try_from(deal.terms.price.0).unwrap_or(u32::MAX)
 }
 
 impl Agent {
@@ -246,18 +250,15 @@ impl Agent {
         let mut lost = None;
         let (log, before) = journal::open(&self.state, of, &job.spec)?;
         // It may have ended between writing an output down and handing it on.
-        for output in
-            before.values().filter(|output| job.segments.contains(&output.receipt.segment))
-        {
+        for output in job.segments.iter().filter_map(|segment| before.get(segment)) {
             self.client.put_blob(&output.output).context("cannot store an output")?;
             done += 1;
         }
         if done > 0 {
             tracing::info!(%deal, done, "resumed");
         }
-        let weight = u32::try_from(of.terms.price.0).unwrap_or(u32::MAX);
-        let options =
-            Options { weight, log: Some(Box::new(log)), done: before, ..Options::default() };
+        let log = Some(Box::new(log) as Box<dyn JobLog>);
+        let options = Options { weight: weight(of), log, done: before, ..Options::default() };
         let receipts =
             self.scheduler.submit(job.clone(), options)?.wait(&mut |event| match event {
                 Event::Done(output) => {
@@ -304,7 +305,8 @@ impl Agent {
             }
         };
         let job = fetch_job(&self.client, deal, vec![segment])?;
-        let found = self.scheduler.run(&job, &Cancel::new(), &mut |_| {})?;
+        let options = Options { weight: weight(deal), ..Options::default() };
+        let found = self.scheduler.submit(job, options)?.wait(&mut |_| {})?;
         let found = *found.first().context("no receipt")?;
         let equal = found == committed;
         tracing::info!(deal = %deal.id, segment, equal, "audited");

@@ -93,9 +93,7 @@ impl Entry {
     ) -> Self {
         let mut tally = Tally::new(&job.segments);
         let mut progress = Progress { total: job.segments.len(), ..Progress::default() };
-        for done in
-            options.done.values().filter(|done| job.segments.contains(&done.receipt.segment))
-        {
+        for done in job.segments.iter().filter_map(|segment| options.done.get(segment)) {
             tally.add(done.receipt);
             progress.count(done);
         }

@@ -16,7 +16,7 @@ use gongsuan_executor::{
     WorkerFailure, default_engine, run_segment,
 };
 use gongsuan_types::Hash;
-use gongsuan_types::job::{MapInput, Shape};
+use gongsuan_types::job::{MapInput, SEGMENT_FUEL_MAX, Shape};
 use gongsuan_types::receipt::{Receipt, Status, Trap};
 
 use crate::support::{job, start, wasm};
@@ -40,6 +40,13 @@ pub(crate) fn random(rounds: u32, segments: u32) -> Job {
          (drop (call $random_get (i32.const 100) (i32.const 8))) (call $put (i32.const 100) (i32.const 8))"
     );
     shared(&body, segments)
+}
+
+/// The same with segments that take so many rounds that whoever is killed at their beginning is at them.
+pub(crate) fn long(rounds: u32, segments: u32) -> Job {
+    let mut job = random(rounds, segments);
+    job.spec.limits.fuel = SEGMENT_FUEL_MAX;
+    job
 }
 
 /// Each segment writes what it reads, and each reads something else.
@@ -214,7 +221,7 @@ pub(crate) fn kill(pid: u32) {
 /// On lanes of its own, so that a worker stands up for it.
 fn a_killed_worker_is_replaced(kind: &Kind) {
     let scheduler = Scheduler::start(SchedulerConfig::new((kind.lanes)())).unwrap();
-    let job = random(3_000_000, 6);
+    let job = long(20_000_000, 8);
     let (mut victim, mut retried) = (None, Vec::new());
     let handle = scheduler.submit(job.clone(), Options::default()).unwrap();
     let end = handle.wait(&mut |event| match event {

@@ -14,7 +14,9 @@ use gongsuan_executor::jobs::{Lanes, Options, Scheduler, SchedulerConfig};
 use gongsuan_executor::{Event, PoolError, WorkerFailure};
 use gongsuan_types::Hash;
 
-use crate::backends::{self, Kind, PROGRAM, kill, random, receipts, run, shared, suite, truth};
+use crate::backends::{
+    self, Kind, PROGRAM, kill, long, random, receipts, run, shared, suite, truth,
+};
 use crate::pilots::{a_controller_dies, parent, picture, until};
 use crate::support::{start, wasm};
 
@@ -143,8 +145,7 @@ fn slurm_job(worker: u32) -> String {
 
 fn a_pilot_dies_is_taken_back_and_requeued(cluster: &Cluster) {
     let scheduler = scheduler(cluster.open());
-    let mut job = random(8_000_000, 8);
-    job.spec.limits.fuel.0 = 4_000_000_000;
+    let job = long(20_000_000, 8);
     let (mut stood, mut requeued, mut lost) = (0, String::new(), Vec::new());
     let handle = scheduler.submit(job.clone(), Options::default()).unwrap();
     let end = handle.wait(&mut |event| match event {
@@ -170,7 +171,7 @@ fn a_pilot_dies_is_taken_back_and_requeued(cluster: &Cluster) {
 
 fn the_nodes_daemon_dies(cluster: &Cluster) {
     let scheduler = scheduler(cluster.open());
-    let job = random(3_000_000, 8);
+    let job = long(20_000_000, 8);
     let mut begun = false;
     let handle = scheduler.submit(job.clone(), Options::default()).unwrap();
     let (mut workers, mut retried) = (0, Vec::new());
