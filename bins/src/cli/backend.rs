@@ -38,7 +38,7 @@ pub(super) struct Backend {
     #[arg(long)]
     spool: Option<PathBuf>,
     /// With slurm and pilots: memory of one pilot, in MiB.
-    #[arg(long, default_value_t = 2048)]
+    #[arg(long, default_value_t = 2048, value_parser = clap::value_parser!(u64).range(512..))]
     pilot_memory_mib: u64,
     /// With slurm: one more option of sbatch, such as `--slurm=--partition=idle`; may be repeated.
     #[arg(long = "slurm", value_name = "OPTION", allow_hyphen_values = true)]

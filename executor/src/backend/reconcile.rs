@@ -80,9 +80,8 @@ pub(super) fn reconcile(
             }
         }
     }
-    if links.is_empty() {
-        spool.remove_jobs()?;
-    }
+    // Nobody is at a task any more, and the last controller may have died between two files of a job.
+    spool.remove_jobs()?;
     for name in &over {
         // If it cannot be ended it ends by itself when its folder is gone.
         let _ = fleet.end(name);

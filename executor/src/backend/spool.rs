@@ -190,10 +190,12 @@ impl Spool {
     }
 
     pub(super) fn remove_job(&self, job: Hash) {
+        // First what makes it complete: half a job is none.
+        let _ = std::fs::remove_file(self.module(job));
         remove(&self.job(job));
     }
 
-    /// Forgets all jobs: nobody runs one.
+    /// Forgets all jobs.
     pub(super) fn remove_jobs(&self) -> Result<(), SpoolError> {
         for name in names(&self.folder.join("jobs"))? {
             remove(&self.folder.join("jobs").join(name));

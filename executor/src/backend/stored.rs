@@ -112,3 +112,61 @@ impl Stored {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use gongsuan_types::Fuel;
+    use gongsuan_types::receipt::{Receipt, Status};
+
+    use super::super::seal::{Key, Writer};
+    use super::*;
+
+    fn done(segment: u32, output: &[u8]) -> SegmentOutput {
+        let receipt = Receipt {
+            segment,
+            input: Hash::ZERO,
+            output: Hash::of_content(output),
+            output_bytes: 5,
+            fuel: Fuel(1),
+            status: Status::Ok,
+        };
+        SegmentOutput { receipt, output: output.to_vec(), log: Vec::new() }
+    }
+
+    #[test]
+    fn a_result_that_comes_twice_counts_once_and_a_folder_goes_with_its_last_result() {
+        let folder = tempfile::tempdir().unwrap();
+        let (spool, _lock) = Spool::open(folder.path(), Key::draw().unwrap()).unwrap();
+        let job = Hash::of_content(b"job");
+        let put = |pilot: &str, results: &[SegmentOutput]| {
+            spool.make_pilot(pilot).unwrap();
+            let mut file = Writer::resume(spool.place(pilot, Part::Result(0))).unwrap();
+            for result in results {
+                file.append_bytes(&log::record(job, result)).unwrap();
+            }
+        };
+        put("a", &[done(1, b"first")]);
+        put("b", &[done(1, b"later"), done(2, b"other"), done(3, b"third")]);
+        // The last one was cut short.
+        let torn = spool.place("b", Part::Result(0)).path;
+        let whole = std::fs::metadata(&torn).unwrap().len();
+        std::fs::OpenOptions::new().write(true).open(&torn).unwrap().set_len(whole - 1).unwrap();
+
+        let mut stored = Stored::default();
+        for pilot in ["a", "b"] {
+            stored.index(&spool, pilot, 0);
+            stored.bury(&spool, pilot);
+        }
+        assert_eq!(stored.len(), 2);
+        assert_eq!(spool.pilots().unwrap(), ["a", "b"]);
+        assert_eq!(stored.read(&spool, job, 1), Some(done(1, b"first")));
+        assert!(stored.has(job, 2) && !stored.has(job, 3));
+        // A job that ended early: what was handed out goes, the rest waits for it.
+        stored.forget(&spool, job, false);
+        assert_eq!(spool.pilots().unwrap(), ["b"]);
+        assert_eq!(stored.read(&spool, job, 2), Some(done(2, b"other")));
+        stored.forget(&spool, job, true);
+        assert_eq!(stored.len(), 0);
+        assert!(spool.pilots().unwrap().is_empty());
+    }
+}

@@ -117,6 +117,11 @@ pub(crate) fn a_controller_dies(folder: &Path, fleet: &str, env: &[(&str, &Path)
 fn a_controller_that_comes_back_finds_its_pilots_and_takes_what_they_finished() {
     let folder = tempfile::tempdir().unwrap();
     a_controller_dies(folder.path(), "children", &[]);
+    // It may have died between two files of its job.
+    let half = folder.path().join("spool/jobs").join(picture().spec.id().to_string());
+    std::fs::create_dir_all(&half).unwrap();
+    std::fs::write(half.join("module"), RAYTRACE).unwrap();
+    drop(std::fs::remove_file(half.join("input")));
     let (config, fleet) = children(folder.path());
     let pilots = open(&config, &fleet);
     let found = pilots.reconciled();
