@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -80,6 +80,7 @@ pub struct Pilots {
     /// Pilots that are known already, where they join by themselves.
     welcomed: Mutex<BTreeSet<String>>,
     stored: Mutex<Stored>,
+    taken: AtomicU64,
     /// Jobs that lanes may be at, with how many times each was submitted.
     jobs: Mutex<BTreeMap<Hash, usize>>,
     contacts: Arc<Contacts>,
@@ -140,6 +141,7 @@ impl Pilots {
             found: Mutex::new(found.links.into()),
             welcomed: Mutex::new(welcomed),
             stored: Mutex::new(found.stored),
+            taken: AtomicU64::new(0),
             jobs: Mutex::default(),
             contacts,
             seen: Arc::default(),
@@ -157,6 +159,12 @@ impl Pilots {
     #[must_use]
     pub fn reconciled(&self) -> Reconciled {
         self.reconciled
+    }
+
+    /// Results of an earlier controller's pilots that were taken instead of running their segments.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// Memory that one piece may have, in bytes.
@@ -256,7 +264,9 @@ impl Pilots {
 
     /// A result that an earlier controller's pilots left.
     pub(super) fn stored(&self, job: Hash, segment: u32) -> Option<SegmentOutput> {
-        lock(&self.stored).read(&self.spool, job, segment)
+        let found = lock(&self.stored).read(&self.spool, job, segment);
+        self.taken.fetch_add(u64::from(found.is_some()), Ordering::Relaxed);
+        found
     }
 
     /// Puts down what a job's segments have in common, if it is not there.

@@ -221,7 +221,7 @@ pub(crate) fn kill(pid: u32) {
 /// On lanes of its own, so that a worker stands up for it.
 fn a_killed_worker_is_replaced(kind: &Kind) {
     let scheduler = Scheduler::start(SchedulerConfig::new((kind.lanes)())).unwrap();
-    let job = long(20_000_000, 8);
+    let job = long(15_000_000, 5);
     let (mut victim, mut retried) = (None, Vec::new());
     let handle = scheduler.submit(job.clone(), Options::default()).unwrap();
     let end = handle.wait(&mut |event| match event {

@@ -133,7 +133,8 @@ fn a_controller_that_comes_back_finds_its_pilots_and_takes_what_they_finished() 
     let expected = truth(&job);
     assert_eq!(end.unwrap(), receipts(&expected));
     assert_eq!(outputs, expected);
-    // Nobody was started: the pilots are those of the first controller.
+    // What was finished was not run again, and nobody was started: the pilots are those of the first controller.
+    assert_eq!(pilots.taken(), found.results as u64);
     assert_eq!(fleet.look(&names(&config.spool)).unwrap(), Default::default());
 }
 

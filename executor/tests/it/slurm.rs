@@ -199,12 +199,13 @@ fn the_controller_dies(cluster: &Cluster) {
     let found = pilots.reconciled();
     assert_eq!((found.kept, found.lost), (2, 0));
     assert!(found.results > 0, "{found:?}");
-    let scheduler = scheduler(pilots);
+    let scheduler = scheduler(Arc::clone(&pilots));
     let job = picture();
     let (end, outputs, _) = run(&scheduler, &job);
     let expected = truth(&job);
     assert_eq!(end.unwrap(), receipts(&expected));
     assert_eq!(outputs, expected);
+    assert_eq!(pilots.taken(), found.results as u64);
     // The same jobs of Slurm, and no other.
     assert_eq!(cluster.running().into_iter().collect::<BTreeSet<_>>(), before);
 }
