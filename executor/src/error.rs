@@ -84,6 +84,12 @@ pub enum ModuleError {
         /// Where the segment ends.
         got: u64,
     },
+    /// The section of files is not one.
+    #[error("the module's files cannot be read: {reason}")]
+    Files {
+        /// Why, in words.
+        reason: String,
+    },
     /// The module wants more memory at its start than the job allows.
     #[error("the module starts with {got} pages of memory, the job allows {limit}")]
     MemoryMinimum {
@@ -100,6 +106,12 @@ pub enum ModuleError {
         /// The version wanted.
         got: u16,
     },
+}
+
+impl From<crate::wasi::FilesError> for ModuleError {
+    fn from(error: crate::wasi::FilesError) -> Self {
+        Self::Files { reason: error.to_string() }
+    }
 }
 
 impl From<ModuleError> for Refusal {
@@ -131,6 +143,10 @@ impl From<ModuleError> for Refusal {
             }
             E::SegmentOutOfBounds { limit, got, .. } => {
                 Self::new("segment-out-of-bounds", "module.segments", limit, got, message)
+            }
+            E::Files { reason } => {
+                let limit = "files in the order of their paths, as Files::attach writes them";
+                Self::new("bad-files", "module.files", limit, reason, message)
             }
             E::MemoryMinimum { limit, got } => {
                 Self::new("memory-minimum", "limits.memory_pages", limit, got, message)

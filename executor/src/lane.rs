@@ -57,9 +57,13 @@ impl Programs {
     /// Loads a module; the one that was unused longest makes room.
     pub(crate) fn load(&mut self, engine: EngineKind, module: &[u8]) -> Result<Program, RunError> {
         let program = Program::load(engine, module)?;
+        self.keep(&program);
+        Ok(program)
+    }
+
+    fn keep(&mut self, program: &Program) {
         self.0.truncate(PROGRAMS_MAX - 1);
         self.0.push_front(program.clone());
-        Ok(program)
     }
 }
 
@@ -69,11 +73,50 @@ pub(crate) struct ThreadLane {
     engine: EngineKind,
     programs: Programs,
     told: Option<Hash>,
+    #[cfg(feature = "cache")]
+    cache: Option<std::sync::Arc<crate::engine::cache::ModuleCache>>,
 }
 
 impl ThreadLane {
     pub(crate) fn new(engine: EngineKind) -> Self {
-        Self { engine, programs: Programs::default(), told: None }
+        Self {
+            engine,
+            programs: Programs::default(),
+            told: None,
+            #[cfg(feature = "cache")]
+            cache: None,
+        }
+    }
+
+    /// A lane of the compiler that keeps what it compiles.
+    #[cfg(feature = "cache")]
+    pub(crate) fn cached(cache: std::sync::Arc<crate::engine::cache::ModuleCache>) -> Self {
+        Self { cache: Some(cache), ..Self::new(EngineKind::Cranelift) }
+    }
+
+    #[cfg(not(feature = "cache"))]
+    fn load(&mut self, job: &Job, _: &mut dyn FnMut(Event)) -> Result<Program, RunError> {
+        self.programs.load(self.engine, &job.module)
+    }
+
+    /// Loads the job's module, from the cache where there is one. A cached program is named by the job, so that its module is not even read.
+    #[cfg(feature = "cache")]
+    fn load(&mut self, job: &Job, told: &mut dyn FnMut(Event)) -> Result<Program, RunError> {
+        use crate::engine::cache::Origin;
+        let Some(cache) = &self.cache else { return self.programs.load(self.engine, &job.module) };
+        if let Some(program) = cache.get(job.spec.module)? {
+            self.programs.keep(&program);
+            return Ok(program);
+        }
+        let cached = cache.load(&job.module)?;
+        if let Origin::Recompiled(why) = &cached.origin {
+            told(Event::Cache { reason: format!("an entry was replaced: {why}") });
+        }
+        if let Some(why) = &cached.unkept {
+            told(Event::Cache { reason: format!("the compiled module is not kept: {why}") });
+        }
+        self.programs.keep(&cached.program);
+        Ok(cached.program)
     }
 }
 
@@ -87,7 +130,7 @@ impl Lane for ThreadLane {
     ) -> Result<(), LaneEnd> {
         let program = match self.programs.get(self.engine, job.spec.module) {
             Some(program) => program,
-            None => self.programs.load(self.engine, &job.module)?,
+            None => self.load(job, told)?,
         };
         let id = job.loading_id();
         if self.told != Some(id) {

@@ -21,6 +21,9 @@ use crate::{PoolError, RunError, SegmentOutput};
 pub enum Lanes {
     /// Threads of this process, for modules that the caller trusts.
     Threads(InProcess),
+    /// The same, with a cache of compiled modules.
+    #[cfg(feature = "cache")]
+    CachedThreads(crate::pool::InProcessCached),
     /// Caged worker processes, for everything from strangers. They live as long as the scheduler and keep the modules that
     /// they compiled last.
     Processes(PoolConfig),
@@ -130,6 +133,8 @@ impl Scheduler {
     pub fn start(config: SchedulerConfig) -> Result<Self, PoolError> {
         let asked = match &config.lanes {
             Lanes::Threads(threads) => threads.threads,
+            #[cfg(feature = "cache")]
+            Lanes::CachedThreads(threads) => threads.threads,
             Lanes::Processes(pool) => pool.workers,
         };
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);

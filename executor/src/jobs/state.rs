@@ -263,6 +263,10 @@ impl Shared {
         let fresh = || -> Box<dyn Lane> {
             match &self.config.lanes {
                 Lanes::Threads(threads) => Box::new(ThreadLane::new(threads.engine)),
+                #[cfg(feature = "cache")]
+                Lanes::CachedThreads(threads) => {
+                    Box::new(ThreadLane::cached(Arc::clone(&threads.cache)))
+                }
                 Lanes::Processes(pool) => Box::new(ProcessLane::new(number, pool.clone())),
             }
         };

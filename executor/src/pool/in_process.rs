@@ -25,3 +25,25 @@ impl Backend for InProcess {
         run_alone(Lanes::Threads(*self), job, cancel, on_event)
     }
 }
+
+/// The same by the compiler, which keeps what it compiles on disk.
+#[cfg(feature = "cache")]
+#[derive(Clone, Debug)]
+pub struct InProcessCached {
+    /// Where compiled modules are kept.
+    pub cache: std::sync::Arc<crate::engine::cache::ModuleCache>,
+    /// Threads; 0 means one for each core.
+    pub threads: usize,
+}
+
+#[cfg(feature = "cache")]
+impl Backend for InProcessCached {
+    fn run(
+        &self,
+        job: &Job,
+        cancel: &Cancel,
+        on_event: &mut dyn FnMut(Event),
+    ) -> Result<Vec<Receipt>, PoolError> {
+        run_alone(Lanes::CachedThreads(self.clone()), job, cancel, on_event)
+    }
+}

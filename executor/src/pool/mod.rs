@@ -15,6 +15,8 @@ use gongsuan_types::receipt::Receipt;
 use gongsuan_types::{Hash, Refusal};
 
 pub use in_process::InProcess;
+#[cfg(feature = "cache")]
+pub use in_process::InProcessCached;
 
 use crate::{ModuleError, PoolError, RunError, SegmentOutput, WorkerFailure};
 
@@ -99,6 +101,11 @@ pub enum Event {
     Refused(ModuleError),
     /// A segment is done.
     Done(SegmentOutput),
+    /// The cache of compiled modules held something that must not be used, or cannot keep a module; it was compiled.
+    Cache {
+        /// What and why, in words.
+        reason: String,
+    },
     /// A worker failed and its segment is tried once more on a fresh one.
     Retried {
         /// The segment.

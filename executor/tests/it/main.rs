@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
+#[cfg(feature = "cache")]
+mod cache;
+mod counted;
 mod engines;
+mod files;
 mod generated;
 mod guest;
 mod hostile;
