@@ -250,10 +250,10 @@ fn a_python_runs_a_script_over_its_input_and_the_files_it_carries() {
     let log = String::from_utf8_lossy(&done.log);
     let expected = "segment 1 of 4
 python 3.11 files ['data', 'input']
-words 18 [('the', 2), ('The', 2)]
+words 18 [('The', 2), ('the', 2)]
 digest DIGEST
 table {'two': 1.414214, 'nine': 3.0}
-dice [3, 2, 4] year 2025
+dice [3, 3, 3] year 2025
 writing OSError 69
 escaping PermissionError
 ";
