@@ -37,7 +37,12 @@ enum Command {
     Ledger(Format),
     /// Jobs: metered against native code and other fuel, instances, pieces, audits, products.
     #[cfg(feature = "execute")]
-    Execute(Format),
+    Execute {
+        #[command(flatten)]
+        format: Format,
+        #[command(flatten)]
+        options: execute::Options,
+    },
     /// What each class of operations takes on this machine, beside its price: the table behind the meter's.
     #[cfg(feature = "execute")]
     Calibrate(Format),
@@ -74,7 +79,7 @@ struct Format {
 }
 
 impl Format {
-    fn show(self, run: fn(&mut table::Report, bool)) -> Result<(), String> {
+    fn show(self, run: impl FnOnce(&mut table::Report, bool)) -> Result<(), String> {
         let mut report = table::Report::new();
         run(&mut report, self.quick);
         data(&if self.json { report.to_json() } else { report.to_table() });
@@ -88,7 +93,9 @@ fn main() -> ExitCode {
         Command::Verify(format) => format.show(verify::run),
         Command::Ledger(format) => format.show(ledger::run),
         #[cfg(feature = "execute")]
-        Command::Execute(format) => format.show(execute::run),
+        Command::Execute { format, options } => {
+            format.show(|report, quick| execute::run(report, quick, &options))
+        }
         #[cfg(feature = "execute")]
         Command::Calibrate(format) => format.show(execute::calibrate),
         #[cfg(feature = "execute")]

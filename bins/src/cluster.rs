@@ -89,9 +89,12 @@ impl Cluster {
         dir: &Path,
         count: usize,
         seed: &str,
-        params: Params,
+        mut params: Params,
         wired: bool,
     ) -> anyhow::Result<Self> {
+        if !params.market.capacity.is_on() {
+            params.market.capacity = crate::capacity::rules(false);
+        }
         let keys: Vec<SecretKey> = (0..count)
             .map(|n| SecretKey::from_seed(format!("gongsuan/dev/{seed}/validator/{n}").as_bytes()))
             .collect();
@@ -100,7 +103,7 @@ impl Cluster {
             .enumerate()
             .map(|(n, key)| Validator { name: format!("v{n}"), key: key.public_key() });
         let faucet = faucet_key(seed).address();
-        // Validators pay the fees of their verdicts out of accounts of their own; all else is the faucet's.
+        // Verdicts are free; for whatever else validators do they have accounts of their own. All else is the faucet's.
         let of_seat = Amount::from_tokens(VALIDATOR_TOKENS).expect("fits");
         let seats = VALIDATOR_TOKENS * u64::try_from(count).unwrap_or(u64::MAX);
         let balance = Amount::from_tokens(SUPPLY_TOKENS.saturating_sub(seats)).expect("fits");
@@ -340,11 +343,17 @@ impl Stamp {
         Ok(Self { pid, started })
     }
 
-    /// Whether it is still the same process and has not ended.
+    /// Whether it is still the same process and has not ended. One whose first thread has ended holds its files, and the lock of its folder, until the last
+    /// of the others has.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        stat(self.pid).is_some_and(|(started, state)| started == self.started && state != 'Z')
+        let same = stat(self.pid).filter(|(started, _)| *started == self.started);
+        same.is_some_and(|(_, state)| state != 'Z' || thread_count(self.pid) > 1)
     }
+}
+
+fn thread_count(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
 /// Start time and state out of `/proc/PID/stat`.

@@ -5,7 +5,7 @@ use std::path::Path;
 use argon2::{Algorithm, Argon2, Params, Version};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use gongsuan_types::{Address, SecretKey};
+use gongsuan_types::{Address, DealId, Hash, SecretKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -55,6 +55,17 @@ pub enum KeystoreError {
     /// Others can read the file.
     #[error("mode {0:o} lets others read the file; use 600")]
     Mode(u32),
+}
+
+/// The key of the address to which an account has one deal paid. It follows from the account's own, so one backup is enough, and nobody who has only this one
+/// learns another.
+#[must_use]
+pub fn payout_key(account: &SecretKey, chain_id: &Hash, deal: DealId) -> SecretKey {
+    let mut seed = Zeroizing::new(b"gongsuan/payout/v1".to_vec());
+    seed.extend_from_slice(Zeroizing::new(account.to_bytes()).as_ref());
+    seed.extend_from_slice(&chain_id.0);
+    seed.extend_from_slice(&deal.0.to_le_bytes());
+    SecretKey::from_seed(&seed)
 }
 
 const SCHEMA: &str = "gongsuan/keystore/v1";
@@ -198,6 +209,18 @@ mod tests {
         let mut bent = sealed;
         bent.sealed.replace_range(0..1, if bent.sealed.starts_with('0') { "1" } else { "0" });
         assert!(matches!(bent.open("pass"), Err(KeystoreError::WrongPassword)));
+    }
+
+    #[test]
+    fn each_deal_of_each_chain_is_paid_to_an_address_of_its_own() {
+        let [a, b] = ["a", "b"].map(|name| SecretKey::from_seed(name.as_bytes()));
+        let [here, there] = [Hash::of("chain", b"1"), Hash::of("chain", b"2")];
+        let of = |key, chain, deal| payout_key(key, chain, DealId(deal)).address();
+        let all =
+            [of(&a, &here, 1), of(&a, &here, 2), of(&a, &there, 1), of(&b, &here, 1), a.address()];
+        let distinct: std::collections::BTreeSet<_> = all.into_iter().collect();
+        assert_eq!(distinct.len(), all.len());
+        assert_eq!(of(&a, &here, 1), all[0], "found again from the account's key alone");
     }
 
     #[test]

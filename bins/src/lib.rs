@@ -8,10 +8,12 @@
 
 pub mod api;
 pub mod audit;
+pub mod capacity;
 pub mod cli;
 pub mod client;
 pub mod cluster;
 pub mod demo;
+pub mod envelope;
 pub mod keystore;
 pub mod net;
 pub mod node;

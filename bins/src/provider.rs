@@ -1,29 +1,42 @@
-//! The provider's agent: takes deals, runs them in worker processes, commits results; and audits what it is drawn for.
+//! The provider's agent: takes deals, runs them, commits results; and audits what it is drawn for. What a deal has done is in a journal: an
+//! agent that comes back goes on where it was.
+
+mod journal;
+
+mod after;
+mod auditor;
+mod committer;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use gongsuan_executor::pool::Backend as _;
-use gongsuan_executor::worker::{Pool, PoolConfig};
-use gongsuan_executor::{Cancel, Event, Inputs, Job};
+use gongsuan_executor::jobs::{JobLog, Lanes, Options, Scheduler, SchedulerConfig};
+use gongsuan_executor::worker::PoolConfig;
+use gongsuan_executor::{Event, Inputs, Job};
 use gongsuan_ledger::Op;
-use gongsuan_market::{Command, Deal, DealState, Order};
+use gongsuan_market::{Command, Deal, DealState, Order, Rules};
 use gongsuan_types::job::{JobSpec, MapInput, Shape};
-use gongsuan_types::order::Work;
+use gongsuan_types::order::Ask;
 use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof};
 use gongsuan_types::{Hash, SecretKey, codec};
 use serde::Deserialize;
 
+pub use after::{Payout, earned};
+
 use crate::client::{Client, ClientError};
+use crate::envelope::{self, Outputs, Post, Source};
 
 /// Between two looks at the chain.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Looks at the deals between two at what cannot wait for ever, and need not happen at once: pledges, payouts, promises.
+const CHORES_EVERY: u64 = 100;
+/// Deals in one answer, at most.
+const DEALS_MAX: usize = 1000;
 /// Between two reports of progress.
 const REPORT_EVERY: Duration = Duration::from_millis(500);
-/// How long a list of receipts is waited for before it is demanded on the chain.
-const LIST_PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of a list of receipts, at most.
 const RECEIPTS_BYTES_MAX: usize = crate::node::blobs::BLOB_BYTES_MAX;
 
@@ -32,7 +45,10 @@ const RECEIPTS_BYTES_MAX: usize = crate::node::blobs::BLOB_BYTES_MAX;
 pub struct Agent {
     client: Client,
     key: SecretKey,
-    workers: usize,
+    scheduler: Arc<Scheduler>,
+    /// Journals of deals.
+    state: PathBuf,
+    payout: Payout,
     /// One transaction at a time: nonces follow each other.
     purse: Arc<Mutex<()>>,
 }
@@ -48,20 +64,44 @@ struct Deals {
 /// # Errors
 /// [`ClientError`].
 pub fn deals(client: &Client, filter: &str) -> Result<Vec<Deal>, ClientError> {
-    client.get::<Deals>(&format!("/v1/deals?limit=1000&{filter}")).map(|all| all.deals)
+    client.get::<Deals>(&format!("/v1/deals?limit={DEALS_MAX}&{filter}")).map(|all| all.deals)
 }
 
-/// Reads the job of a deal: its specification, module and inputs for some segments, all checked against their hashes.
+/// A job that somebody has to execute.
+#[derive(Debug, Clone)]
+pub struct Assignment {
+    /// What to execute.
+    pub job: Job,
+    /// Whether outputs are for the renter only.
+    pub private: bool,
+}
+
+/// Reads the job of a deal: its specification, module and inputs for some segments, all checked against their hashes. What is private is opened with
+/// letters to the account of `key`.
 ///
 /// # Errors
 /// If something is missing or is not what the order says.
-pub fn fetch_job(client: &Client, deal: &Deal, segments: Vec<u32>) -> anyhow::Result<Job> {
+pub fn fetch_job(
+    client: &Client,
+    key: &SecretKey,
+    deal: &Deal,
+    segments: Vec<u32>,
+) -> anyhow::Result<Assignment> {
     let order: Order = client.get(&format!("/v1/orders/{}", deal.bid))?;
     let bid = order.bid().context("the deal's order is no bid")?;
-    let Work::Job(work) = &bid.work;
+    let work = bid.work.job().context("the deal's order is a lease")?;
     let spec: JobSpec = work.spec.clone();
     anyhow::ensure!(spec.id() == deal.terms.job, "the order's job is not the deal's");
-    assemble_job(&spec, segments, |hash| client.blob(hash).map_err(anyhow::Error::from))
+    let source = match bid.is_private() {
+        true => Source::private(client, key, deal.id)?,
+        false => Source::open(client),
+    };
+    let job =
+        assemble_job(&spec, segments, |hash| match crate::capacity::blob(deal, &spec, hash) {
+            Some(known) => Ok(known),
+            None => source.blob(hash).map_err(anyhow::Error::from),
+        })?;
+    Ok(Assignment { job, private: bid.is_private() })
 }
 
 /// A job out of its specification and the blobs that it names, whoever has them.
@@ -119,39 +159,84 @@ fn demanded_at(deal: &Deal) -> Option<gongsuan_types::TimeMs> {
     }
 }
 
+/// A deal's share of the machine: by what it pays.
+fn weight(deal: &Deal) -> u32 {
+    u32::try_from(deal.terms.price.0).unwrap_or(u32::MAX)
+}
+
 impl Agent {
-    /// An agent with `workers` processes per deal.
+    /// An agent that runs all deals over one scheduler and keeps their journals in the folder `state`.
     #[must_use]
-    pub fn new(client: Client, key: SecretKey, workers: usize) -> Self {
-        Self { client, key, workers, purse: Arc::default() }
+    pub fn new(client: Client, key: SecretKey, scheduler: Scheduler, state: PathBuf) -> Self {
+        let (scheduler, payout) = (Arc::new(scheduler), Payout::Same);
+        Self { client, key, scheduler, state, payout, purse: Arc::default() }
+    }
+
+    /// An agent that audits what it is told to, with one worker process. It keeps no journals.
+    ///
+    /// # Errors
+    /// If the worker cannot be started.
+    pub fn auditing(client: Client, key: SecretKey) -> anyhow::Result<Self> {
+        let program = std::env::current_exe()?;
+        let workers = PoolConfig { workers: 1, ..PoolConfig::new(program, ["worker"]) };
+        let scheduler = Scheduler::start(SchedulerConfig::new(Lanes::Processes(workers)))?;
+        Ok(Self::new(client, key, scheduler, PathBuf::new()))
+    }
+
+    /// The same agent with another way of being paid.
+    #[must_use]
+    pub fn paid_to(self, payout: Payout) -> Self {
+        Self { payout, ..self }
     }
 
     /// Hands in one command, after those that are on their way.
     fn execute(&self, command: Command) -> Result<(), ClientError> {
-        let _turn = self.purse.lock().unwrap_or_else(PoisonError::into_inner);
-        self.client.execute(&self.key, &[Op::Market(command)]).map(|_| ())
+        self.execute_op(Op::Market(command))
     }
 
-    fn pool(&self) -> anyhow::Result<Pool> {
-        let mut config = PoolConfig::new(std::env::current_exe()?, ["worker"]);
-        config.workers = self.workers;
-        Ok(Pool::new(config))
+    fn execute_op(&self, op: Op) -> Result<(), ClientError> {
+        let _turn = self.purse.lock().unwrap_or_else(PoisonError::into_inner);
+        self.client.execute(&self.key, &[op]).map(|_| ())
+    }
+
+    /// Lists a machine, after it has shown what it has where the chain wants that; the agent must be running to answer.
+    ///
+    /// # Errors
+    /// As [`crate::capacity::list`].
+    pub fn list(&self, ask: &Ask) -> anyhow::Result<()> {
+        crate::capacity::list(ask, |command| self.execute(command))
     }
 
     /// Works until the process ends. Errors are logged and tried again: the chain's deadlines decide when it is too late.
     pub fn run(&self) {
         let me = self.key.address();
         let (mut started, mut audited) = (BTreeSet::new(), BTreeSet::new());
-        loop {
+        let (mut attended, mut finished) = (BTreeSet::new(), BTreeSet::new());
+        self.publish_key();
+        let rules = self.rules();
+        for look in 0_u64.. {
+            if look.is_multiple_of(CHORES_EVERY) {
+                self.pledge(&rules);
+                self.finish(&mut finished);
+            }
             match deals(&self.client, "state=open") {
                 Err(error) => tracing::warn!(%error, "cannot read the deals"),
                 Ok(all) => {
+                    if all.len() < DEALS_MAX {
+                        journal::keep_only(&self.state, all.iter().filter(|deal| !deal.is_over()));
+                    }
                     for deal in all.into_iter().filter(|deal| !deal.is_over()) {
+                        let case =
+                            deal.case().filter(|case| [deal.provider, case.by].contains(&me));
+                        if case.is_some_and(|case| attended.insert(case.id)) {
+                            self.start_attending(deal.clone());
+                        }
                         if deal.provider == me {
                             let to_do = matches!(
                                 deal.state,
                                 DealState::Matched { .. }
                                     | DealState::Running { .. }
+                                    | DealState::Sealed { .. }
                                     | DealState::Demanded { .. }
                             );
                             // After a case, or with a batch accepted, it begins anew.
@@ -176,6 +261,35 @@ impl Agent {
         }
     }
 
+    /// The market's rules, once a node answers.
+    fn rules(&self) -> Rules {
+        loop {
+            match self.client.genesis() {
+                Ok(genesis) => return genesis.params.market,
+                Err(error) => tracing::warn!(%error, "cannot read the chain's rules"),
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Others can send it secrets from now on. A failure is told; jobs that are not private do not need it.
+    fn publish_key(&self) {
+        let published = Post::new(&self.client, &self.key).and_then(|post| post.publish());
+        if let Err(error) = published {
+            tracing::warn!(%error, "cannot publish an encryption key");
+        }
+    }
+
+    /// Helps the validators to read what they judge.
+    fn start_attending(&self, deal: Deal) {
+        let agent = self.clone();
+        std::thread::spawn(move || {
+            if let Err(error) = envelope::attend(&agent.client, &agent.key, &deal) {
+                tracing::warn!(deal = %deal.id, error = format!("{error:#}"), "cannot attend the case");
+            }
+        });
+    }
+
     fn start(&self, deal: Deal) {
         let agent = self.clone();
         std::thread::spawn(move || {
@@ -192,26 +306,23 @@ impl Agent {
 
     /// One deal from the acknowledgement to the commitment.
     fn work(&self, deal: &Deal) -> anyhow::Result<()> {
-        let Some(job) = self.fetch_in_time(deal)? else { return Ok(()) };
+        let Some(assignment) = self.fetch_in_time(deal)? else { return Ok(()) };
         if matches!(deal.state, DealState::Matched { .. }) {
             self.execute(Command::Acknowledge(deal.id)).context("cannot acknowledge")?;
         }
-        tracing::info!(deal = %deal.id, segments = job.segments.len(), "running");
-        let receipts = self.execute_segments(deal, &job)?;
-        let commitment = Commitment::new(&receipts).context("the fuel overflows")?;
-        let receipts = self.client.put_blob(&codec::encode(&receipts))?;
-        self.execute(Command::Commit { deal: deal.id, commitment, receipts })
-            .context("cannot commit")?;
-        tracing::info!(deal = %deal.id, fuel = %commitment.fuel, "committed");
+        tracing::info!(deal = %deal.id, segments = assignment.job.segments.len(), "running");
+        let receipts = self.execute_segments(deal, assignment)?;
+        self.commit(deal, &receipts)?;
+        journal::remove(&self.state, deal);
         Ok(())
     }
 
     /// The deal's job. If half of the time to acknowledge passes without it, the validators are asked whether it is to be had.
-    fn fetch_in_time(&self, deal: &Deal) -> anyhow::Result<Option<Job>> {
+    fn fetch_in_time(&self, deal: &Deal) -> anyhow::Result<Option<Assignment>> {
         let first = deal.batch_first();
         let segments: Vec<u32> = (first..first + deal.left()).collect();
         loop {
-            let error = match fetch_job(&self.client, deal, segments.clone()) {
+            let error = match fetch_job(&self.client, &self.key, deal, segments.clone()) {
                 Ok(job) => return Ok(Some(job)),
                 Err(error) => error.context("cannot fetch the job"),
             };
@@ -234,14 +345,31 @@ impl Agent {
         Ok(())
     }
 
-    fn execute_segments(&self, deal: &Deal, job: &Job) -> anyhow::Result<Vec<Receipt>> {
-        let (deal, accepted) = (deal.id, deal.accepted);
+    fn execute_segments(&self, of: &Deal, assignment: Assignment) -> anyhow::Result<Vec<Receipt>> {
+        let Assignment { job, private } = assignment;
+        let mut outputs = Outputs::new(&self.client, &self.key, private)?;
+        let (deal, accepted) = (of.id, of.accepted);
         let (mut done, mut reported, mut last) = (0, 0, Instant::now());
         let mut lost = None;
-        let receipts = self.pool()?.run(job, &Cancel::new(), &mut |event| match event {
+        let mut options = Options { weight: weight(of), ..Options::default() };
+        // What is private is never on this machine's disk: after a restart it is run again.
+        if !private {
+            let (log, before) = journal::open(&self.state, of, &job.spec)?;
+            // It may have ended between writing an output down and handing it on.
+            for output in job.segments.iter().filter_map(|segment| before.get(segment)) {
+                outputs.put(&output.output).context("cannot store an output")?;
+                done += 1;
+            }
+            if done > 0 {
+                tracing::info!(%deal, done, "resumed");
+            }
+            options =
+                Options { log: Some(Box::new(log) as Box<dyn JobLog>), done: before, ..options };
+        }
+        let receipts = self.scheduler.submit(job, options)?.wait(&mut |event| match event {
             Event::Done(output) => {
                 done += 1;
-                if let Err(error) = self.client.put_blob(&output.output) {
+                if let Err(error) = outputs.put(&output.output) {
                     lost = Some(error);
                 }
                 if last.elapsed() >= REPORT_EVERY && done > reported {
@@ -254,40 +382,8 @@ impl Agent {
             }
             other => tracing::debug!(?other, "worker"),
         })?;
-        lost.map_or(Ok(receipts), |error| Err(error).context("cannot store an output"))
-    }
-
-    fn start_audit(&self, deal: Deal, sample: u16, segment: u32) {
-        let agent = self.clone();
-        std::thread::spawn(move || {
-            if let Err(error) = agent.audit(&deal, sample, segment) {
-                tracing::error!(deal = %deal.id, segment, error = format!("{error:#}"), "cannot audit");
-            }
-        });
-    }
-
-    /// Executes a drawn segment again and tells what came out.
-    fn audit(&self, deal: &Deal, sample: u16, segment: u32) -> anyhow::Result<()> {
-        let deadline = Instant::now() + LIST_PATIENCE;
-        let (committed, proof) = loop {
-            match opening(&self.client, deal, segment) {
-                Ok(opening) => break opening,
-                Err(error) if Instant::now() < deadline => {
-                    tracing::debug!(deal = %deal.id, error = format!("{error:#}"), "the list is not there yet");
-                    std::thread::sleep(LOOK_EVERY);
-                }
-                Err(error) => {
-                    self.execute(Command::Demand { deal: deal.id, segment })?;
-                    return Err(error.context("the receipt is demanded on the chain"));
-                }
-            }
-        };
-        let job = fetch_job(&self.client, deal, vec![segment])?;
-        let found = self.pool()?.run(&job, &Cancel::new(), &mut |_| {})?;
-        let found = *found.first().context("no receipt")?;
-        let equal = found == committed;
-        tracing::info!(deal = %deal.id, segment, equal, "audited");
-        self.execute(Command::Audit { deal: deal.id, sample, committed, proof, found })?;
-        Ok(())
+        lost.map_or(Ok(()), |error| Err(error).context("cannot store an output"))?;
+        outputs.deliver(deal, of.renter).context("cannot send the keys of the outputs")?;
+        Ok(receipts)
     }
 }

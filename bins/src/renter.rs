@@ -1,5 +1,8 @@
 //! The renter's side: order, reveal, collect, check.
 
+mod duties;
+pub mod results;
+
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -7,20 +10,15 @@ use gongsuan_ledger::{Event, Op};
 use gongsuan_market::{Command, Deal, DealState, Event as MarketEvent, Failure};
 use gongsuan_types::job::{Check, JobOrder, JobSpec, Pace};
 use gongsuan_types::order::{Bid, Capabilities, Class, FillRule, Requirements, SelfMatch, Work};
-use gongsuan_types::receipt::{Commitment, Receipt};
-use gongsuan_types::{DurationMs, Hash, OrderId, Price, SecretKey, TimeMs, Units, codec};
+use gongsuan_types::receipt::Receipt;
+use gongsuan_types::secrets::Secrets;
+use gongsuan_types::{DurationMs, Hash, OrderId, Price, SecretKey, TimeMs, Units};
+
+pub use duties::Duties;
 
 use crate::api::wire::TxState;
 use crate::client::{Client, ClientError};
 use crate::provider::deals;
-
-/// Secrets of one order: more than a deal can have batches and attempts together in the usual orders.
-const SECRETS: usize = 64;
-
-/// What an order reveals, one for each commitment, the last one first: each is hashed to the one revealed before it.
-fn secrets(secret: &Hash) -> impl Iterator<Item = Hash> + use<> {
-    std::iter::successors(Some(*secret), |secret| Some(JobOrder::hash_secret(secret))).take(SECRETS)
-}
 
 /// What a renter decides.
 #[derive(Debug, Clone)]
@@ -42,7 +40,7 @@ pub struct Wish {
 }
 
 impl Wish {
-    /// The bid, with a secret whose hash is in it.
+    /// The bid, with what it commits to of the secrets that follow from one.
     #[must_use]
     pub fn to_bid(&self, now: TimeMs, secret: &Hash) -> Bid {
         let lot = self.spec.lot();
@@ -64,9 +62,7 @@ impl Wish {
                 run_within: self.run_within,
                 samples: self.samples,
                 deposit_basis_points: 10_000,
-                secret_hash: secrets(secret)
-                    .last()
-                    .map_or(Hash::ZERO, |first| JobOrder::hash_secret(&first)),
+                secret_hash: Secrets::new(*secret).root(),
                 check: Check::default(),
                 pace: Pace::default(),
             })),
@@ -117,7 +113,9 @@ pub fn done(deal: &Deal) -> u32 {
         | DealState::Disputed { commitment, .. }
         | DealState::Examined { commitment, .. }
         | DealState::Demanded { commitment, .. } => deal.accepted + commitment.count,
-        DealState::Settled { .. } => deal.accepted,
+        DealState::Settled { .. } | DealState::Leased { .. } | DealState::Completed { .. } => {
+            deal.accepted
+        }
     }
 }
 
@@ -134,7 +132,7 @@ pub fn follow(
     mut look: impl FnMut(&[Deal]) -> anyhow::Result<()>,
 ) -> anyhow::Result<Vec<Deal>> {
     let deadline = std::time::Instant::now() + patience;
-    let mut revealed = std::collections::BTreeSet::new();
+    let (secrets, mut revealed) = (Secrets::new(secret), std::collections::BTreeSet::new());
     loop {
         let all = match deals_of(client, bid) {
             Ok(all) => all,
@@ -144,15 +142,13 @@ pub fn follow(
         look(&all)?;
         for deal in &all {
             let asked = matches!(deal.state, DealState::Committed { secret: None, .. });
-            let wanted = (deal.id, deal.secret_hash());
-            let mut own = secrets(&secret).filter(|one| JobOrder::hash_secret(one) == wanted.1);
+            let wanted = (deal.id, deal.secret);
             if asked
                 && !revealed.contains(&wanted)
-                && let Some(secret) = own.next()
+                && let Some((secret, path)) = deal.next_secret(&secrets)
             {
-                let told =
-                    client.execute(key, &[Op::Market(Command::Reveal { deal: deal.id, secret })]);
-                match told {
+                let reveal = Command::Reveal { deal: deal.id, secret, path };
+                match client.execute(key, &[Op::Market(reveal)]) {
                     Ok(_) => drop(revealed.insert(wanted)),
                     Err(error) => tracing::warn!(%error, "cannot reveal"),
                 }
@@ -169,22 +165,14 @@ pub fn follow(
     }
 }
 
-/// A settled deal's receipts, checked against the commitment.
+/// A settled deal's receipts, of all its batches, checked against what was committed.
 ///
 /// # Errors
 /// If the deal failed or its receipts are missing or others.
 pub fn receipts(client: &Client, deal: &Deal) -> anyhow::Result<Vec<Receipt>> {
     match &deal.state {
-        DealState::Settled { commitment, receipts, .. } => {
-            let bytes = client.blob(*receipts)?;
-            let list: Vec<Receipt> =
-                codec::decode("receipts", crate::node::blobs::BLOB_BYTES_MAX, &bytes)?;
-            anyhow::ensure!(
-                Commitment::new(&list) == Some(*commitment),
-                "the receipts of deal {} are not those committed",
-                deal.id
-            );
-            Ok(list)
+        DealState::Settled { .. } => {
+            results::lists(client, deal).with_context(|| format!("deal {}", deal.id))
         }
         DealState::Failed { why, .. } => {
             let words = match why {
@@ -195,6 +183,8 @@ pub fn receipts(client: &Client, deal: &Deal) -> anyhow::Result<Vec<Receipt>> {
                 Failure::Withheld => "the provider did not show its results",
                 Failure::Silent => "the provider gave no sign of life",
                 Failure::Refused => "the predicate refused an output",
+                Failure::Left => "the provider left the lease",
+                Failure::Unwitnessed => "no token of the renter came for an interval",
             };
             anyhow::bail!("deal {} failed: {words}", deal.id)
         }

@@ -11,6 +11,7 @@ use gongsuan_executor::worker::{Pool, PoolConfig};
 use gongsuan_executor::{Cancel, verify};
 use gongsuan_ledger::Op;
 use gongsuan_market::{Command, Deal, DealState};
+use gongsuan_types::order::Bid;
 use gongsuan_types::{Hash, SecretKey};
 
 use crate::client::{Client, ClientError};
@@ -28,6 +29,8 @@ pub enum Looked {
     Challenged,
     /// The list of receipts is not to be had.
     NoList,
+    /// The job is private, and nobody has sent its keys.
+    Private,
 }
 
 /// See the module's documentation.
@@ -91,7 +94,11 @@ impl Watcher {
         let Ok((committed, proof)) = opening(&self.client, deal, segment) else {
             return Ok(Looked::NoList);
         };
-        let job = fetch_job(&self.client, deal, vec![segment])?;
+        let job = match fetch_job(&self.client, &self.key, deal, vec![segment]) {
+            Ok(assignment) => assignment.job,
+            Err(_) if is_private(&self.client, deal)? => return Ok(Looked::Private),
+            Err(error) => return Err(error),
+        };
         let pool = Pool::new(PoolConfig::new(std::env::current_exe()?, ["worker"]));
         let found = pool.run(&job, &Cancel::new(), &mut |_| {})?;
         let found = *found.first().context("no receipt")?;
@@ -102,6 +109,11 @@ impl Watcher {
         self.client.execute(&self.key, &[Op::Market(challenge)]).context("cannot challenge")?;
         Ok(Looked::Challenged)
     }
+}
+
+/// Whether a deal's order keeps its job to those who have to execute it.
+fn is_private(client: &Client, deal: &Deal) -> Result<bool, ClientError> {
+    Ok(client.order(deal.bid)?.bid().is_some_and(Bid::is_private))
 }
 
 /// Which segments a watcher looks at: nobody without its key can tell.

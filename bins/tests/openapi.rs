@@ -31,6 +31,8 @@ const PROMISED: &[&str] = &[
     "/v1/deals/{id}",
     "/v1/deals/{id}/receipts",
     "/v1/deals/{id}/trail",
+    "/v1/deals/{id}/letters",
+    "/v1/anomalies",
     "/v1/providers",
     "/v1/identities",
     "/v1/identities/{address}",
@@ -38,6 +40,8 @@ const PROMISED: &[&str] = &[
     "/v1/supply",
     "/v1/proofs/{kind}/{id}",
     "/v1/blobs/{hash}",
+    "/v1/blobs/{hash}/join",
+    "/v1/pieces/{hash}",
     "/v1/events",
     "/v1/classes",
     "/v1/trades/{unit}/{arch}",
@@ -102,6 +106,12 @@ fn every_route_is_described_and_every_description_is_whole() {
         if let Some(Value::String(to)) = fields.get("$ref") {
             assert!(api.pointer(to.trim_start_matches('#')).is_some(), "{to} leads nowhere");
         }
+        let signed =
+            fields.get("format").is_some_and(|format| format == "int64" || format == "int32");
+        assert!(
+            !signed || fields.get("minimum") != Some(&json!(0)),
+            "signed, from 0 on: {fields:?}"
+        );
         let text = fields.get("description").and_then(Value::as_str).unwrap_or_default();
         assert!(!text.contains("```"), "an example in Rust: {text}");
     });
@@ -231,6 +241,8 @@ fn real_answers_are_as_described_and_the_typed_client_reads_them() {
         ("/v1/deals/{id}", format!("/v1/deals/{id}")),
         ("/v1/deals/{id}/receipts", format!("/v1/deals/{id}/receipts")),
         ("/v1/deals/{id}/trail", format!("/v1/deals/{id}/trail")),
+        ("/v1/deals/{id}/letters", format!("/v1/deals/{id}/letters?to={renter}")),
+        ("/v1/anomalies", "/v1/anomalies".into()),
         ("/v1/classes", "/v1/classes".into()),
         ("/v1/book/{unit}/{arch}", "/v1/book/giga-fuel/wasm".into()),
         ("/v1/book/{unit}/{arch}/{gpu}", "/v1/book/core-second/x86_64/gpu7".into()),
@@ -249,6 +261,7 @@ fn real_answers_are_as_described_and_the_typed_client_reads_them() {
         ("/v1/orders", "/v1/orders?colour=red", 400),
         ("/v1/orders/{id}", "/v1/orders/-1", 400),
         ("/v1/deals/{id}", "/v1/deals/999999", 404),
+        ("/v1/deals/{id}/letters", "/v1/deals/1/letters", 400),
         ("/v1/accounts/{address}", "/v1/accounts/gs1nonsense", 400),
         ("/v1/accounts/{address}", "/v1/accounts/%ff%fe", 400),
         ("/v1/book/{unit}/{arch}", "/v1/book/giga-fuel/mips", 400),
@@ -330,6 +343,7 @@ fn read_all(client: &Client, deal: &Value, head: u64) {
             gongsuan::api::wire::TxState::Committed { .. }
         ));
     }
+    assert!(client.anomalies().unwrap().deals > 0);
     let class = client.classes().unwrap().classes[0].parse().unwrap();
     assert_eq!(client.book(class).unwrap().class, class);
     assert!(!client.trades(class, &page).unwrap().trades.is_empty());

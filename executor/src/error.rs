@@ -84,6 +84,12 @@ pub enum ModuleError {
         /// Where the segment ends.
         got: u64,
     },
+    /// The section of files is not one.
+    #[error("the module's files cannot be read: {reason}")]
+    Files {
+        /// Why, in words.
+        reason: String,
+    },
     /// The module wants more memory at its start than the job allows.
     #[error("the module starts with {got} pages of memory, the job allows {limit}")]
     MemoryMinimum {
@@ -100,6 +106,12 @@ pub enum ModuleError {
         /// The version wanted.
         got: u16,
     },
+}
+
+impl From<crate::wasi::FilesError> for ModuleError {
+    fn from(error: crate::wasi::FilesError) -> Self {
+        Self::Files { reason: error.to_string() }
+    }
 }
 
 impl From<ModuleError> for Refusal {
@@ -131,6 +143,10 @@ impl From<ModuleError> for Refusal {
             }
             E::SegmentOutOfBounds { limit, got, .. } => {
                 Self::new("segment-out-of-bounds", "module.segments", limit, got, message)
+            }
+            E::Files { reason } => {
+                let limit = "files in the order of their paths, as Files::attach writes them";
+                Self::new("bad-files", "module.files", limit, reason, message)
             }
             E::MemoryMinimum { limit, got } => {
                 Self::new("memory-minimum", "limits.memory_pages", limit, got, message)
@@ -228,8 +244,8 @@ impl RunError {
     }
 }
 
-/// How a worker process failed.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+/// How a worker process, or the pilot that it belongs to, failed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum WorkerFailure {
     /// It could not be started.
@@ -245,6 +261,18 @@ pub enum WorkerFailure {
     Died {
         /// Its exit status or signal.
         status: String,
+    },
+    /// The kernel ended it because the memory of its group was used up.
+    #[error("the worker ended ({status}): the memory of its group was used up")]
+    OutOfMemory {
+        /// Its exit status or signal.
+        status: String,
+    },
+    /// The machine that it ran on is gone, or the way to it.
+    #[error("the work was lost: {reason}")]
+    Lost {
+        /// What is known.
+        reason: String,
     },
     /// It did not answer in time.
     #[error("the worker did not answer within {limit_ms} ms")]
@@ -315,6 +343,7 @@ impl From<SubmitError> for PoolError {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::Job(error) => Self::Run(error),
+            SubmitError::Thread { reason } => Self::Thread { reason },
             SubmitError::Busy { .. } | SubmitError::Memory { .. } => Self::Submit(error),
         }
     }

@@ -13,6 +13,14 @@ pub(crate) const PROGRAMS_MAX: usize = 4;
 
 /// Runs segments one after another.
 pub(crate) trait Lane: Send {
+    /// Makes ready, for as long as it is `wanted`; whether it is. A lane that works elsewhere waits for its machine here.
+    ///
+    /// # Errors
+    /// There is nothing to work on.
+    fn stand(&mut self, _wanted: &dyn Fn() -> bool) -> Result<bool, WorkerFailure> {
+        Ok(true)
+    }
+
     /// Runs segments of one job in order and tells [`Event::Done`] of each. Whatever was not told when this fails did not
     /// happen.
     fn run(
@@ -32,6 +40,12 @@ pub(crate) trait Lane: Send {
 pub(crate) enum LaneEnd {
     Failed(WorkerFailure),
     Cancelled,
+}
+
+impl From<WorkerFailure> for LaneEnd {
+    fn from(failure: WorkerFailure) -> Self {
+        Self::Failed(failure)
+    }
 }
 
 impl From<RunError> for LaneEnd {
@@ -57,9 +71,13 @@ impl Programs {
     /// Loads a module; the one that was unused longest makes room.
     pub(crate) fn load(&mut self, engine: EngineKind, module: &[u8]) -> Result<Program, RunError> {
         let program = Program::load(engine, module)?;
+        self.keep(&program);
+        Ok(program)
+    }
+
+    fn keep(&mut self, program: &Program) {
         self.0.truncate(PROGRAMS_MAX - 1);
         self.0.push_front(program.clone());
-        Ok(program)
     }
 }
 
@@ -69,11 +87,50 @@ pub(crate) struct ThreadLane {
     engine: EngineKind,
     programs: Programs,
     told: Option<Hash>,
+    #[cfg(feature = "cache")]
+    cache: Option<std::sync::Arc<crate::engine::cache::ModuleCache>>,
 }
 
 impl ThreadLane {
     pub(crate) fn new(engine: EngineKind) -> Self {
-        Self { engine, programs: Programs::default(), told: None }
+        Self {
+            engine,
+            programs: Programs::default(),
+            told: None,
+            #[cfg(feature = "cache")]
+            cache: None,
+        }
+    }
+
+    /// A lane of the compiler that keeps what it compiles.
+    #[cfg(feature = "cache")]
+    pub(crate) fn cached(cache: std::sync::Arc<crate::engine::cache::ModuleCache>) -> Self {
+        Self { cache: Some(cache), ..Self::new(EngineKind::Cranelift) }
+    }
+
+    #[cfg(not(feature = "cache"))]
+    fn load(&mut self, job: &Job, _: &mut dyn FnMut(Event)) -> Result<Program, RunError> {
+        self.programs.load(self.engine, &job.module)
+    }
+
+    /// Loads the job's module, from the cache where there is one. A cached program is named by the job, so that its module is not even read.
+    #[cfg(feature = "cache")]
+    fn load(&mut self, job: &Job, told: &mut dyn FnMut(Event)) -> Result<Program, RunError> {
+        use crate::engine::cache::Origin;
+        let Some(cache) = &self.cache else { return self.programs.load(self.engine, &job.module) };
+        if let Some(program) = cache.get(job.spec.module)? {
+            self.programs.keep(&program);
+            return Ok(program);
+        }
+        let cached = cache.load(&job.module)?;
+        if let Origin::Recompiled(why) = &cached.origin {
+            told(Event::Cache { reason: format!("an entry was replaced: {why}") });
+        }
+        if let Some(why) = &cached.unkept {
+            told(Event::Cache { reason: format!("the compiled module is not kept: {why}") });
+        }
+        self.programs.keep(&cached.program);
+        Ok(cached.program)
     }
 }
 
@@ -87,7 +144,7 @@ impl Lane for ThreadLane {
     ) -> Result<(), LaneEnd> {
         let program = match self.programs.get(self.engine, job.spec.module) {
             Some(program) => program,
-            None => self.programs.load(self.engine, &job.module)?,
+            None => self.load(job, told)?,
         };
         let id = job.loading_id();
         if self.told != Some(id) {

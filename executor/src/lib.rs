@@ -16,7 +16,8 @@
 //!    sockets and programs before they see a byte of the module.
 //! 5. Re-execution ([`reexecute`]) is the same function as execution.
 //!
-//! Around it: [`jobs`] runs many at once, fairly, with logs and resumption; [`verify`] checks what others say they ran.
+//! Around it: [`jobs`] runs many at once, fairly, with logs and resumption; [`backend`] takes them to the machines of a cluster; [`verify`]
+//! checks what others say they ran.
 //!
 //! It deliberately does not know that a chain exists, fetch modules or inputs, or keep results on disk.
 //!
@@ -32,6 +33,7 @@
 //! assert_eq!(run_segment(&program, &spec, 0, &input).unwrap().receipt, tile.receipt);
 //! ```
 
+pub mod backend;
 pub mod engine;
 pub mod error;
 pub mod guests;

@@ -1,11 +1,13 @@
 //! Running one segment, and running it again.
 
+use std::sync::Arc;
+
 use gongsuan_types::job::{JobSpec, MapInput, Shape};
 use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof, Status};
 use gongsuan_types::{Fuel, Hash};
 
-use crate::engine::{Ending, Start};
-use crate::meter::{METER_VERSION, PAGE_FUEL};
+use crate::engine::{Ending, Ready, Start};
+use crate::meter::METER_VERSION;
 use crate::wasi::Host;
 use crate::{ModuleError, Program, RunError};
 
@@ -31,32 +33,39 @@ pub fn run_segment(
     segment: u32,
     input: &[u8],
 ) -> Result<SegmentOutput, RunError> {
-    check(program, spec, segment, input)?;
-    let Ok((prepared, pages)) = admitted(program, spec) else {
-        return Ok(refused(segment, input));
+    let input_hash = check(program, spec, segment, input)?;
+    let end = |fuel, status| Receipt {
+        segment,
+        input: input_hash,
+        output: Hash::of_content(b""),
+        output_bytes: 0,
+        fuel: Fuel(fuel),
+        status,
     };
-    let start_fuel = u64::from(pages) * PAGE_FUEL;
+    let silent = |receipt| SegmentOutput { receipt, output: Vec::new(), log: Vec::new() };
+    let Ok(ready) = admitted(program, spec) else {
+        return Ok(silent(end(0, Status::Refused)));
+    };
+    let start_fuel = ready.start_fuel;
     let Some(fuel) = spec.limits.fuel.0.checked_sub(start_fuel) else {
-        return Ok(finish(
-            segment,
-            input,
-            Vec::new(),
-            Vec::new(),
-            spec.limits.fuel.0,
-            Status::OutOfFuel,
-        ));
+        return Ok(silent(end(spec.limits.fuel.0, Status::OutOfFuel)));
     };
-    let host = Host::new(spec, segment, input);
+    let host = Host::new(spec, segment, input, Arc::clone(&ready.files));
     let memory_pages = spec.limits.memory_pages;
-    let end = prepared.execute(Start { host, fuel, memory_pages })?;
-    let status = match end.ending {
+    let finish = ready.prepared.execute(Start { host, fuel, memory_pages })?;
+    let status = match finish.ending {
         Ending::Returned | Ending::Exited(0) => Status::Ok,
         Ending::Exited(code) => Status::Exit(code),
         Ending::Trapped(trap) => Status::Trap(trap),
         Ending::OutOfFuel => Status::OutOfFuel,
     };
-    let (output, log) = end.host.into_output();
-    Ok(finish(segment, input, output, log, start_fuel + end.fuel, status))
+    let (output, log) = finish.host.into_output();
+    let receipt = Receipt {
+        output: Hash::of_content(&output),
+        output_bytes: u32::try_from(output.len()).expect("bounded by the job's limit"),
+        ..end(start_fuel + finish.fuel, status)
+    };
+    Ok(SegmentOutput { receipt, output, log })
 }
 
 /// Runs a segment again, as an auditor or a referee: the same function, under the name of its purpose. Compare the
@@ -87,22 +96,20 @@ pub fn prove(receipts: &[Receipt], index: usize) -> Option<(Commitment, ReceiptP
     Some((Commitment::new(receipts)?, ReceiptProof::new(receipts, index)?))
 }
 
-fn admitted<'a>(
-    program: &'a Program,
-    spec: &JobSpec,
-) -> Result<(&'a dyn crate::engine::Prepared, u32), ModuleError> {
+fn admitted<'a>(program: &'a Program, spec: &JobSpec) -> Result<&'a Ready, ModuleError> {
     if spec.meter != METER_VERSION {
         return Err(ModuleError::MeterVersion { limit: METER_VERSION, got: spec.meter });
     }
-    let (prepared, pages) = program.ready()?;
-    let limit = spec.limits.memory_pages;
-    if pages > limit {
-        return Err(ModuleError::MemoryMinimum { limit: limit.into(), got: pages.into() });
+    let ready = program.ready()?;
+    let (limit, got) = (spec.limits.memory_pages, ready.memory_minimum);
+    if got > limit {
+        return Err(ModuleError::MemoryMinimum { limit: limit.into(), got: got.into() });
     }
-    Ok((prepared, pages))
+    Ok(ready)
 }
 
-fn check(program: &Program, spec: &JobSpec, segment: u32, input: &[u8]) -> Result<(), RunError> {
+/// Whether the segment may be asked for; the content address of its input.
+fn check(program: &Program, spec: &JobSpec, segment: u32, input: &[u8]) -> Result<Hash, RunError> {
     spec.validate().map_err(|refusal| RunError::Job(Box::new(refusal)))?;
     let limit = spec.segment_count();
     if segment >= limit {
@@ -112,35 +119,24 @@ fn check(program: &Program, spec: &JobSpec, segment: u32, input: &[u8]) -> Resul
         return Err(RunError::WrongModule { expected: spec.module, got: program.module_hash() });
     }
     let Shape::Map { input: named, .. } = &spec.shape;
-    if let MapInput::Shared(expected) = *named {
-        let got = Hash::of_content(input);
-        if got != expected {
-            return Err(RunError::WrongInput { segment, expected, got });
+    let got = Hash::of_content(input);
+    match *named {
+        MapInput::Shared(expected) if got != expected => {
+            Err(RunError::WrongInput { segment, expected, got })
         }
+        MapInput::Shared(_) | MapInput::Each(_) => Ok(got),
     }
-    Ok(())
 }
 
 /// What a segment of a refused module gives.
 pub(crate) fn refused(segment: u32, input: &[u8]) -> SegmentOutput {
-    finish(segment, input, Vec::new(), Vec::new(), 0, Status::Refused)
-}
-
-fn finish(
-    segment: u32,
-    input: &[u8],
-    output: Vec<u8>,
-    log: Vec<u8>,
-    fuel: u64,
-    status: Status,
-) -> SegmentOutput {
     let receipt = Receipt {
         segment,
         input: Hash::of_content(input),
-        output: Hash::of_content(&output),
-        output_bytes: u32::try_from(output.len()).expect("bounded by the job's limit"),
-        fuel: Fuel(fuel),
-        status,
+        output: Hash::of_content(b""),
+        output_bytes: 0,
+        fuel: Fuel(0),
+        status: Status::Refused,
     };
-    SegmentOutput { receipt, output, log }
+    SegmentOutput { receipt, output: Vec::new(), log: Vec::new() }
 }

@@ -8,7 +8,7 @@ use gongsuan_market::{HoldId, RecordId, Settlement};
 use gongsuan_types::{Address, Amount, Refusal};
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{Attestation, Freeze, Role};
+use crate::identity::{Attestation, Freeze, PublishedKey, Role};
 
 /// An account.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -46,6 +46,8 @@ pub enum StateKey {
     MarketRegisters,
     /// What supervisors say of an account.
     Freeze(Address),
+    /// The key to which others encrypt for an account.
+    EncryptionKey(Address),
 }
 
 /// An account as it is kept.
@@ -62,16 +64,18 @@ enum Undo {
     Hold(HoldId, Option<Hold>),
     Attestation((Address, Role), Option<Attestation>),
     Freeze(Address, Option<Freeze>),
+    Key(Address, Option<PublishedKey>),
 }
 
-/// Accounts, holds and attestations.
+/// Accounts, holds, attestations, and the keys to which others encrypt.
 #[derive(Clone, Debug, Default)]
 pub struct Accounts {
     accounts: BTreeMap<Address, Kept>,
     holds: BTreeMap<HoldId, Hold>,
     attestations: BTreeMap<(Address, Role), Attestation>,
     freezes: BTreeMap<Address, Freeze>,
-    /// Holds and attestations to hash again.
+    keys: BTreeMap<Address, PublishedKey>,
+    /// Holds, attestations and the like to hash again.
     dirty: BTreeSet<StateKey>,
     /// Accounts to hash again, each once.
     dirty_accounts: Vec<Address>,
@@ -87,6 +91,7 @@ pub(crate) struct Stored {
     holds: Vec<(HoldId, Hold)>,
     attestations: Vec<((Address, Role), Attestation)>,
     freezes: Vec<(Address, Freeze)>,
+    keys: Vec<(Address, PublishedKey)>,
 }
 
 fn lacking(account: Address, have: Amount, need: Amount) -> Refusal {
@@ -146,6 +151,17 @@ impl Accounts {
         self.freezes.iter()
     }
 
+    /// The key to which others encrypt for an account.
+    #[must_use]
+    pub fn encryption_key(&self, address: &Address) -> Option<PublishedKey> {
+        self.keys.get(address).copied()
+    }
+
+    /// All published keys.
+    pub fn encryption_keys(&self) -> impl Iterator<Item = (&Address, &PublishedKey)> {
+        self.keys.iter()
+    }
+
     /// Begins a transaction: takes its fee and counts it, whatever comes of it, and notes from here on what to undo.
     pub(crate) fn begin_tx(&mut self, sender: Address, fee: Amount) {
         let Ok(()) = self.change_account::<Infallible>(sender, |account| {
@@ -170,6 +186,7 @@ impl Accounts {
                 Undo::Hold(key, before) => drop(set(&mut self.holds, key, before)),
                 Undo::Attestation(key, before) => drop(set(&mut self.attestations, key, before)),
                 Undo::Freeze(key, before) => drop(set(&mut self.freezes, key, before)),
+                Undo::Key(key, before) => drop(set(&mut self.keys, key, before)),
             }
         }
     }
@@ -231,6 +248,12 @@ impl Accounts {
         self.dirty.insert(StateKey::Freeze(address));
         let before = set(&mut self.freezes, address, to);
         self.note(Undo::Freeze(address, before));
+    }
+
+    pub(crate) fn put_encryption_key(&mut self, address: Address, to: PublishedKey) {
+        self.dirty.insert(StateKey::EncryptionKey(address));
+        let before = set(&mut self.keys, address, Some(to));
+        self.note(Undo::Key(address, before));
     }
 
     fn note(&mut self, undo: Undo) {
@@ -309,6 +332,7 @@ impl Accounts {
             holds: self.holds.iter().map(|(key, value)| (*key, *value)).collect(),
             attestations: self.attestations.iter().map(|(key, value)| (*key, *value)).collect(),
             freezes: self.freezes.iter().map(|(key, value)| (*key, value.clone())).collect(),
+            keys: self.keys.iter().map(|(key, value)| (*key, *value)).collect(),
         }
     }
 
@@ -322,6 +346,7 @@ impl Accounts {
             holds: stored.holds.into_iter().collect(),
             attestations: stored.attestations.into_iter().collect(),
             freezes: stored.freezes.into_iter().collect(),
+            keys: stored.keys.into_iter().collect(),
             ..Self::default()
         }
     }

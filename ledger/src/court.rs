@@ -1,13 +1,14 @@
 //! Verdicts on their way to the market: who says it, of what, and whether it is signed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use gongsuan_market::Vote;
+use gongsuan_market::{Deal, Vote};
 use gongsuan_types::court::{CaseId, VERDICTS_MAX, Verdict};
 use gongsuan_types::{Refusal, Signed};
 
 use crate::check::bad_signature;
 use crate::state::State;
+use crate::tx::{Op, Transaction};
 
 /// What the verdicts of one operation say of each case.
 ///
@@ -31,6 +32,28 @@ pub(crate) fn votes(
         votes.entry(signed.body.case).or_default().push(vote);
     }
     Ok(votes)
+}
+
+/// Whether a transaction does nothing but what its sender's office asks of it: new verdicts of its own, of open cases in which it has not been heard.
+pub(crate) fn is_duty(state: &State, tx: &Transaction) -> bool {
+    let own = tx.sender.public_key();
+    let seat = state.validators.iter().position(|key| *key == own);
+    let Some(seat) = seat.and_then(|seat| u16::try_from(seat).ok()) else { return false };
+    let mut cases = BTreeSet::new();
+    tx.ops.iter().all(|op| {
+        let Op::Judge(verdicts) = op else { return false };
+        let mut is_new = |signed: &Signed<Verdict>| {
+            let Verdict { chain_id, case, finding, validator } = signed.body;
+            let open = state.market.deal(case.deal).and_then(Deal::case);
+            let waits = open.is_some_and(|open| {
+                let unheard = open.votes.iter().all(|vote| vote.seat != seat);
+                open.id == case && unheard && open.question.is_answered_by(&finding)
+            });
+            let is_own = chain_id == state.chain_id && validator == own;
+            waits && is_own && cases.insert(case) && signed.clone().verify().is_ok()
+        };
+        !verdicts.is_empty() && verdicts.iter().all(&mut is_new)
+    })
 }
 
 fn vote(state: &State, signed: &Signed<Verdict>) -> Result<Vote, Refusal> {

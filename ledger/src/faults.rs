@@ -21,11 +21,13 @@ pub enum Fault {
     StaleRoot,
     /// The header depends on how often this thread has executed a block.
     CountInHeader,
+    /// What a transaction did before one of its operations was refused stays.
+    KeepRefused,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::FeesTwice,
         Self::PayFromNothing,
         Self::KeepRefunds,
@@ -33,6 +35,7 @@ impl Fault {
         Self::ForgetToMatch,
         Self::StaleRoot,
         Self::CountInHeader,
+        Self::KeepRefused,
     ];
 }
 

@@ -2,7 +2,7 @@
 
 use gongsuan_market::Settlement;
 use gongsuan_types::{
-    Address, Amount, Hash, Height, PublicKey, Refusal, Term, TimeMs, codec, merkle,
+    Address, Amount, EncryptionKey, Hash, Height, PublicKey, Refusal, Term, TimeMs, codec, merkle,
 };
 use serde::{Deserialize, Serialize};
 
@@ -137,6 +137,22 @@ pub enum Event {
         subject: Address,
         /// Whether it is frozen now.
         frozen: bool,
+    },
+    /// An account has shown whose it is.
+    Owned {
+        /// The account.
+        account: Address,
+        /// [`crate::identity::owner`] of what the issuer attested.
+        owner: Hash,
+    },
+    /// An account published the key to which others encrypt for it.
+    KeyPublished {
+        /// Whose.
+        owner: Address,
+        /// Which.
+        key: EncryptionKey,
+        /// How many it published before.
+        number: u32,
     },
 }
 

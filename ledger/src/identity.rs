@@ -1,6 +1,6 @@
 //! Who may do what.
 
-use gongsuan_types::{Address, Hash, TimeMs};
+use gongsuan_types::{Address, EncryptionKey, Hash, TimeMs};
 use serde::{Deserialize, Serialize};
 
 /// A year in milliseconds: no attestation lasts longer.
@@ -57,6 +57,28 @@ pub struct Attestation {
     pub expires_at: TimeMs,
     /// The root over attributes that the issuer vouches for: see [`gongsuan_types::credential`].
     pub attributes: Option<Hash>,
+}
+
+/// The attribute that names who owns an account. Issuers give one owner one value, whichever of its accounts they attest; it should be a name that
+/// says nothing by itself, because it is shown to everybody.
+pub const OWNER: &str = "owner";
+
+/// An owner as the market knows it. Of two issuers that use one value both mean one owner: that excludes too much rather than too little.
+#[must_use]
+pub fn owner(value: &str) -> Hash {
+    Hash::of("gongsuan/owner/v1", value.as_bytes())
+}
+
+/// The key to which others encrypt for an account. Those before it are in the blocks in which they were published.
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PublishedKey {
+    /// The key.
+    pub key: EncryptionKey,
+    /// How many the account published before.
+    pub number: u32,
+    /// When.
+    pub since: TimeMs,
 }
 
 /// Bytes of the reason for a freeze, at most.

@@ -1,6 +1,6 @@
 //! The whole state of the chain after a block.
 
-use gongsuan_market::{Market, Moment};
+use gongsuan_market::{Anomaly, Certificate, Market, Moment, Oddness, Pledge};
 use gongsuan_types::order::Capabilities;
 use gongsuan_types::{Address, Amount, Hash, Height, PublicKey, Refusal, TimeMs, codec};
 use rayon::prelude::*;
@@ -10,7 +10,7 @@ use crate::accounts::{Account, Accounts, StateKey, Stored};
 use crate::genesis::{Admission, Genesis, Params};
 use crate::header::Header;
 use crate::history::History;
-use crate::identity::Role;
+use crate::identity::{Freeze, Role};
 use crate::tree::{StateProof, StateTree, key_hash, value_hash};
 
 /// Accounts, identities, market, and what commits to them.
@@ -157,6 +157,27 @@ impl State {
         self.accounts.freeze(address).is_some_and(|freeze| freeze.since.is_some())
     }
 
+    /// Every account that supervisors have frozen, with their reason and since when, by address.
+    pub fn frozen(&self) -> impl Iterator<Item = (&Address, &Freeze)> {
+        self.accounts.freezes().filter(|(_, freeze)| freeze.since.is_some())
+    }
+
+    /// What looks odd in all deals there are: for auditors; nothing on the chain follows from it. It looks at every deal.
+    #[must_use]
+    pub fn anomalies(&self, oddness: Oddness) -> Vec<Anomaly> {
+        self.market.anomalies(oddness)
+    }
+
+    /// What each auditor has pledged, by address.
+    pub fn pledges(&self) -> impl Iterator<Item = (&Address, &Pledge)> {
+        self.market.pledges()
+    }
+
+    /// Certificates of capacity, and claims to one, by provider.
+    pub fn certificates(&self) -> impl Iterator<Item = (&Address, &Certificate)> {
+        self.market.certificates()
+    }
+
     /// Everybody who can be drawn as an auditor, in rising order.
     #[must_use]
     pub fn auditors(&self) -> Vec<Address> {
@@ -169,13 +190,12 @@ impl State {
             .collect()
     }
 
-    /// What the chain attests of a provider.
-    pub(crate) fn attested(&self, address: Address) -> Capabilities {
-        if self.has_role(address, Role::Provider) {
-            Capabilities::VETTED
-        } else {
-            Capabilities::NONE
-        }
+    /// What the chain attests of somebody who offers or orders.
+    pub(crate) fn attested(&self, address: Address, role: Role) -> Capabilities {
+        let has_key = self.accounts.encryption_key(&address).is_some();
+        let vetted =
+            if self.has_role(address, role) { Capabilities::VETTED } else { Capabilities::NONE };
+        vetted.union(if has_key { Capabilities::PRIVATE } else { Capabilities::NONE })
     }
 
     /// Whether an account may take a role in the market.
@@ -225,6 +245,9 @@ impl State {
                 self.accounts.attestation(*address, *role).map(|a| codec::encode(&a))
             }
             StateKey::Freeze(address) => self.accounts.freeze(address).map(codec::encode),
+            StateKey::EncryptionKey(address) => {
+                self.accounts.encryption_key(address).map(|key| codec::encode(&key))
+            }
             StateKey::Market(id) => self.market.record(id),
             StateKey::Supply => Some(codec::encode(&self.supply)),
             StateKey::MarketRegisters => Some(self.market.registers()),
@@ -310,6 +333,7 @@ impl State {
             .chain(state.accounts.holds().map(|(id, _)| StateKey::Hold(*id)))
             .chain(state.accounts.attestations().map(|((a, r), _)| StateKey::Attestation(*a, *r)))
             .chain(state.accounts.freezes().map(|(address, _)| StateKey::Freeze(*address)))
+            .chain(state.accounts.encryption_keys().map(|(a, _)| StateKey::EncryptionKey(*a)))
             .chain(state.market.all_records().into_iter().map(StateKey::Market))
             .chain([StateKey::Supply, StateKey::MarketRegisters])
             .collect();

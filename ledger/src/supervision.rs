@@ -17,6 +17,8 @@ fn is_duty(op: &Op) -> bool {
             | Command::Amend { .. }
             | Command::Pledge(_)
             | Command::Unpledge
+            | Command::ProveCapacity(_)
+            | Command::GiveUpCapacity
             | Command::Rate { .. } => false,
             Command::Cancel(_)
             | Command::Acknowledge(_)
@@ -32,6 +34,8 @@ fn is_duty(op: &Op) -> bool {
             | Command::Stop(_)
             | Command::Seal { .. }
             | Command::Unseal { .. }
+            | Command::Beat { .. }
+            | Command::Leave(_)
             | Command::SealAudit { .. } => true,
         },
         Op::Judge(_) => true,
@@ -40,7 +44,9 @@ fn is_duty(op: &Op) -> bool {
         | Op::Revoke { .. }
         | Op::Attest { .. }
         | Op::Freeze { .. }
-        | Op::Free { .. } => false,
+        | Op::Free { .. }
+        | Op::ShowOwner { .. }
+        | Op::PublishKey { .. } => false,
     }
 }
 

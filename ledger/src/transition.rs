@@ -2,13 +2,14 @@
 
 use gongsuan_market::{Command, Moment, Outcome, Settlement};
 use gongsuan_types::court::quorum;
-use gongsuan_types::order::Party;
+use gongsuan_types::credential::Shown;
+use gongsuan_types::order::{Bid, Party};
 use gongsuan_types::{Address, Amount, Hash, Height, PublicKey, Refusal, Term, TimeMs};
 
 #[cfg(feature = "faults")]
 use crate::faults::{self, Fault};
 use crate::header::{Body, Event, Header, TxReceipt, TxStatus, receipt_root, tx_root};
-use crate::identity::{ATTESTATION_MS_MAX, Attestation, Role};
+use crate::identity::{ATTESTATION_MS_MAX, Attestation, OWNER, PublishedKey, Role};
 use crate::state::State;
 use crate::tx::{Op, Transaction};
 
@@ -36,6 +37,8 @@ pub struct Applied {
     pub header: Header,
     /// One for each transaction.
     pub receipts: Vec<TxReceipt>,
+    /// Who sent each transaction.
+    pub senders: Vec<Address>,
     /// What happened before and after the transactions: deadlines, draws, matches.
     pub events: Vec<Event>,
     /// How many of `events` happened before the transactions.
@@ -110,7 +113,8 @@ pub fn apply_block(state: &mut State, block: &OrderedBlock<'_>) -> Applied {
     if cfg!(all(debug_assertions, not(feature = "faults"))) {
         crate::invariants::check(state).expect("money is conserved");
     }
-    Applied { header, receipts, events, before }
+    let senders = body.txs.iter().map(|tx| tx.body.sender).collect();
+    Applied { header, receipts, senders, events, before }
 }
 
 #[cfg(feature = "faults")]
@@ -125,6 +129,14 @@ fn is_forgotten(_height: Height) -> bool {
     if faults::is(Fault::ForgetToMatch) {
         return _height.0.is_multiple_of(4);
     }
+    false
+}
+
+/// Whether a planted fault keeps half a transaction.
+fn keeps_refused() -> bool {
+    #[cfg(feature = "faults")]
+    return faults::is(Fault::KeepRefused);
+    #[cfg(not(feature = "faults"))]
     false
 }
 
@@ -166,6 +178,18 @@ pub fn fee_min(params: &crate::genesis::Params, ops: usize) -> Amount {
     Amount::new(params.fee_base.micro().saturating_add(per_op))
 }
 
+/// The least fee of a transaction. What a validator finds of an open case costs it nothing, once for each case: judging is its office, and it would
+/// pay for the quarrels of others. Only a transaction of nothing but its own new verdicts is free, so nobody can order more of them than there are
+/// validators and cases.
+#[must_use]
+pub fn fee_due(state: &State, tx: &Transaction) -> Amount {
+    if crate::court::is_duty(state, tx) {
+        Amount::ZERO
+    } else {
+        fee_min(&state.params, tx.ops.len())
+    }
+}
+
 /// Whether a transaction could begin now: nonce, expiry, fee.
 pub(crate) fn admissible(state: &State, tx: &Transaction) -> Result<(), Refusal> {
     tx.validate(state.chain_id)?;
@@ -178,7 +202,7 @@ pub(crate) fn admissible(state: &State, tx: &Transaction) -> Result<(), Refusal>
         let (limit, message) = (format!("after {}", state.time), "the transaction has expired");
         return Err(Refusal::new("expired", "expires_at", limit, tx.expires_at, message));
     }
-    let least = fee_min(&state.params, tx.ops.len());
+    let least = fee_due(state, tx);
     if tx.fee < least {
         let message = "the fee is too low";
         return Err(Refusal::new(
@@ -215,8 +239,13 @@ fn apply_tx(state: &mut State, tx: &Transaction) -> TxReceipt {
             TxStatus::Applied
         }
         Some((op, refusal)) => {
-            state.accounts.abort();
-            state.market.abort_tx();
+            if keeps_refused() {
+                state.accounts.commit();
+                state.market.commit_tx();
+            } else {
+                state.accounts.abort();
+                state.market.abort_tx();
+            }
             events.clear();
             TxStatus::Failed { op, refusal: refusal.within(&format!("ops[{op}]")) }
         }
@@ -266,7 +295,10 @@ fn apply_op(
         Op::Market(command) => {
             match command {
                 Command::PlaceAsk(_) => state.admits(sender, Role::Provider)?,
-                Command::PlaceBid(_) => state.admits(sender, Role::Renter)?,
+                Command::PlaceBid(bid) => {
+                    state.admits(sender, Role::Renter)?;
+                    can_be_answered(state, sender, bid)?;
+                }
                 Command::Cancel(_)
                 | Command::Amend { .. }
                 | Command::Acknowledge(_)
@@ -285,9 +317,15 @@ fn apply_op(
                 | Command::Pledge(_)
                 | Command::Unpledge
                 | Command::SealAudit { .. }
+                | Command::Beat { .. }
+                | Command::Leave(_)
+                | Command::ProveCapacity(_)
+                | Command::GiveUpCapacity
                 | Command::Rate { .. } => {}
             }
-            let party = Party { address: sender, attested: state.attested(sender) };
+            let is_bid = matches!(command, Command::PlaceBid(_));
+            let role = if is_bid { Role::Renter } else { Role::Provider };
+            let party = Party { address: sender, attested: state.attested(sender, role) };
             let outcome = state.market.submit(party, command.clone())?;
             carry_out_of_tx(state, outcome, events)?;
         }
@@ -295,6 +333,17 @@ fn apply_op(
             crate::supervision::freeze(state, (sender, *subject), reason, events)?;
         }
         Op::Free { subject } => crate::supervision::free(state, (sender, *subject), events)?,
+        Op::PublishKey { key, number } => {
+            let before = state.accounts.encryption_key(&sender);
+            let next = before.map_or(0, |before| before.number.saturating_add(1));
+            if *number != next {
+                let message = "the key's number is not the account's next";
+                return Err(Refusal::new("out-of-order", "number", next, number, message));
+            }
+            let published = PublishedKey { key: *key, number: next, since: state.time };
+            state.accounts.put_encryption_key(sender, published);
+            events.push(Event::KeyPublished { owner: sender, key: *key, number: next });
+        }
         Op::Judge(verdicts) => {
             for (case, votes) in crate::court::votes(state, verdicts)? {
                 let needed = quorum(state.validators.len());
@@ -302,7 +351,37 @@ fn apply_op(
                 carry_out_of_tx(state, outcome, events)?;
             }
         }
+        Op::ShowOwner { role, shown } => show_owner(state, sender, (*role, shown), events)?,
     }
+    Ok(())
+}
+
+/// An account shows whose it is.
+fn show_owner(
+    state: &mut State,
+    sender: Address,
+    (role, shown): (Role, &Shown),
+    events: &mut Vec<Event>,
+) -> Result<(), Refusal> {
+    let attested = state.accounts.attestation(sender, role);
+    let attested = attested.filter(|attestation| attestation.expires_at > state.time);
+    let Some(root) = attested.and_then(|attestation| attestation.attributes) else {
+        let message = format!("{} is not attested as {role} with attributes", sender.short());
+        let limit = "an attestation with attributes; ask the issuer for one";
+        return Err(Refusal::new("not-found", "role", limit, role, message));
+    };
+    let attribute = &shown.attribute;
+    if attribute.name != OWNER {
+        let (got, message) = (attribute.name.escape_debug(), "another attribute is not an owner");
+        return Err(Refusal::new("mismatch", "shown.attribute.name", OWNER, got, message));
+    }
+    if !shown.verify(root) {
+        let message = "the attribute is not under the root that the issuer attested";
+        return Err(Refusal::new("bad-proof", "shown.proof", root, "another root", message));
+    }
+    let owner = crate::identity::owner(&attribute.value);
+    state.market.set_owner(sender, owner);
+    events.push(Event::Owned { account: sender, owner });
     Ok(())
 }
 
@@ -325,6 +404,16 @@ fn attest(
     state.accounts.put_attestation((subject, role), Some(attestation));
     events.push(Event::Granted { subject, role, expires_at });
     Ok(())
+}
+
+/// Outputs of a private job are sealed to the renter, so it must have published a key.
+fn can_be_answered(state: &State, sender: Address, bid: &Bid) -> Result<(), Refusal> {
+    if !bid.is_private() || state.accounts.encryption_key(&sender).is_some() {
+        return Ok(());
+    }
+    let message =
+        "a private job's outputs are sealed to the renter, who has not published an encryption key";
+    Err(Refusal::new("no-key", "sender", "an account with an encryption key", sender, message))
 }
 
 /// Inside a transaction a hold may be more than its owner has.

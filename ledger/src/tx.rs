@@ -4,9 +4,11 @@ use std::sync::LazyLock;
 
 use gongsuan_market::Command;
 use gongsuan_types::court::Verdict;
+use gongsuan_types::credential::Shown;
 use gongsuan_types::signed::Signable;
 use gongsuan_types::{
-    Address, Amount, Hash, Hasher, PublicKey, Refusal, Signature, Signed, TimeMs, codec,
+    Address, Amount, EncryptionKey, Hash, Hasher, PublicKey, Refusal, Signature, Signed, TimeMs,
+    codec,
 };
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +75,20 @@ pub enum Op {
     Free {
         /// Whom.
         subject: Address,
+    },
+    /// An account shows who owns it: the attribute [`crate::identity::OWNER`], under the root that an issuer attested with one of its roles.
+    ShowOwner {
+        /// The role with whose attestation the attribute was attested.
+        role: Role,
+        /// The attribute and its path.
+        shown: Box<Shown>,
+    },
+    /// The sender publishes the key to which others encrypt for it, instead of the one before.
+    PublishKey {
+        /// The key.
+        key: EncryptionKey,
+        /// How many it published before: nobody can replace a key that it has not seen.
+        number: u32,
     },
 }
 

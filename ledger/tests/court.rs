@@ -4,9 +4,10 @@
 
 mod common;
 
-use common::{address, ask, bid, body, genesis, key, ordered, transaction};
+use common::{address, ask, bid, body, genesis, key, ordered, secrets, transaction};
 use gongsuan_ledger::genesis::Validator;
-use gongsuan_ledger::{Genesis, Op, OrderedBlock, State, TxStatus, apply_block};
+use gongsuan_ledger::mempool::{Budget, Limits};
+use gongsuan_ledger::{Genesis, Mempool, Op, OrderedBlock, State, TxStatus, apply_block, fee_due};
 use gongsuan_market::{Command, DealState, Failure};
 use gongsuan_types::court::{CaseId, Finding, Verdict};
 use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof, Status};
@@ -53,8 +54,9 @@ impl Court {
         court.good(PROVIDER, vec![Op::Market(Command::Acknowledge(DEAL))]);
         let commit = Command::Commit { deal: DEAL, commitment: half, receipts: Hash::ZERO };
         court.good(PROVIDER, vec![Op::Market(commit)]);
-        let secret = Hash::of_content(b"secret");
-        court.good(RENTER, vec![Op::Market(Command::Reveal { deal: DEAL, secret })]);
+        let (secret, path) = secrets().first(0).unwrap();
+        let reveal = Command::Reveal { deal: DEAL, secret, path: Some(path) };
+        court.good(RENTER, vec![Op::Market(reveal)]);
         court.block(vec![], 1);
         assert!(matches!(court.deal(), DealState::Drawn { .. }));
         court
@@ -192,4 +194,79 @@ fn verdicts_that_are_nobodys_or_of_another_chain_are_refused() {
     let same = vec![good.clone(), good.clone(), good];
     court.good(CHALLENGER, vec![Op::Judge(same)]);
     assert!(matches!(court.deal(), DealState::Disputed { .. }), "one validator has one vote");
+}
+
+/// A transaction of a validator about its own office.
+fn duty(court: &Court, n: u16, fee: u128, ops: Vec<Op>) -> gongsuan_ledger::SignedTransaction {
+    let account = court.state.accounts().account(&seat(n).address());
+    assert!(account.balance.is_zero(), "a seat needs no money");
+    transaction(court.genesis.chain_id(), 900 + n, account.nonce, fee, ops)
+}
+
+#[test]
+fn a_validators_own_new_verdict_of_an_open_case_is_free_and_nothing_else_is() {
+    let mut court = Court::new();
+    court.challenge(3, other(court.receipts[3]));
+    let produced = Finding::Produced(court.receipts[3]);
+    let own = |court: &Court, n| vec![Op::Judge(vec![court.verdict(n, 1, produced)])];
+    let mut forged = court.verdict(0, 1, produced);
+    forged.signature = court.verdict(1, 1, produced).signature;
+    let twice = vec![court.verdict(0, 1, produced), court.verdict(0, 1, produced)];
+    let with_more = [own(&court, 0), vec![common::transfer(1, 1)]].concat();
+    for (what, ops) in [
+        ("nothing", vec![Op::Judge(vec![])]),
+        ("another's", own(&court, 1)),
+        ("forged", vec![Op::Judge(vec![forged])]),
+        ("twice", vec![Op::Judge(twice)]),
+        ("with something else", with_more),
+        ("no answer", vec![Op::Judge(vec![court.verdict(0, 1, Finding::Accepts)])]),
+        ("no such case", vec![Op::Judge(vec![court.verdict(0, 2, produced)])]),
+    ] {
+        let tx = duty(&court, 0, 0, ops);
+        assert!(!fee_due(&court.state, &tx.body).is_zero(), "{what}");
+        let status = court.block(vec![tx], 1).remove(0);
+        assert!(matches!(status, TxStatus::Skipped { .. }), "{what}: {status:?}");
+    }
+    let before = court.state.supply().treasury;
+    for n in 0..2 {
+        let tx = duty(&court, n, 0, own(&court, n));
+        assert!(fee_due(&court.state, &tx.body).is_zero());
+        assert_eq!(court.block(vec![tx], 1), [TxStatus::Applied]);
+    }
+    let again = duty(&court, 0, 0, own(&court, 0));
+    assert!(!fee_due(&court.state, &again.body).is_zero(), "once for each case");
+    assert_eq!(court.state.supply().treasury, before);
+    let last = duty(&court, 2, 0, own(&court, 2));
+    court.block(vec![last], 1);
+    assert!(matches!(court.deal(), DealState::Drawn { .. }), "three of four have settled it");
+    assert!(!fee_due(&court.state, &duty(&court, 3, 0, own(&court, 3)).body).is_zero());
+}
+
+#[test]
+fn a_full_pool_makes_room_for_verdicts_and_drops_those_that_come_too_late() {
+    let mut court = Court::new();
+    court.challenge(3, other(court.receipts[3]));
+    let produced = Finding::Produced(court.receipts[3]);
+    let mut pool = Mempool::new(Limits { count_max: 2, ..Limits::default() });
+    let put = |pool: &mut Mempool, court: &Court, tx: gongsuan_ledger::SignedTransaction| {
+        pool.insert(tx.verify().unwrap(), &court.state).map_err(|refusal| refusal.code.into_owned())
+    };
+    for n in [PROVIDER, RENTER] {
+        let nonce = court.state.accounts().account(&address(n)).nonce;
+        let dear =
+            transaction(court.genesis.chain_id(), n, nonce, 90_000, vec![common::transfer(2, 1)]);
+        put(&mut pool, &court, dear).unwrap();
+    }
+    let verdict =
+        |court: &Court, n| duty(court, n, 0, vec![Op::Judge(vec![court.verdict(n, 1, produced)])]);
+    put(&mut pool, &court, verdict(&court, 0)).unwrap();
+    let first = pool.build(&court.state, &Default::default(), Budget::default());
+    assert_eq!(first[0].body.sender, seat(0).address(), "before what pays");
+    // The others settle the case before its block: it is not free any more, and must not stand before what its sender says next.
+    let others = (1..4).map(|n| court.verdict(n, 1, produced)).collect();
+    court.good(CHALLENGER, vec![Op::Judge(others)]);
+    assert_eq!(put(&mut pool, &court, verdict(&court, 3)), Err("fee-too-low".into()));
+    assert_eq!(pool.next_nonce(&seat(0).address(), &court.state), 1);
+    pool.prune(&court.state, [address(CHALLENGER)]);
+    assert_eq!(pool.next_nonce(&seat(0).address(), &court.state), 0);
 }

@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::{address, body, genesis, ordered, transaction, transfer};
@@ -13,7 +14,7 @@ use gongsuan_ledger::{
     Genesis, Mempool, SignedTransaction, State, apply_block, check_body, check_body_hinted,
 };
 use gongsuan_types::batch::NonceHint;
-use gongsuan_types::{Amount, Hash, Refusal, TimeMs};
+use gongsuan_types::{Address, Amount, Hash, Refusal, TimeMs};
 use proptest::prelude::*;
 
 struct World {
@@ -228,8 +229,8 @@ fn a_known_transaction_under_another_signature_is_not_known() {
     assert!(check_body(&body(bent), chain, &lie).is_ok());
     // What leaves the pool is forgotten.
     let mut state = world.state.clone();
-    apply_block(&mut state, &ordered(1, &body(txs)));
-    pool.prune(&state);
+    let applied = apply_block(&mut state, &ordered(1, &body(txs)));
+    pool.prune(&state, applied.senders);
     assert!(pool.verified().is_empty());
 }
 
@@ -265,8 +266,63 @@ proptest! {
         }
         let applied = apply_block(&mut world.state, &ordered(1, &body(picked.clone())));
         prop_assert!(applied.receipts.iter().all(|receipt| receipt.status == gongsuan_ledger::TxStatus::Applied));
-        pool.prune(&world.state);
+        pool.prune(&world.state, applied.senders);
         prop_assert!(picked.iter().all(|tx| !pool.contains(&tx.body.id())));
+    }
+
+    /// Through blocks of what waits here and of what does not: the pool holds what is still good, and builds what somebody does who looks at all of
+    /// it again.
+    #[test]
+    fn a_pool_that_follows_the_chain_builds_as_if_it_were_new(
+        steps in prop::collection::vec(
+            prop::collection::vec((0u16..6, 0u64..4, 200u128..3_000, 1_001u64..1_012, 0u8..4), 1..8),
+            1..8,
+        ),
+        in_flight_of in 0u16..6,
+    ) {
+        let mut world = World::new();
+        let mut pool = Mempool::new(Limits::default());
+        let mut model: BTreeMap<(Address, u64), SignedTransaction> = BTreeMap::new();
+        for (height, draws) in (1..).zip(steps) {
+            let mut block = Vec::new();
+            for (from, ahead, fee, expires_at, kind) in draws {
+                let nonce = world.state.accounts().account(&address(from)).nonce + ahead;
+                let mut tx = world.tx(from, nonce, fee);
+                tx.body.expires_at = TimeMs(expires_at);
+                if kind > 0 && pool.insert(tx.clone().assume_verified(), &world.state).is_ok() {
+                    model.insert((address(from), nonce), tx.clone());
+                }
+                if kind < 2 {
+                    block.push(tx);
+                }
+            }
+            let applied = apply_block(&mut world.state, &ordered(height, &body(block)));
+            pool.prune(&world.state, applied.senders);
+            let state = &world.state;
+            let next = |sender: &Address| state.accounts().account(sender).nonce;
+            model.retain(|(sender, nonce), tx| {
+                *nonce >= next(sender) && tx.body.expires_at > state.time()
+            });
+            prop_assert_eq!(pool.count(), model.len());
+            let mut heads: Vec<&SignedTransaction> =
+                model.iter().filter(|((from, nonce), _)| *nonce == next(from)).map(|(_, tx)| tx).collect();
+            prop_assert_eq!(pool.has_ready(state), !heads.is_empty());
+            let flying: BTreeSet<Hash> = heads
+                .iter()
+                .filter(|tx| tx.body.sender == address(in_flight_of))
+                .map(|tx| tx.body.id())
+                .collect();
+            let mut expected = Vec::new();
+            while !heads.is_empty() {
+                heads.sort_by_key(|tx| (tx.body.fee, Reverse((tx.body.sender, tx.body.nonce))));
+                let Some(best) = heads.pop() else { break };
+                heads.extend(model.get(&(best.body.sender, best.body.nonce + 1)));
+                if !flying.contains(&best.body.id()) {
+                    expected.push(best.clone());
+                }
+            }
+            prop_assert_eq!(pool.build(state, &flying, Budget::default()), expected);
+        }
     }
 
     /// Two pools that got the same transactions in different orders build the same block.

@@ -21,6 +21,7 @@ use gongsuan_types::order::{
     Ask, Bid, Capabilities, Class, FillRule, Machine, Region, Requirements, SelfMatch, Work,
 };
 use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof, Status};
+use gongsuan_types::secrets::Secrets;
 use gongsuan_types::{
     Address, Amount, DealId, DurationMs, Fuel, Hash, Height, OrderId, Price, Term, TimeMs, Units,
     Verified,
@@ -30,8 +31,9 @@ use proptest::prelude::*;
 const PEOPLE: u16 = 5;
 const FEE: u128 = 2_000;
 
-fn secret() -> Hash {
-    Hash::of_content(b"the renter's secret")
+fn secrets() -> &'static Secrets {
+    static SECRETS: std::sync::OnceLock<Secrets> = std::sync::OnceLock::new();
+    SECRETS.get_or_init(|| Secrets::new(Hash::of_content(b"the renter's secret")))
 }
 
 fn ask(price: u64, units: u64) -> Op {
@@ -80,7 +82,7 @@ fn bid(price_max: u64, segments: u32) -> Op {
             run_within: DurationMs(5_000),
             samples: 1,
             deposit_basis_points: 10_000,
-            secret_hash: JobOrder::hash_secret(&secret()),
+            secret_hash: secrets().root(),
             check: Check::default(),
             pace: Pace::default(),
         })),
@@ -156,7 +158,8 @@ fn step(state: &State, pick: u16) -> Option<(u16, Op)> {
             (provider, commit(id, deal.terms.first, deal.terms.count))
         }
         DealState::Committed { .. } => {
-            (renter, Op::Market(Command::Reveal { deal: id, secret: secret() }))
+            let (secret, path) = deal.next_secret(secrets())?;
+            (renter, Op::Market(Command::Reveal { deal: id, secret, path }))
         }
         DealState::Drawn { .. } if pick.is_multiple_of(3) => {
             let list = receipts(deal.terms.first, deal.terms.count);
@@ -174,6 +177,8 @@ fn step(state: &State, pick: u16) -> Option<(u16, Op)> {
         | DealState::Demanded { .. }
         | DealState::Sealed { .. }
         | DealState::Rematch { .. }
+        | DealState::Leased { .. }
+        | DealState::Completed { .. }
         | DealState::Cancelled { .. } => return None,
     })
 }
@@ -387,6 +392,8 @@ impl Signed {
             Event::Granted { .. }
             | Event::Revoked { .. }
             | Event::Supervised { .. }
+            | Event::Owned { .. }
+            | Event::KeyPublished { .. }
             | Event::Market(_) => {}
         }
     }

@@ -5,10 +5,12 @@
 mod common;
 
 use common::{address, ask, bid, body, genesis, ordered, transaction, transfer};
+use gongsuan_ledger::identity::{OWNER, owner};
 use gongsuan_ledger::{Genesis, Op, Role, State, StateKey, TxStatus, apply_block};
-use gongsuan_market::Command;
+use gongsuan_market::{Command, Oddness, RecordId};
+use gongsuan_types::capacity::Capacity;
 use gongsuan_types::credential::{Attribute, Shown, root};
-use gongsuan_types::{DealId, Hash, TimeMs};
+use gongsuan_types::{Amount, DealId, Hash, TimeMs};
 
 struct Town {
     genesis: Genesis,
@@ -128,4 +130,75 @@ fn an_attested_root_shows_one_attribute_and_hides_the_others() {
     let shown = Shown::new(&list, "country").unwrap();
     assert!(shown.verify(attested.attributes.unwrap()));
     assert!(town.state.has_role(address(4), Role::Provider));
+}
+
+#[test]
+fn an_account_shows_its_owner_as_an_issuer_attested_it_and_keeps_it() {
+    let mut town = Town::new();
+    let attribute = |name: &str, value: &str| Attribute {
+        name: name.into(),
+        value: value.into(),
+        salt: Hash::of_content(name.as_bytes()),
+    };
+    let list = [attribute("country", "DE"), attribute(OWNER, "c4f1")];
+    let show = |name: &str| {
+        let shown = Box::new(Shown::new(&list, name).unwrap());
+        Op::ShowOwner { role: Role::Provider, shown }
+    };
+    assert_eq!(town.code(4, show(OWNER)), "not-found");
+    for subject in [address(4), address(5)] {
+        let attest = Op::Attest {
+            subject,
+            role: Role::Provider,
+            expires_at: TimeMs(500_000),
+            attributes: root(&list).unwrap(),
+        };
+        town.good(0, vec![attest]);
+    }
+    assert_eq!(town.code(4, show("country")), "mismatch");
+    let Op::ShowOwner { role, mut shown } = show(OWNER) else { panic!("an owner") };
+    shown.attribute.value = "another".into();
+    assert_eq!(town.code(4, Op::ShowOwner { role, shown }), "bad-proof");
+    let alone = town.state.market().owner_of(&address(4));
+    assert_ne!(alone, town.state.market().owner_of(&address(5)));
+    // What is refused later in one transaction leaves nothing of it.
+    let status = town.send(4, vec![show(OWNER), transfer(5, 1 << 40)]);
+    assert!(matches!(status, TxStatus::Failed { op: 1, .. }));
+    assert_eq!(town.state.market().owner_of(&address(4)), alone);
+    town.good(4, vec![show(OWNER)]);
+    town.good(5, vec![show(OWNER)]);
+    assert_eq!(town.state.market().owner_of(&address(4)), owner("c4f1"));
+    assert_eq!(town.state.market().owner_of(&address(5)), owner("c4f1"));
+    town.good(0, vec![Op::Revoke { subject: address(4), role: Role::Provider }]);
+    assert_eq!(town.state.market().owner_of(&address(4)), owner("c4f1"), "it is not forgotten");
+    let again = State::restore(&town.genesis, &town.state.snapshot()).unwrap();
+    assert_eq!(again.root(), town.state.root());
+    assert_eq!(again.market().owner_of(&address(5)), owner("c4f1"));
+}
+
+#[test]
+fn certificates_and_what_auditors_look_at_are_in_the_state_and_come_back() {
+    let mut genesis = genesis(3);
+    genesis.params.market.capacity.module = Hash::of_content(b"the program");
+    let state = State::new(&genesis).unwrap();
+    let mut town = Town { genesis, state };
+    let claim = Capacity { lanes: 2, mebibytes: 10 };
+    // What is refused later in one transaction leaves nothing of it.
+    let prove = Op::Market(Command::ProveCapacity(claim));
+    let status = town.send(1, vec![prove.clone(), transfer(2, 1 << 40)]);
+    assert!(matches!(status, TxStatus::Failed { op: 1, .. }));
+    assert_eq!((town.state.certificates().count(), town.state.supply().held.micro()), (0, 0));
+    town.good(1, vec![prove]);
+    town.good(2, vec![Op::Market(Command::Pledge(Amount::new(500)))]);
+    let (provider, certificate) = town.state.certificates().next().unwrap();
+    assert_eq!((*provider, certificate.claim, certificate.probes), (address(1), claim, 1));
+    let (auditor, pledge) = town.state.pledges().next().unwrap();
+    assert_eq!((*auditor, pledge.amount), (address(2), Amount::new(500)));
+    assert_eq!(town.state.frozen().count(), 0);
+    assert_eq!(town.state.anomalies(Oddness::default()), []);
+    let key = StateKey::Market(RecordId::Certificate(address(1)));
+    assert!(town.state.record(&key).is_some());
+    let again = State::restore(&town.genesis, &town.state.snapshot()).unwrap();
+    assert_eq!(again.root(), town.state.root());
+    assert_eq!(again.certificates().next(), town.state.certificates().next());
 }

@@ -1,4 +1,5 @@
-//! What looks odd in a list of deals: a pure function, for auditors and the explorer. Nothing on the chain follows from it.
+//! What looks odd in a list of deals: a pure function, for auditors and the explorer. Nothing on the chain follows from it. Of the chain as it
+//! stands: [`Market::anomalies`].
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,7 @@ use gongsuan_types::order::Class;
 use gongsuan_types::{Address, DealId, Price};
 use serde::{Deserialize, Serialize};
 
-use crate::{Deal, DealState, Failure};
+use crate::{Deal, DealState, Failure, Market};
 
 /// From when on something is odd.
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -85,7 +86,10 @@ pub enum Anomaly {
 /// assert!(anomalies(&[], Oddness::default()).is_empty());
 /// ```
 #[must_use]
-pub fn anomalies(deals: &[Deal], oddness: Oddness) -> Vec<Anomaly> {
+pub fn anomalies<'a>(deals: impl IntoIterator<Item = &'a Deal>, oddness: Oddness) -> Vec<Anomaly> {
+    // What the chain asks of a provider says nothing of trade.
+    let deals: Vec<&Deal> = deals.into_iter().filter(|deal| !deal.is_probe()).collect();
+    let deals = deals.as_slice();
     let mut found = Vec::new();
     found.extend(pairs(deals, oddness));
     found.extend(prices(deals, oddness));
@@ -94,11 +98,19 @@ pub fn anomalies(deals: &[Deal], oddness: Oddness) -> Vec<Anomaly> {
     found
 }
 
+impl Market {
+    /// What is odd in all deals there are.
+    #[must_use]
+    pub fn anomalies(&self, oddness: Oddness) -> Vec<Anomaly> {
+        anomalies(self.deals(), oddness)
+    }
+}
+
 fn is_share(part: u32, whole: u32, basis_points: u32) -> bool {
     u64::from(part) * 10_000 >= u64::from(whole) * u64::from(basis_points)
 }
 
-fn pairs(deals: &[Deal], oddness: Oddness) -> Vec<Anomaly> {
+fn pairs(deals: &[&Deal], oddness: Oddness) -> Vec<Anomaly> {
     let mut together: BTreeMap<(Address, Address), u32> = BTreeMap::new();
     let (mut renters, mut providers) = (BTreeMap::new(), BTreeMap::new());
     for deal in deals {
@@ -116,12 +128,12 @@ fn pairs(deals: &[Deal], oddness: Oddness) -> Vec<Anomaly> {
         .collect()
 }
 
-fn prices(deals: &[Deal], oddness: Oddness) -> Vec<Anomaly> {
+fn prices(deals: &[&Deal], oddness: Oddness) -> Vec<Anomaly> {
     let mut classes: BTreeMap<Class, Vec<Price>> = BTreeMap::new();
     for deal in deals {
         classes.entry(deal.class).or_default().push(deal.terms.price);
     }
-    let is_odd = |deal: &&Deal, median: Price| {
+    let is_odd = |deal: &Deal, median: Price| {
         let (price, factor) = (u128::from(deal.terms.price.0), u128::from(oddness.price_factor));
         let median = u128::from(median.0);
         price >= median * factor || price * factor <= median
@@ -136,7 +148,7 @@ fn prices(deals: &[Deal], oddness: Oddness) -> Vec<Anomaly> {
             let median = prices[(prices.len() - 1) / 2];
             let enough = prices.len() >= oddness.deals_min as usize;
             let (id, price) = (deal.id, deal.terms.price);
-            (enough && is_odd(&deal, median)).then_some(Anomaly::PriceOutlier {
+            (enough && is_odd(deal, median)).then_some(Anomaly::PriceOutlier {
                 deal: id,
                 price,
                 median,
@@ -145,7 +157,7 @@ fn prices(deals: &[Deal], oddness: Oddness) -> Vec<Anomaly> {
         .collect()
 }
 
-fn failures(deals: &[Deal], oddness: Oddness) -> Vec<Anomaly> {
+fn failures(deals: &[&Deal], oddness: Oddness) -> Vec<Anomaly> {
     let mut counts: BTreeMap<Address, (u32, u32, u32)> = BTreeMap::new();
     let mut found = Vec::new();
     for deal in deals {
@@ -158,7 +170,7 @@ fn failures(deals: &[Deal], oddness: Oddness) -> Vec<Anomaly> {
                 Failure::Fraud | Failure::Withheld => {
                     found.push(Anomaly::Fraud { provider, deal: deal.id });
                 }
-                Failure::Disputed | Failure::Refused => {}
+                Failure::Disputed | Failure::Refused | Failure::Left | Failure::Unwitnessed => {}
             }
         }
         let is_done = !matches!(deal.state, DealState::Failed { .. } | DealState::Rematch { .. });

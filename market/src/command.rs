@@ -1,5 +1,7 @@
 //! What accounts may ask of the market.
 
+use gongsuan_types::capacity::Capacity;
+use gongsuan_types::merkle;
 use gongsuan_types::order::{Ask, Bid};
 use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof};
 use gongsuan_types::{Amount, DealId, Hash, OrderId, Price, Units};
@@ -68,8 +70,10 @@ pub enum Command {
     Reveal {
         /// The deal.
         deal: DealId,
-        /// The secret whose hash is in the order.
+        /// The secret: of the deal's chain, the one before the one revealed last.
         secret: Hash,
+        /// For the first secret of a deal: its path to what the order commits to ([`gongsuan_types::secrets`]).
+        path: Option<merkle::Proof>,
     },
     /// A drawn auditor tells what it got for a sample.
     Audit {
@@ -164,4 +168,19 @@ pub enum Command {
         /// At most [`crate::COMMENT_BYTES_MAX`] bytes.
         comment: String,
     },
+    /// The provider of a lease is there: what it shows is paid up to an interval.
+    Beat {
+        /// The deal.
+        deal: DealId,
+        /// The interval, from 1.
+        interval: u32,
+        /// The renter's token for it, or [`gongsuan_types::lease::answer`] to what the chain asked.
+        token: Hash,
+    },
+    /// The provider of a lease leaves it.
+    Leave(DealId),
+    /// A provider wants to show what its machine has, for a certificate. A stake and the cost of audits are held.
+    ProveCapacity(Capacity),
+    /// A provider gives its certificate up, and gets back what was held for it.
+    GiveUpCapacity,
 }

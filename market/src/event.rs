@@ -1,5 +1,6 @@
 //! What happened, for whoever watches.
 
+use gongsuan_types::capacity::Capacity;
 use gongsuan_types::court::{CaseId, Finding};
 use gongsuan_types::order::{Class, Side};
 use gongsuan_types::receipt::{Commitment, Receipt};
@@ -7,7 +8,7 @@ use gongsuan_types::{Address, Amount, DealId, OrderId, Price, Units};
 use serde::{Deserialize, Serialize};
 
 use crate::book::Why;
-use crate::{Failure, Sample, Settlement, Stage, Step};
+use crate::{Failure, Lapse, Sample, Settlement, Stage, Step};
 
 /// One thing that happened.
 ///
@@ -272,6 +273,53 @@ pub enum Event {
         deal: DealId,
         /// The receipt.
         receipt: Receipt,
+    },
+    /// A lease is over, at its end or stopped by the renter.
+    Completed {
+        /// The deal.
+        deal: DealId,
+        /// To the last provider.
+        paid: Amount,
+        /// To the treasury, of its work.
+        fee: Amount,
+        /// Back to the renter.
+        refund: Amount,
+    },
+    /// A provider wants to show what its machine has.
+    CapacityClaimed {
+        /// The provider.
+        provider: Address,
+        /// What it claims.
+        claim: Capacity,
+        /// What it has set aside for it.
+        held: Amount,
+    },
+    /// The chain asks a provider to show what its machine has, by a deal of its own.
+    Probed {
+        /// The deal.
+        deal: DealId,
+        /// The chain's order, with the job.
+        order: OrderId,
+        /// The provider.
+        provider: Address,
+        /// Lanes to be run.
+        lanes: u32,
+    },
+    /// A provider has shown what its machine has.
+    Certified {
+        /// The provider.
+        provider: Address,
+        /// What it has shown.
+        capacity: Capacity,
+        /// Fuel per second of all lanes together, at least.
+        fuel_per_s: u64,
+    },
+    /// A provider's certificate, or its claim to one, is gone.
+    Uncertified {
+        /// The provider.
+        provider: Address,
+        /// Why.
+        why: Lapse,
     },
 }
 

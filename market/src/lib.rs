@@ -44,6 +44,7 @@
 mod anomaly;
 pub mod attributes;
 pub mod book;
+mod capacity;
 mod command;
 mod deal;
 mod error;
@@ -54,15 +55,18 @@ mod matching;
 pub mod naive;
 mod order;
 pub mod prelude;
+mod reputation;
 mod rules;
 mod search;
 mod settlement;
 mod table;
+mod view;
 
 pub use anomaly::{Anomaly, Oddness, anomalies};
+pub use capacity::{CapacityRules, Certificate, Lapse, Probe, Shown};
 pub use command::Command;
 pub use deal::{
-    Batch, COMMENT_BYTES_MAX, Cancellation, Case, Deal, DealState, Failure, Pledge, Question,
+    Batch, COMMENT_BYTES_MAX, Cancellation, Case, Deal, DealState, Failure, Kind, Pledge, Question,
     Rating, Sample, Stage, Step, Stop, Terms, Transition, Vote, audit_seal, seal,
 };
 pub use error::MarketError;
@@ -70,6 +74,7 @@ pub use event::{Event, Outcome};
 pub use explain::{BookView, Explanation, Level, Miss, Nearest};
 pub use market::{Market, Moment};
 pub use order::{Order, OrderState, Terms as OrderTerms};
+pub use reputation::{ReputationRules, Standing};
 pub use rules::Rules;
 pub use settlement::{HoldId, Reason, Settlement};
 pub use table::RecordId;

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gongsuan_types::order::{Ask, Bid, Party, Side, Work};
-use gongsuan_types::{Address, Amount, DealId, Hash, Height, OrderId, Price, TimeMs, Units, codec};
+use gongsuan_types::order::{Ask, Bid, Capabilities, Party, Side};
+use gongsuan_types::{Address, Amount, Hash, Height, OrderId, Price, TimeMs, Units, codec};
 use serde::{Deserialize, Serialize};
 
 use crate::book::Why;
@@ -11,8 +11,7 @@ use crate::matching::Awake;
 use crate::order::Terms;
 use crate::table::{Stored, Table};
 use crate::{
-    Command, Deal, Event, HoldId, MarketError, Order, OrderState, Outcome, RecordId, Rules,
-    Settlement,
+    Command, Event, HoldId, MarketError, Order, OrderState, Outcome, RecordId, Rules, Settlement,
 };
 
 /// Where the chain is: the block that is being applied.
@@ -89,9 +88,11 @@ impl Market {
     /// If the height does not rise.
     pub fn begin_block(&mut self, moment: Moment, auditors: &[Address]) -> Outcome {
         assert!(moment.height > self.now.height, "blocks rise");
+        let since = moment.time.since(self.now.time);
         self.now = moment;
         let mut outcome = Outcome::default();
         self.sweep(auditors, &mut outcome);
+        self.probe_all(since, &mut outcome);
         outcome
     }
 
@@ -130,8 +131,8 @@ impl Market {
             Command::Commit { deal, commitment, receipts } => {
                 self.commit_results(party.address, deal, (commitment, receipts), &mut outcome)?;
             }
-            Command::Reveal { deal, secret } => {
-                self.reveal(party.address, deal, secret, &mut outcome)?;
+            Command::Reveal { deal, secret, path } => {
+                self.reveal(party.address, deal, (secret, path.as_ref()), &mut outcome)?;
             }
             Command::Audit { deal, sample, committed, proof, found } => {
                 let report = crate::deal::Report { sample, committed, proof, found };
@@ -165,6 +166,14 @@ impl Market {
                 let results = (commitment, receipts, salt);
                 self.unseal(party.address, deal, results, &mut outcome)?;
             }
+            Command::Beat { deal, interval, token } => {
+                self.beat(party.address, deal, (interval, token), &mut outcome)?;
+            }
+            Command::Leave(deal) => self.leave(party.address, deal, &mut outcome)?,
+            Command::ProveCapacity(claim) => {
+                self.prove_capacity(party.address, claim, &mut outcome)?;
+            }
+            Command::GiveUpCapacity => self.give_up_capacity(party.address, &mut outcome)?,
         }
         Ok(outcome)
     }
@@ -193,7 +202,8 @@ impl Market {
             .basis_points(self.rules.ask_deposit_basis_points)
             .ok_or(MarketError::Overflow)?;
         let units = ask.units;
-        self.place(party.address, Terms::Ask(ask), (units, deposit), outcome)
+        self.check_listing(party.address, &ask.machine)?;
+        self.place(party, Terms::Ask(ask), (units, deposit), outcome)
     }
 
     fn place_bid(
@@ -203,13 +213,12 @@ impl Market {
         outcome: &mut Outcome,
     ) -> Result<(), MarketError> {
         bid.validate(self.now.time)?;
-        let Work::Job(job) = &bid.work;
-        let limit = self.rules.ask_deposit_basis_points;
-        if job.deposit_basis_points > limit {
+        let (limit, got) = (self.rules.ask_deposit_basis_points, bid.work.deposit_basis_points());
+        if got > limit {
             return Err(MarketError::Mismatch {
                 field: "work.deposit_basis_points",
                 limit: format!("at most {limit}, what asks hold"),
-                got: job.deposit_basis_points.to_string(),
+                got: got.to_string(),
             });
         }
         let budget = Amount::new(u128::from(self.rules.search_budget_micro));
@@ -218,7 +227,7 @@ impl Market {
             .and_then(|needed| needed.checked_add(budget))
             .ok_or(MarketError::Overflow)?;
         let units = bid.units;
-        self.place(party.address, Terms::Bid(Box::new(bid)), (units, held), outcome)
+        self.place(party, Terms::Bid(Box::new(bid)), (units, held), outcome)
     }
 
     /// What a bid's fills may still need of what it holds. `None`: it does not fit, which is refused when the bid is placed.
@@ -228,35 +237,36 @@ impl Market {
     }
 
     fn needed_by(&self, bid: &Bid, units: Units, deals: u32) -> Option<Amount> {
-        let Work::Job(job) = &bid.work;
-        let copies = u32::from(job.check.copies());
+        let copies = u32::from(bid.work.check().copies());
         let audit = self.audit_budget(bid, bid.price_max)?.micro();
         let audits = Amount::new(audit.checked_mul(u128::from(deals))?);
         let cost = bid.price_max.cost(units);
-        let cost = cost.checked_add(self.bond(cost)?)?.mul_div_floor(u64::from(copies), 1)?;
+        let cost = cost.checked_add(self.bond(bid, cost)?)?.mul_div_floor(u64::from(copies), 1)?;
         audits.checked_add(cost)
     }
 
-    /// What the renter of a deal loses if it does not serve the input.
-    pub(crate) fn bond(&self, cost: Amount) -> Option<Amount> {
-        cost.basis_points(self.rules.bond_basis_points)
+    /// What the renter of a deal loses if it does not serve the input. A lease has none.
+    pub(crate) fn bond(&self, bid: &Bid, cost: Amount) -> Option<Amount> {
+        let share = bid.work.job().map_or(0, |_| self.rules.bond_basis_points);
+        cost.basis_points(share)
     }
 
     /// What the audits of one deal may cost at a price: all samples of all batches that all its providers may commit.
     pub(crate) fn audit_budget(&self, bid: &Bid, price: Price) -> Option<Amount> {
-        let Work::Job(job) = &bid.work;
         let segment = price.cost(bid.lot).basis_points(self.rules.audit_price_basis_points)?;
-        let batches = u128::from(job.pace.batches_max) * u128::from(job.pace.attempts_max);
-        segment.micro().checked_mul(u128::from(job.samples) * batches).map(Amount::new)
+        let pace = bid.work.pace();
+        let batches = u128::from(pace.batches_max) * u128::from(pace.attempts_max);
+        segment.micro().checked_mul(u128::from(bid.work.samples()) * batches).map(Amount::new)
     }
 
     fn place(
         &mut self,
-        owner: Address,
+        party: Party,
         terms: Terms,
         size: (Units, Amount),
         outcome: &mut Outcome,
     ) -> Result<(), MarketError> {
+        let owner = party.address;
         let (open, limit) = (
             self.table.open_count.get(&owner).copied().unwrap_or(0),
             self.rules.orders_per_account_max,
@@ -278,6 +288,7 @@ impl Market {
             deals: 0,
             held: size.1,
             cancelled: None,
+            vetted: party.attested.covers(Capabilities::VETTED),
         };
         let hold = HoldId::Order(order.id);
         if !size.1.is_zero() {
@@ -384,7 +395,10 @@ impl Market {
         let deals = self.table.deals.keys().copied().map(RecordId::Deal);
         let providers = self.table.providers.keys().copied().map(RecordId::Provider);
         let auditors = self.table.pledges.keys().copied().map(RecordId::Auditor);
-        orders.chain(deals).chain(providers).chain(auditors).collect()
+        let certificates = self.table.certificates.keys().copied().map(RecordId::Certificate);
+        let owners = self.table.owners.keys().copied().map(RecordId::Owner);
+        let people = providers.chain(auditors).chain(certificates).chain(owners);
+        orders.chain(deals).chain(people).collect()
     }
 
     /// A record's canonical bytes.
@@ -395,6 +409,10 @@ impl Market {
             RecordId::Deal(id) => self.table.deals.get(id).map(codec::encode),
             RecordId::Provider(address) => self.table.providers.get(address).map(codec::encode),
             RecordId::Auditor(address) => self.table.pledges.get(address).map(codec::encode),
+            RecordId::Certificate(address) => {
+                self.table.certificates.get(address).map(codec::encode)
+            }
+            RecordId::Owner(address) => self.table.owners.get(address).map(codec::encode),
         }
     }
 
@@ -404,40 +422,6 @@ impl Market {
     pub fn registers(&self) -> Vec<u8> {
         let Table { next_order, next_deal, next_sequence, .. } = &self.table;
         codec::encode(&(next_order, next_deal, next_sequence, &self.awake))
-    }
-
-    /// The block applied last.
-    #[must_use]
-    pub fn now(&self) -> Moment {
-        self.now
-    }
-
-    /// An order.
-    #[must_use]
-    pub fn order(&self, id: OrderId) -> Option<&Order> {
-        self.table.orders.get(&id)
-    }
-
-    /// A deal.
-    #[must_use]
-    pub fn deal(&self, id: DealId) -> Option<&Deal> {
-        self.table.deals.get(&id)
-    }
-
-    /// All orders, oldest first.
-    pub fn orders(&self) -> impl Iterator<Item = &Order> {
-        self.table.orders.values()
-    }
-
-    /// All deals, oldest first.
-    pub fn deals(&self) -> impl Iterator<Item = &Deal> {
-        self.table.deals.values()
-    }
-
-    /// A provider's reputation now, 0 to 1,000; 500 for a newcomer.
-    #[must_use]
-    pub fn reputation(&self, provider: &Address) -> u16 {
-        self.table.reputation(provider)
     }
 
     /// The next deadline. A block at or after it changes something.
@@ -453,6 +437,7 @@ impl Market {
     #[must_use]
     pub fn wants_block(&self) -> bool {
         !self.table.seeking.is_empty()
+            || !self.table.asked.is_empty()
             || self.awake.values().any(|awake| awake.deferred)
             || self
                 .table
@@ -475,7 +460,14 @@ impl Market {
         });
         let pledges = self.table.pledges.iter();
         let pledges = pledges.map(|(auditor, pledge)| (HoldId::Pledge(*auditor), pledge.amount));
-        orders.chain(deals).chain(pledges).filter(|(_, amount)| !amount.is_zero()).collect()
+        let certificates = self.table.certificates.iter();
+        let certificates = certificates.map(|(who, one)| (HoldId::Capacity(*who), one.held));
+        orders
+            .chain(deals)
+            .chain(pledges)
+            .chain(certificates)
+            .filter(|(_, amount)| !amount.is_zero())
+            .collect()
     }
 
     /// Takes expired orders out and gives their money back.
@@ -511,7 +503,7 @@ impl Market {
             self.table.next_sequence += 1;
             order.sequence = self.table.next_sequence;
             if order.side() == Side::Ask {
-                order.reputation = self.table.reputation(&order.owner);
+                order.reputation = self.reputation(&order.owner);
             }
             order.state = OrderState::Resting;
             self.table.put_order(order);

@@ -1,12 +1,12 @@
 //! Matching a block's bids, and opening the deals.
 
-use gongsuan_types::order::{Bid, FillRule, Work};
-use gongsuan_types::{Address, Amount, DealId, DurationMs, OrderId, Units};
+use gongsuan_types::order::{Bid, FillRule};
+use gongsuan_types::{Address, Amount, DealId, OrderId, Units};
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::AskKey;
 use crate::book::Why;
-use crate::deal::{Deal, DealState, Stop, Terms};
+use crate::deal::{Deal, Terms};
 use crate::search::{Fill, Search};
 use crate::{Event, HoldId, Market, Order, OrderState, Outcome, Reason, Settlement};
 
@@ -124,68 +124,40 @@ impl Market {
         let mut ask = self.table.orders.get(&fill.ask).expect("found in the book").clone();
         let mut order = self.table.orders.get(&bid_id).expect("a bid being matched").clone();
         let bid = order.bid().expect("a bid").clone();
-        let Work::Job(job) = &bid.work;
         let price = ask.price();
-        let (check, pace) = (job.check, job.pace);
+        let (check, attempts) = (bid.work.check(), bid.work.pace().attempts_max);
         let cost = price.cost(fill.units);
         // Whoever takes over may ask as much as the bid's limit.
-        let ceiling = if pace.attempts_max > 1 { bid.price_max } else { price };
+        let ceiling = if attempts > 1 { bid.price_max } else { price };
         let audit_budget = self.audit_budget(&bid, ceiling).expect("smaller than at the limit");
-        let bond = self.bond(ceiling.cost(fill.units)).expect("smaller than at the limit price");
+        let bond = self.bond(&bid, ceiling.cost(fill.units)).expect("smaller than at the limit");
         let parts = [ceiling.cost(fill.units), bond, audit_budget];
         let escrow = Amount::checked_sum(parts).expect("smaller than what the bid holds");
-        let deposit =
-            cost.basis_points(job.deposit_basis_points).expect("smaller than what the ask holds");
+        let deposit = cost.basis_points(bid.work.deposit_basis_points());
+        let deposit = deposit.expect("smaller than what the ask holds");
         self.table.next_deal += 1;
         let id = DealId(self.table.next_deal);
         let count = bid.segments_of(fill.units);
         let group =
             (check.copies() > 1).then(|| (DealId(id.0 - u64::from(order.deals)), check.copies()));
         let deal = Deal {
-            id,
             ask: ask.id,
             bid: order.id,
+            number: u16::try_from(order.deals).expect("bounded by the bid"),
             provider: ask.owner,
             renter: order.owner,
-            class: bid.class,
-            terms: Terms {
-                job: job.spec.id(),
-                fuel_max: job.spec.limits.fuel,
-                first: order.segments_done,
-                count,
-                units: fill.units,
-                price,
-                ack_within: job.ack_within,
-                run_within: job.run_within,
-                samples: job.samples,
-                secret_hash: job.secret_hash,
-                lot: bid.lot,
-                price_max: bid.price_max,
-                deposit_basis_points: job.deposit_basis_points,
-                check,
-                heartbeat_within: pace.heartbeat_within,
-                batches_max: pace.batches_max,
-                attempts_max: pace.attempts_max,
-            },
             escrow,
             audit_budget,
-            audited: Amount::ZERO,
             deposit,
-            state: DealState::Matched { ack_by: self.now.time.plus(job.ack_within) },
-            matched: self.now.time,
             bond,
             taken: fill.units,
-            accepted: 0,
-            batches: Vec::new(),
-            commits: 0,
-            tried: Vec::new(),
-            cases: 0,
-            stop: Stop::No,
-            secret: None,
-            time_left: DurationMs(0),
             group,
-            of_provider: None,
-            of_renter: None,
+            vetted: ask.vetted && order.vetted,
+            ..Deal::new(
+                id,
+                Terms::of(&bid, (fill.units, price), order.segments_done),
+                (bid.class, self.now.time),
+            )
         };
         outcome.events.push(Event::Filled {
             deal: id,
@@ -233,6 +205,5 @@ pub(crate) fn is_whole(bid: &Bid) -> bool {
 
 /// How many providers do the same work for a bid.
 pub(crate) fn copies(bid: &Bid) -> usize {
-    let Work::Job(job) = &bid.work;
-    usize::from(job.check.copies())
+    usize::from(bid.work.check().copies())
 }

@@ -5,9 +5,10 @@
 //! there is no bound and no fee on the work of a search ([`Rules::visits_max`] and what belongs to it), because there is no index.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use gongsuan_types::job::Check;
-use gongsuan_types::order::{Bid, FillRule, Party, SelfMatch, Side, Work};
+use gongsuan_types::order::{Bid, Capabilities, FillRule, Party, SelfMatch, Side, Work};
 use gongsuan_types::{Address, Amount, DealId, Hash, Hasher, OrderId, Price, Units};
 
 use crate::book::Why;
@@ -48,13 +49,15 @@ pub struct NaiveMarket {
     orders: Vec<Order>,
     deals: u64,
     entered: u64,
+    /// Whose accounts are whose, where it is known.
+    owners: BTreeMap<Address, Hash>,
 }
 
 impl NaiveMarket {
     /// An empty market.
     #[must_use]
     pub fn new(rules: Rules) -> Self {
-        Self { rules, now: None, orders: Vec::new(), deals: 0, entered: 0 }
+        Self { rules, now: None, orders: Vec::new(), deals: 0, entered: 0, owners: BTreeMap::new() }
     }
 
     /// A market's orders as they stand when the matching of its block begins: what follows from [`NaiveMarket::match_all`] is what the market has
@@ -68,7 +71,8 @@ impl NaiveMarket {
         market.rematch_all(&fresh, &mut ignored);
         let (deals, entered) = (market.table.next_deal, market.table.next_sequence);
         let orders = market.table.orders.into_values().collect();
-        Self { rules: market.rules, now: Some(market.now), orders, deals, entered }
+        let owners = market.table.owners;
+        Self { rules: market.rules, now: Some(market.now), orders, deals, entered, owners }
     }
 
     /// All orders, oldest first.
@@ -93,22 +97,22 @@ impl NaiveMarket {
                 ask.machine.capabilities = ask.machine.capabilities.union(party.attested);
                 let held = self.ask_deposit(ask.price, ask.units).ok_or(MarketError::Overflow)?;
                 let units = ask.units;
-                self.place(party.address, OrderTerms::Ask(ask), units, held)
+                self.place(party, OrderTerms::Ask(ask), units, held)
             }
             Command::PlaceBid(bid) => {
                 bid.validate(self.time())?;
-                let Work::Job(job) = &bid.work;
                 let limit = self.rules.ask_deposit_basis_points;
-                if job.deposit_basis_points > limit {
+                let got = bid.work.deposit_basis_points();
+                if got > limit {
                     return Err(MarketError::Mismatch {
                         field: "work.deposit_basis_points",
                         limit: format!("at most {limit}, what asks hold"),
-                        got: job.deposit_basis_points.to_string(),
+                        got: got.to_string(),
                     });
                 }
                 let held = self.bid_hold(&bid).ok_or(MarketError::Overflow)?;
                 let units = bid.units;
-                self.place(party.address, OrderTerms::Bid(bid), units, held)
+                self.place(party, OrderTerms::Bid(bid), units, held)
             }
             Command::Cancel(id) => {
                 let at = self.owned(party, id)?;
@@ -131,8 +135,13 @@ impl NaiveMarket {
             | Command::Seal { deal, .. }
             | Command::SealAudit { deal, .. }
             | Command::Rate { deal, .. }
-            | Command::Unseal { deal, .. } => Err(MarketError::NoDeal(deal)),
-            Command::Pledge(_) | Command::Unpledge => Err(MarketError::NoDeal(DealId(0))),
+            | Command::Unseal { deal, .. }
+            | Command::Beat { deal, .. }
+            | Command::Leave(deal) => Err(MarketError::NoDeal(deal)),
+            Command::Pledge(_)
+            | Command::Unpledge
+            | Command::ProveCapacity(_)
+            | Command::GiveUpCapacity => Err(MarketError::NoDeal(DealId(0))),
         }
     }
 
@@ -203,22 +212,25 @@ impl NaiveMarket {
 
     /// The audits of one deal at a price: so many segments, each at its share of a segment's price, for every batch that every provider may commit.
     fn audits(&self, bid: &Bid, price: Price) -> Option<u128> {
-        let Work::Job(job) = &bid.work;
+        let Work::Job(job) = &bid.work else { return Some(0) };
         let one = price.cost(bid.lot).basis_points(self.rules.audit_price_basis_points)?;
         let drawn = u128::from(job.samples) * u128::from(job.pace.batches_max);
         one.micro().checked_mul(drawn * u128::from(job.pace.attempts_max))
     }
 
-    /// What one provider's work may cost at a price, with the renter's bond.
-    fn cost(&self, price: Price, units: Units) -> Option<u128> {
+    /// What one provider's work may cost at a price, with the renter's bond. A lease needs no input, and has no bond.
+    fn cost(&self, bid: &Bid, price: Price, units: Units) -> Option<u128> {
         let cost = price.cost(units);
+        if matches!(bid.work, Work::Lease(_)) {
+            return Some(cost.micro());
+        }
         let bond = cost.basis_points(self.rules.bond_basis_points)?;
         cost.checked_add(bond).map(Amount::micro)
     }
 
     /// Everything at the limit, the audits of as many deals as there may be, and the budget for searching.
     fn bid_hold(&self, bid: &Bid) -> Option<Amount> {
-        let work = self.cost(bid.price_max, bid.units)?.checked_mul(copies(bid).into())?;
+        let work = self.cost(bid, bid.price_max, bid.units)?.checked_mul(copies(bid).into())?;
         let audits = self.audits(bid, bid.price_max)?.checked_mul(deals_max(bid).into())?;
         let budget = self.rules.search_budget_micro;
         Some(Amount::new(work.checked_add(audits)?.checked_add(budget.into())?))
@@ -226,11 +238,12 @@ impl NaiveMarket {
 
     fn place(
         &mut self,
-        owner: Address,
+        party: Party,
         terms: OrderTerms,
         open: Units,
         held: Amount,
     ) -> Result<Outcome, MarketError> {
+        let owner = party.address;
         let theirs = self.orders.iter().filter(|order| order.owner == owner && order.is_live());
         let (count, limit) = (theirs.count(), self.rules.orders_per_account_max);
         if count >= limit as usize {
@@ -251,6 +264,7 @@ impl NaiveMarket {
             deals: 0,
             held,
             cancelled: None,
+            vetted: party.attested.covers(Capabilities::VETTED),
         };
         let mut outcome = Outcome::default();
         if !held.is_zero() {
@@ -336,6 +350,10 @@ impl NaiveMarket {
         Ok(outcome)
     }
 
+    fn owner_of(&self, account: Address) -> Hash {
+        self.owners.get(&account).copied().unwrap_or(Hash(account.0))
+    }
+
     /// The best ask that suits, is not among `passed`, and costs no more than the bid pays.
     fn best_ask(&self, bid: &Bid, passed: &[usize]) -> Option<usize> {
         (0..self.orders.len())
@@ -387,9 +405,9 @@ impl NaiveMarket {
             if copies == 1 {
                 need -= units;
                 fills.push((best, Units(units)));
-            } else if units == need && !owners.contains(&ask.owner) {
+            } else if units == need && !owners.contains(&self.owner_of(ask.owner)) {
                 // Everybody does all of it, and no two are one owner's.
-                owners.push(ask.owner);
+                owners.push(self.owner_of(ask.owner));
                 fills.push((best, Units(units)));
             }
         }
@@ -428,15 +446,15 @@ impl NaiveMarket {
         self.deals += 1;
         let deal = DealId(self.deals);
         let wish = self.orders[bid].bid().expect("a bid").clone();
-        let Work::Job(job) = &wish.work;
         let price = self.orders[ask].price();
         let cost = price.cost(units);
         // Whoever takes over from this provider may ask as much as the bid's limit.
-        let most = if job.pace.attempts_max > 1 { wish.price_max } else { price };
-        let work = self.cost(most, units).expect("smaller than at the limit");
+        let most = if wish.work.pace().attempts_max > 1 { wish.price_max } else { price };
+        let work = self.cost(&wish, most, units).expect("smaller than at the limit");
         let audits = self.audits(&wish, most).expect("smaller than at the limit");
         let escrow = Amount::new(work + audits);
-        let deposit = cost.basis_points(job.deposit_basis_points).expect("smaller than the ask's");
+        let deposit = cost.basis_points(wish.work.deposit_basis_points());
+        let deposit = deposit.expect("smaller than the ask's");
         let count = u32::try_from(units.0 / wish.lot.0).expect("no more segments than the job has");
         let first = self.orders[bid].segments_done;
         outcome.events.push(Event::Filled {
@@ -474,10 +492,12 @@ impl NaiveMarket {
 
 /// How many providers do the same work.
 fn copies(bid: &Bid) -> u32 {
-    let Work::Job(job) = &bid.work;
-    match job.check {
-        Check::Quorum { copies } => copies.into(),
-        Check::Lottery | Check::Own | Check::Predicate(_) => 1,
+    match &bid.work {
+        Work::Job(job) => match job.check {
+            Check::Quorum { copies } => copies.into(),
+            Check::Lottery | Check::Own | Check::Predicate(_) => 1,
+        },
+        Work::Lease(_) => 1,
     }
 }
 

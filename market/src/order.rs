@@ -105,6 +105,8 @@ pub struct Order {
     pub held: Amount,
     /// Why it was cancelled, if it was.
     pub cancelled: Option<Why>,
+    /// Whether an issuer had vetted the owner for its side when it was placed.
+    pub vetted: bool,
 }
 
 impl Order {

@@ -3,6 +3,8 @@
 use gongsuan_types::{DurationMs, Refusal};
 use serde::{Deserialize, Serialize};
 
+use crate::{CapacityRules, ReputationRules};
+
 /// What every deal on this chain obeys.
 ///
 /// ```
@@ -73,6 +75,12 @@ pub struct Rules {
     pub absent_fine_basis_points: u32,
     /// From the draw: auditors seal what they got within this, and show it after; zero: audits are not sealed.
     pub seal_window: DurationMs,
+    /// What of the deposit a provider loses that leaves a lease before its end.
+    pub leave_fine_basis_points: u32,
+    /// What reputation obeys.
+    pub reputation: ReputationRules,
+    /// What certificates of capacity obey.
+    pub capacity: CapacityRules,
 }
 
 impl Default for Rules {
@@ -107,6 +115,9 @@ impl Default for Rules {
             pledge_window: DurationMs(86_400_000),
             absent_fine_basis_points: 500,
             seal_window: DurationMs(0),
+            leave_fine_basis_points: 500,
+            reputation: ReputationRules::default(),
+            capacity: CapacityRules::default(),
         }
     }
 }
@@ -121,6 +132,7 @@ impl Rules {
             ("fee_basis_points", self.fee_basis_points),
             ("no_ack_fine_basis_points", self.no_ack_fine_basis_points),
             ("late_fine_basis_points", self.late_fine_basis_points),
+            ("leave_fine_basis_points", self.leave_fine_basis_points),
             ("bond_basis_points", self.bond_basis_points),
             ("false_claim_to_delayed_basis_points", self.false_claim_to_delayed_basis_points),
             (
@@ -167,6 +179,7 @@ impl Rules {
                 return Err(Refusal::new("out-of-range", field, 1_000_000, got, message));
             }
         }
-        Ok(())
+        self.reputation.validate().map_err(|refusal| refusal.within("reputation"))?;
+        self.capacity.validate().map_err(|refusal| refusal.within("capacity"))
     }
 }

@@ -202,7 +202,7 @@ impl Market {
             }
             let units = fill_units(bid, ask, open.get(&id).copied().unwrap_or(ask.open), need);
             if copies > 1 {
-                if units == need && owners.insert(ask.owner) {
+                if units == need && owners.insert(self.owner_of(&ask.owner)) {
                     search.fills.push(Fill { ask: id, units });
                 }
             } else if units.0 > 0 {

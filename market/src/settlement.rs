@@ -18,6 +18,8 @@ pub enum HoldId {
     Stake(DealId),
     /// What an auditor pledged.
     Pledge(Address),
+    /// What a provider set aside behind its certificate of capacity.
+    Capacity(Address),
 }
 
 /// Why money is paid out of a hold.

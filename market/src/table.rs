@@ -5,12 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gongsuan_types::order::{Class, Side};
-use gongsuan_types::{Address, DealId, OrderId, TimeMs};
+use gongsuan_types::{Address, DealId, Hash, OrderId, TimeMs};
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::{AskIndex, AskKey, BidIndex};
 use crate::matching::is_whole;
-use crate::{Deal, DealState, Order, OrderState, Pledge};
+use crate::{Certificate, Deal, DealState, Order, OrderState, Pledge, Probe, Standing};
 
 /// A record that is a leaf of the chain's state.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -20,26 +20,22 @@ pub enum RecordId {
     Order(OrderId),
     /// A deal.
     Deal(DealId),
-    /// How many deals a provider has settled and failed.
+    /// What a provider has done.
     Provider(Address),
     /// What an auditor has pledged.
     Auditor(Address),
+    /// A provider's certificate of capacity.
+    Certificate(Address),
+    /// Whose an account is.
+    Owner(Address),
 }
 
-/// What a provider has done.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Record {
-    pub(crate) settled: u32,
-    pub(crate) failed: u32,
-}
-
-impl Record {
-    /// 500 for a newcomer; towards 1,000 with settled deals, towards 0 with failed ones. A failure weighs five times.
-    pub(crate) fn reputation(self) -> u16 {
-        let good = u64::from(self.settled) + 10;
-        let bad = 5 * u64::from(self.failed) + 10;
-        u16::try_from(1_000 * good / (good + bad)).unwrap_or(1_000)
-    }
+/// What an account lists: its live asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) cores: u64,
+    pub(crate) memory_mib: u64,
+    pub(crate) asks: BTreeSet<OrderId>,
 }
 
 /// The resting orders of a class.
@@ -66,8 +62,10 @@ pub(crate) fn ask_key(order: &Order) -> AskKey {
 struct Journal {
     orders: BTreeMap<OrderId, Option<Order>>,
     deals: BTreeMap<DealId, Option<Deal>>,
-    providers: BTreeMap<Address, Option<Record>>,
+    providers: BTreeMap<Address, Option<Standing>>,
     pledges: BTreeMap<Address, Option<Pledge>>,
+    certificates: BTreeMap<Address, Option<Certificate>>,
+    owners: BTreeMap<Address, Option<Hash>>,
     next_order: u64,
     /// Records that were not dirty before.
     dirtied: Vec<RecordId>,
@@ -77,8 +75,10 @@ struct Journal {
 pub(crate) struct Table {
     pub(crate) orders: BTreeMap<OrderId, Order>,
     pub(crate) deals: BTreeMap<DealId, Deal>,
-    pub(crate) providers: BTreeMap<Address, Record>,
+    pub(crate) providers: BTreeMap<Address, Standing>,
     pub(crate) pledges: BTreeMap<Address, Pledge>,
+    pub(crate) certificates: BTreeMap<Address, Certificate>,
+    pub(crate) owners: BTreeMap<Address, Hash>,
     pub(crate) next_order: u64,
     pub(crate) next_deal: u64,
     pub(crate) next_sequence: u64,
@@ -94,6 +94,11 @@ pub(crate) struct Table {
     pub(crate) seekers: BTreeMap<Class, BidIndex>,
     /// Of these: those that have not looked at every ask yet.
     pub(crate) seeking: BTreeSet<DealId>,
+    /// Providers that wait for their seed.
+    pub(crate) asked: BTreeSet<Address>,
+    /// Providers that may be probed again.
+    pub(crate) certified: BTreeSet<Address>,
+    pub(crate) listed: BTreeMap<Address, Listed>,
     pub(crate) open_count: BTreeMap<Address, u32>,
     pub(crate) dirty: BTreeSet<RecordId>,
     journal: Option<Journal>,
@@ -104,8 +109,10 @@ pub(crate) struct Table {
 pub(crate) struct Stored {
     orders: Vec<Order>,
     deals: Vec<Deal>,
-    providers: Vec<(Address, Record)>,
+    providers: Vec<(Address, Standing)>,
     pledges: Vec<(Address, Pledge)>,
+    certificates: Vec<(Address, Certificate)>,
+    owners: Vec<(Address, Hash)>,
     counters: (u64, u64, u64),
     dirty: Vec<RecordId>,
 }
@@ -118,6 +125,8 @@ impl Table {
             deals: BTreeMap::new(),
             providers: BTreeMap::new(),
             pledges: BTreeMap::new(),
+            certificates: BTreeMap::new(),
+            owners: BTreeMap::new(),
             next_order: self.next_order,
             dirtied: Vec::new(),
         });
@@ -143,6 +152,15 @@ impl Table {
         }
         for (auditor, before) in journal.pledges {
             self.replace_pledge(auditor, before);
+        }
+        for (provider, before) in journal.certificates {
+            self.replace_certificate(provider, before);
+        }
+        for (account, before) in journal.owners {
+            match before {
+                Some(owner) => self.owners.insert(account, owner),
+                None => self.owners.remove(&account),
+            };
         }
         self.next_order = journal.next_order;
         for id in journal.dirtied {
@@ -199,19 +217,54 @@ impl Table {
         before
     }
 
-    pub(crate) fn count_deal(&mut self, provider: Address, settled: bool) {
+    pub(crate) fn put_standing(&mut self, provider: Address, standing: Standing) {
+        self.mark(RecordId::Provider(provider));
+        let before = self.providers.insert(provider, standing);
         if let Some(journal) = &mut self.journal {
-            let before = self.providers.get(&provider).copied();
             journal.providers.entry(provider).or_insert(before);
         }
-        let record = self.providers.entry(provider).or_default();
-        let counter = if settled { &mut record.settled } else { &mut record.failed };
-        *counter = counter.saturating_add(1);
-        self.mark(RecordId::Provider(provider));
     }
 
-    pub(crate) fn reputation(&self, provider: &Address) -> u16 {
-        self.providers.get(provider).copied().unwrap_or_default().reputation()
+    pub(crate) fn put_owner(&mut self, account: Address, owner: Option<Hash>) {
+        self.mark(RecordId::Owner(account));
+        let before = match owner {
+            Some(owner) => self.owners.insert(account, owner),
+            None => self.owners.remove(&account),
+        };
+        if let Some(journal) = &mut self.journal {
+            journal.owners.entry(account).or_insert(before);
+        }
+    }
+
+    pub(crate) fn put_certificate(&mut self, provider: Address, certificate: Option<Certificate>) {
+        self.mark(RecordId::Certificate(provider));
+        let before = self.replace_certificate(provider, certificate);
+        if let Some(journal) = &mut self.journal {
+            journal.certificates.entry(provider).or_insert(before);
+        }
+    }
+
+    fn replace_certificate(
+        &mut self,
+        provider: Address,
+        certificate: Option<Certificate>,
+    ) -> Option<Certificate> {
+        let is_asked = |one: Certificate| matches!(one.probe, Probe::Asked(_));
+        let is_idle = |one: Certificate| one.probe == Probe::No && one.shown.is_some();
+        for (set, belongs) in [
+            (&mut self.asked, certificate.is_some_and(is_asked)),
+            (&mut self.certified, certificate.is_some_and(is_idle)),
+        ] {
+            if belongs {
+                set.insert(provider);
+            } else {
+                set.remove(&provider);
+            }
+        }
+        match certificate {
+            Some(certificate) => self.certificates.insert(provider, certificate),
+            None => self.certificates.remove(&provider),
+        }
     }
 
     fn replace_order(&mut self, id: OrderId, order: Option<Order>) -> Option<Order> {
@@ -291,6 +344,7 @@ impl Table {
                     self.open_count.remove(&order.owner);
                 }
             }
+            self.list(order, here);
         }
         match (order.state, order.side()) {
             (OrderState::New, _) if here => {
@@ -301,6 +355,25 @@ impl Table {
             }
             (OrderState::Resting, side) => self.shelve(order, side, here),
             (OrderState::Filled | OrderState::Cancelled | OrderState::Expired, _) => {}
+        }
+    }
+
+    /// Counts what an ask lists of its owner's machines.
+    fn list(&mut self, order: &Order, here: bool) {
+        let Some(machine) = order.machine() else { return };
+        let (cores, memory) = (u64::from(machine.cpu_cores), u64::from(machine.memory_mib));
+        let listed = self.listed.entry(order.owner).or_default();
+        if here {
+            listed.cores += cores;
+            listed.memory_mib += memory;
+            listed.asks.insert(order.id);
+        } else {
+            listed.cores -= cores;
+            listed.memory_mib -= memory;
+            listed.asks.remove(&order.id);
+            if listed.asks.is_empty() {
+                self.listed.remove(&order.owner);
+            }
         }
     }
 
@@ -335,8 +408,10 @@ impl Table {
         Stored {
             orders: self.orders.values().cloned().collect(),
             deals: self.deals.values().cloned().collect(),
-            providers: self.providers.iter().map(|(address, record)| (*address, *record)).collect(),
+            providers: self.providers.clone().into_iter().collect(),
             pledges: self.pledges.iter().map(|(auditor, pledge)| (*auditor, *pledge)).collect(),
+            certificates: self.certificates.iter().map(|(who, one)| (*who, *one)).collect(),
+            owners: self.owners.iter().map(|(account, owner)| (*account, *owner)).collect(),
             counters: (self.next_order, self.next_deal, self.next_sequence),
             dirty: self.dirty.iter().copied().collect(),
         }
@@ -354,6 +429,10 @@ impl Table {
         for (auditor, pledge) in stored.pledges {
             table.put_pledge(auditor, pledge);
         }
+        for (provider, certificate) in stored.certificates {
+            table.put_certificate(provider, Some(certificate));
+        }
+        table.owners = stored.owners.into_iter().collect();
         (table.next_order, table.next_deal, table.next_sequence) = stored.counters;
         table.dirty = stored.dirty.into_iter().collect();
         table

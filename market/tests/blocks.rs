@@ -74,7 +74,7 @@ fn bid(class: Class, price_max: u64, segments: u32, requirements: Requirements) 
             run_within: DurationMs(100_000),
             samples: 1,
             deposit_basis_points: 10_000,
-            secret_hash: JobOrder::hash_secret(&Hash::ZERO),
+            secret_hash: Hash::ZERO,
             check: Check::default(),
             pace: Pace::default(),
         })),

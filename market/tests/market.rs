@@ -20,6 +20,7 @@ use gongsuan_types::order::{
     SelfMatch, Work,
 };
 use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof, Status};
+use gongsuan_types::secrets::Secrets;
 use gongsuan_types::{
     Address, Amount, DealId, DurationMs, Fuel, Hash, Height, OrderId, Price, TimeMs, Units,
 };
@@ -32,8 +33,15 @@ fn who(n: u8) -> Address {
     Address([n + 1; 32])
 }
 
-fn secret() -> Hash {
-    Hash::of_content(b"secret")
+fn secrets() -> &'static Secrets {
+    static SECRETS: std::sync::OnceLock<Secrets> = std::sync::OnceLock::new();
+    SECRETS.get_or_init(|| Secrets::new(Hash::of_content(b"secret")))
+}
+
+/// The renter's first secret of the first deal.
+fn reveal(deal: DealId) -> Command {
+    let (secret, path) = secrets().first(0).unwrap();
+    Command::Reveal { deal, secret, path: Some(path) }
 }
 
 fn ask(price: u64, units: u64, fill_min: u64, region: u8) -> Ask {
@@ -82,7 +90,7 @@ fn bid(price_max: u64, segments: u32, fill_rule: FillRule) -> Bid {
             run_within: DurationMs(1_000),
             samples: 2,
             deposit_basis_points: 10_000,
-            secret_hash: JobOrder::hash_secret(&secret()),
+            secret_hash: secrets().root(),
             check: Check::default(),
             pace: Pace::default(),
         })),
@@ -232,7 +240,7 @@ fn committed(bench: &mut Bench, segments: u32) -> (DealId, Vec<Receipt>) {
     let list = receipts(segments);
     let commitment = Commitment::new(&list).unwrap();
     bench.one(0, Command::Commit { deal, commitment, receipts: Hash::ZERO }).unwrap();
-    bench.one(1, Command::Reveal { deal, secret: secret() }).unwrap();
+    bench.one(1, reveal(deal)).unwrap();
     bench.block(1, vec![]);
     (deal, list)
 }
@@ -261,7 +269,8 @@ fn proved_work_is_paid_and_the_rest_goes_back() {
     // Four segments of 1 Gf at 100, 2 % of it for the treasury; two audits of 1 Gf at 125.
     assert_eq!((paid.micro(), fee.micro(), audited.micro()), (392, 8, 250));
     assert_eq!(bench.free[&who(1)], START - 400 - 250);
-    assert!(bench.market.reputation(&who(0)) > 500);
+    assert_eq!(bench.market.standing(&who(0)).settled, 1);
+    assert_eq!(bench.market.reputation(&who(0)), 500, "no issuer has vetted these two");
     assert_eq!(bench.market.order(OrderId(1)).unwrap().open, Units(100), "the capacity is back");
 }
 
@@ -305,16 +314,18 @@ fn every_command_out_of_turn_is_refused() {
         bench.one(0, Command::Acknowledge(deal)),
         Err(MarketError::WrongState { .. })
     ));
-    assert!(matches!(
-        bench.one(1, Command::Reveal { deal, secret: secret() }),
-        Err(MarketError::WrongState { .. })
-    ));
+    assert!(matches!(bench.one(1, reveal(deal)), Err(MarketError::WrongState { .. })));
     assert!(bench.one(0, Command::Progress { deal, done: 5 }).is_err());
     bench.one(0, Command::Progress { deal, done: 2 }).unwrap();
     assert!(bench.one(0, Command::Progress { deal, done: 2 }).is_err(), "progress only rises");
     bench.one(0, commit(commitment)).unwrap();
-    let lie = Command::Reveal { deal, secret: Hash::ZERO };
-    assert!(matches!(bench.one(1, lie), Err(MarketError::Mismatch { field: "secret", .. })));
+    let (secret, path) = secrets().first(1).unwrap();
+    for (secret, path) in
+        [(Hash::ZERO, None), (Hash::ZERO, Some(path.clone())), (secret, Some(path))]
+    {
+        let lie = bench.one(1, Command::Reveal { deal, secret, path });
+        assert!(matches!(lie, Err(MarketError::Mismatch { field: "secret", .. })), "{lie:?}");
+    }
     assert!(matches!(bench.one(0, Command::Cancel(OrderId(2))), Err(MarketError::NotYours { .. })));
     assert!(matches!(bench.one(0, Command::Cancel(OrderId(9))), Err(MarketError::NoOrder(_))));
 }

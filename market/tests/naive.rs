@@ -102,7 +102,7 @@ fn work(
         run_within: DurationMs(3_000_000),
         samples,
         deposit_basis_points,
-        secret_hash: JobOrder::hash_secret(&Hash::ZERO),
+        secret_hash: Hash::ZERO,
         check: way.0,
         pace: way.1,
     }))
@@ -205,8 +205,8 @@ fn the_random_worlds_are_lively() {
                     Event::Filled { bid, .. } => {
                         fills += 1;
                         let order = market.orders().iter().find(|order| order.id == bid);
-                        let Work::Job(job) = &order.and_then(Order::bid).expect("a bid").work;
-                        copies += u32::from(job.check.copies() > 1);
+                        let bid = order.and_then(Order::bid).expect("a bid");
+                        copies += u32::from(bid.work.check().copies() > 1);
                     }
                     Event::Cancelled { why, .. } => drop(whys.insert(format!("{why:?}"))),
                     Event::Expired { .. } => expired += 1,

@@ -25,6 +25,9 @@ fn table() -> Table {
     table.add::<gongsuan_market::Event>("market.Event");
     table.add::<gongsuan_market::Order>("market.Order");
     table.add::<gongsuan_market::Deal>("market.Deal");
+    table.add::<gongsuan_market::Certificate>("market.Certificate");
+    table.add::<gongsuan_market::Pledge>("market.Pledge");
+    table.add::<gongsuan_market::Standing>("market.Standing");
     table.add::<gongsuan_ledger::SignedTransaction>("ledger.SignedTransaction");
     table.add::<gongsuan_ledger::Header>("ledger.Header");
     table.add::<gongsuan_ledger::Event>("ledger.Event");

@@ -8,6 +8,7 @@ pub mod arbitrary;
 pub mod chain;
 pub mod cluster;
 pub mod conformance;
+pub mod enclose;
 pub mod faults;
 pub mod fuzz;
 pub mod sim;

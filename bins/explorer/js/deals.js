@@ -5,7 +5,7 @@ import { count, tagged, time } from "./format.js";
 import { checkName, endOf, stateName } from "./names.js";
 import { t } from "./words.js";
 
-const OVER = ["settled", "failed", "cancelled"];
+const OVER = ["settled", "failed", "cancelled", "completed"];
 const BAD = ["failed", "cancelled", "disputed", "rematch"];
 const DEADLINES = ["ack_by", "heartbeat_by", "done_by", "commit_by", "unseal_by", "reveal_by", "serve_by", "until", "audit_by", "open_until"];
 /** In these states the window of a result stands still. */

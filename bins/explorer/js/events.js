@@ -13,7 +13,7 @@ export function say(key, values) {
   return t(key).split(/(\{\w+\})/).map((part) => (/^\{\w+\}$/.test(part) ? values[part.slice(1, -1)] ?? part : part));
 }
 
-const HOLDS = { order, escrow: deal, deposit: deal, stake: deal, pledge: account };
+const HOLDS = { order, escrow: deal, deposit: deal, stake: deal, pledge: account, capacity: account };
 
 const hold = (of) => {
   const [kind, id] = tagged(of);
@@ -23,8 +23,11 @@ const hold = (of) => {
 /** A case before the validators, by its deal and number. */
 export const caseName = (id) => say("case.of", { deal: deal(id.deal), number: count(id.number) });
 
+/** Why a certificate of capacity is gone: in words, or the failure of a probe. */
+const lapse = (why) => (typeof why === "string" ? t(`lapse.${why}`) : failure(why.failed));
+
 /** The steps of a deal that an event of their own tells. */
-const TOLD = ["acknowledge", "progress", "commit", "unseal", "reveal", "draw", "audit", "challenge", "demand-output", "ask-input", "serve", "rematched", "window-over", "agree", "approve", "no-ack", "late", "silent", "unopened", "fraud", "output-missing", "unjudged", "withheld", "refuse", "no-offer"];
+const TOLD = ["acknowledge", "progress", "commit", "unseal", "reveal", "draw", "audit", "challenge", "demand-output", "ask-input", "serve", "rematched", "window-over", "agree", "approve", "no-ack", "late", "silent", "unopened", "fraud", "output-missing", "unjudged", "withheld", "refuse", "no-offer", "beat", "gap", "unwitnessed", "leave"];
 
 const MONEY = {
   hold: (m) => ({ owner: account(m.owner), amount: tokens(m.amount), hold: hold(m.hold) }),
@@ -64,12 +67,19 @@ const MARKET = {
   pledged: (m) => ({ auditor: account(m.auditor), amount: tokens(m.amount) }),
   rated: (m) => ({ deal: deal(m.deal), by: account(m.by), of: account(m.of), stars: count(m.stars) }),
   served: (m) => ({ deal: deal(m.deal), segment: count(m.receipt.segment) }),
+  completed: (m) => ({ deal: deal(m.deal), paid: tokens(m.paid), fee: tokens(m.fee), refund: tokens(m.refund) }),
+  "capacity-claimed": (m) => ({ provider: account(m.provider), lanes: count(m.claim.lanes), memory: count(m.claim.mebibytes), held: tokens(m.held) }),
+  probed: (m) => ({ deal: deal(m.deal), provider: account(m.provider), lanes: count(m.lanes) }),
+  certified: (m) => ({ provider: account(m.provider), lanes: count(m.capacity.lanes), memory: count(m.capacity.mebibytes), rate: gigafuel(m.fuel_per_s) }),
+  uncertified: (m) => ({ provider: account(m.provider), why: lapse(m.why) }),
 };
 
 const CHAIN = {
   transferred: (m) => ({ from: account(m.from), to: account(m.to), amount: tokens(m.amount) }),
   granted: (m) => ({ subject: account(m.subject), role: roleName(m.role), until: time(m.expires_at) }),
   revoked: (m) => ({ subject: account(m.subject), role: roleName(m.role) }),
+  owned: (m) => ({ account: account(m.account), owner: m.owner.slice(0, 8) }),
+  "key-published": (m) => ({ owner: account(m.owner), number: count(m.number + 1) }),
   supervised: (m) => ({ by: account(m.by), subject: account(m.subject), now: t(m.frozen ? "frozen.yes" : "frozen.no") }),
 };
 

@@ -1,5 +1,7 @@
 //! Blobs by content address, whole or in parts: a download that broke off goes on where it stopped, and whoever reads checks the hash.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -10,6 +12,7 @@ use gongsuan_types::{Hash, Refusal};
 use super::Server;
 use super::answer::{Answer, ApiError, missing, parse, stopped};
 use super::wire::{BlobStored, Octets};
+use crate::node::blobs::Blobs;
 
 /// `bytes=FIRST-LAST`, `bytes=FIRST-` or `bytes=-LENGTH` of a blob with so many bytes, as first and last byte. Several ranges, or another unit,
 /// are answered as if nothing had been asked for, which the standard allows.
@@ -46,13 +49,13 @@ fn range(text: &str, len: usize) -> Result<Option<(usize, usize)>, ApiError> {
     )
 )]
 pub(super) async fn get_blob(
-    State(server): State<Server>,
+    State(blobs): State<Arc<Blobs>>,
     Path(hash): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let hash: Hash = parse("hash", &hash)?;
     let tag = HeaderValue::try_from(format!("\"{hash}\"")).map_err(stopped)?;
-    let found = tokio::task::spawn_blocking(move || server.blobs.get(&hash)).await;
+    let found = tokio::task::spawn_blocking(move || blobs.get(&hash)).await;
     let bytes = Bytes::from(found.ok().flatten().ok_or_else(|| missing("blob", hash))?);
     if headers.get(header::IF_NONE_MATCH) == Some(&tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());

@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use gongsuan_ledger::header::Body;
-use gongsuan_ledger::{Chain, Genesis, Header, SignedTransaction};
+use gongsuan_ledger::{Genesis, Header, SignedTransaction};
 use gongsuan_types::{Hash, Height, Refusal, codec};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -15,6 +15,8 @@ use utoipa::IntoParams;
 use super::Server;
 use super::answer::{Answer, ApiError, Asked, ask, missing, parse, stopped};
 use super::lists::Below;
+use super::log;
+use super::proofs::{Place, Shown};
 use super::wire::{
     BlockRow, BlockView, Blocks, CertifiedState, HexTransaction, Octets, Status, SupplyView,
     TxState, ValidatorsView,
@@ -128,18 +130,18 @@ pub(super) async fn submit(
     }
 }
 
-fn find(chain: &Chain, pool: bool, id: Hash) -> TxState {
-    let found = chain.location(&id).and_then(|location| {
-        let stored = chain.stored(location.height).ok()??;
-        let receipt = stored.receipts.into_iter().nth(location.index as usize)?;
-        let (height, index) = (location.height, location.index);
-        Some(TxState::Committed { id, height, index, receipt: Box::new(receipt) })
-    });
-    found.unwrap_or(if pool { TxState::Pending { id } } else { TxState::Unknown { id } })
-}
-
 async fn state_of(server: &Server, id: Hash) -> Answer<TxState> {
-    Ok(Json(ask(server, move |view| find(view.chain, view.pool.contains(&id), id)).await?))
+    let (location, waits) =
+        ask(server, move |view| (view.chain.location(&id), view.pool.contains(&id))).await?;
+    let otherwise = if waits { TxState::Pending { id } } else { TxState::Unknown { id } };
+    let Some(location) = location else { return Ok(Json(otherwise)) };
+    let (height, index) = (location.height, location.index);
+    let block = log::one(server, height).await?.ok().flatten();
+    let receipt = block.and_then(|block| block.receipts.into_iter().nth(index as usize));
+    Ok(Json(receipt.map_or(otherwise, |receipt| {
+        let receipt = Box::new(receipt);
+        TxState::Committed { id, height, index, receipt }
+    })))
 }
 
 /// What became of a transaction.
@@ -158,16 +160,11 @@ pub(super) async fn blocks(
     Asked(query): Asked<Below>,
 ) -> Answer<Blocks> {
     let rows = query.rows()?;
-    let blocks = ask(&server, move |view| {
-        let head = view.chain.state().height().0;
-        let last = query.below.map_or(head, |below| head.min(below.saturating_sub(1)));
-        let heights = (1..=last).rev().take(rows);
-        heights
-            .map_while(|height| view.chain.stored(Height(height)).ok().flatten())
-            .map(|stored| row(&stored.header))
-            .collect()
-    });
-    Ok(Json(Blocks { blocks: blocks.await? }))
+    let head = ask(&server, |view| view.chain.state().height().0).await?;
+    let last = query.below.map_or(head, |below| head.min(below.saturating_sub(1)));
+    let heights = (1..=last).rev().take(rows).map(Height).collect();
+    let blocks = log::each(&server, heights, |stored| row(&stored.header)).await?;
+    Ok(Json(Blocks { blocks }))
 }
 
 fn row(header: &Header) -> BlockRow {
@@ -193,7 +190,7 @@ pub(super) async fn block(
     Path(height): Path<String>,
 ) -> Answer<BlockView> {
     let height: Height = parse("height", &height)?;
-    let stored = ask(&server, move |view| view.chain.stored(height).ok().flatten()).await?;
+    let stored = log::one(&server, height).await?.ok().flatten();
     let stored = stored.ok_or_else(|| missing("height", height))?;
     let bytes = hex::encode(codec::encode(&stored));
     Ok(Json(BlockView {
@@ -260,7 +257,11 @@ pub(super) async fn proof(
     Path((kind, id)): Path<(String, String)>,
 ) -> Answer<ProofFile> {
     let subject = Subject::parse(&kind, &id)?;
-    let shown = ask(&server, move |view| super::proofs::find(view, &subject)).await??;
+    let place = ask(&server, move |view| super::proofs::find(view, &subject)).await??;
+    let shown = match place {
+        Place::Record(header, fact) => Shown::Record(header, fact),
+        Place::Block(height) => Shown::block(log::one(&server, height).await?, subject)?,
+    };
     let until = tokio::time::Instant::now() + PROOF_WAIT;
     loop {
         let height = shown.height();

@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
-use gongsuan_ledger::Chain;
+use gongsuan_ledger::StoredBlock;
 use gongsuan_types::{Height, Refusal};
 use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -20,15 +20,15 @@ use tokio_stream::{Stream, StreamExt as _};
 
 use super::answer::{ApiError, ask};
 use super::wire::{BlockEvents, EventRow};
-use super::{LISTENERS_MAX, Server};
+use super::{LISTENERS_MAX, Server, log};
 use crate::node::Happened;
 
 /// Messages that wait for a listener.
 const WAITING_MAX: usize = 64;
 /// A listener that takes nothing for this long is dropped.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Blocks read from the log at one time.
-const BLOCKS_MAX: u64 = 256;
+/// Blocks read from the log at one time, at most.
+const BLOCKS_MAX: u64 = 32;
 
 /// What happens, block by block, as server-sent events.
 ///
@@ -57,7 +57,7 @@ pub(super) async fn listen(
     let (out, waiting) = mpsc::channel(WAITING_MAX);
     let read = move |from: u64| {
         let server = server.clone();
-        async move { ask(&server, move |view| past(view.chain, from)).await.ok() }
+        async move { past(&server, from).await.ok() }
     };
     tokio::spawn(pump(next, live, read, out, permit));
     let lines = ReceiverStream::new(waiting).map(|block| Ok(line(&block)));
@@ -137,12 +137,11 @@ fn line(block: &Happened) -> SseEvent {
     SseEvent::default().id(id).event("chain").data(text)
 }
 
-fn past(chain: &Chain, from: u64) -> Vec<Happened> {
-    let heights = from..from.saturating_add(BLOCKS_MAX);
-    heights
-        .map_while(|height| chain.stored(Height(height)).ok().flatten())
-        .map(|stored| Happened::of(stored.header.height, &stored.receipts, &stored.events))
-        .collect()
+async fn past(server: &Server, from: u64) -> Result<Vec<Happened>, ApiError> {
+    let heights = (from..from.saturating_add(BLOCKS_MAX)).map(Height).collect();
+    let happened =
+        |stored: StoredBlock| Happened::of(stored.header.height, &stored.receipts, &stored.events);
+    log::some(server, heights, happened).await
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::Server;
 use super::answer::{Answer, ApiError, Asked, ask, missing, parse};
 use super::lists::ROWS_MAX;
-use super::wire::{HistoryRow, HistoryView, TrailRow, TrailView};
+use super::log;
+use super::wire::{HistoryRow, HistoryView, TrailView};
 use crate::audit::trail::Trail;
 
 /// Rows of one answer, unless the request says fewer.
@@ -108,12 +109,13 @@ pub(super) async fn trail(
         let placed = [deal.ask, deal.bid].into_iter().filter_map(|order| market.order(order));
         heights.extend(placed.map(|order| order.arrived));
         let heights: BTreeSet<Height> = heights.into_iter().collect();
-        let trail = Trail::of_deal(id, (deal.ask, deal.bid));
-        let blocks = heights.into_iter().filter_map(|at| view.chain.stored(at).ok().flatten());
-        let rows = blocks.flat_map(|block| trail.rows(&block).unwrap_or_default());
-        let rows: Vec<TrailRow> = rows.filter_map(|row| serde_json::from_value(row).ok()).collect();
-        Some((rows, is_whole))
+        Some((heights, Trail::of_deal(id, (deal.ask, deal.bid)), is_whole))
     });
-    let (events, whole) = found.await?.ok_or_else(|| missing("deal", id))?;
+    let (heights, trail, whole) = found.await?.ok_or_else(|| missing("deal", id))?;
+    let rows = log::each(&server, heights.into_iter().collect(), move |block| {
+        trail.rows(&block).unwrap_or_default()
+    });
+    let rows = rows.await?.into_iter().flatten();
+    let events = rows.filter_map(|row| serde_json::from_value(row).ok()).collect();
     Ok(Json(TrailView { deal: id, events, whole }))
 }

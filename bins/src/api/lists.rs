@@ -2,23 +2,25 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use gongsuan_market::{Deal, Order};
+use gongsuan_market::{Deal, Oddness, Order};
 use gongsuan_types::order::{Class, Side, Unit};
 use gongsuan_types::receipt::Receipt;
-use gongsuan_types::{Address, DealId, Hash, OrderId, Refusal, codec};
+use gongsuan_types::{Address, DealId, OrderId, Refusal};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::Server;
-use super::answer::{Answer, ApiError, Asked, ask, missing, parse};
-use super::wire::{Classes, DealReceipts, Deals, Orders, TradesView};
+use super::answer::{Answer, ApiError, Asked, ask, missing, parse, stopped};
+use super::wire::{Anomalies, Classes, DealReceipts, Deals, Orders, TradesView};
 use crate::node::Trade;
-use crate::node::blobs::BLOB_BYTES_MAX;
+use crate::renter::results;
 
 /// Rows of one answer, unless the request says fewer.
 const ROWS: usize = 100;
 /// Rows of one answer, at most.
 pub(super) const ROWS_MAX: usize = 1_000;
+/// Deals among which what is odd is looked for, the newest ones.
+const ODD_AMONG: usize = 10_000;
 
 fn rows(limit: Option<usize>) -> Result<usize, ApiError> {
     match limit.unwrap_or(ROWS) {
@@ -173,6 +175,18 @@ pub(super) async fn deals(
     Ok(Json(Deals { deals, total }))
 }
 
+/// What looks odd in the newest deals: a hint for whoever watches, by rules that stand in the answer. Nothing on the chain follows from it.
+#[utoipa::path(get, path = "/v1/anomalies", tag = "market", responses((status = OK, description = "What is odd, and by which rules.", body = Anomalies)))]
+pub(super) async fn anomalies(State(server): State<Server>) -> Answer<Anomalies> {
+    let newest = ask(&server, |view| {
+        let all: Vec<&Deal> = view.chain.state().market().deals().collect();
+        all.into_iter().rev().take(ODD_AMONG).cloned().collect::<Vec<Deal>>()
+    });
+    let (deals, oddness) = (newest.await?, Oddness::default());
+    let anomalies = gongsuan_market::anomalies(&deals, oddness);
+    Ok(Json(Anomalies { anomalies, oddness, deals: deals.len() as u64 }))
+}
+
 /// What is traded here, by name.
 #[utoipa::path(get, path = "/v1/classes", tag = "market", responses((status = OK, description = "Names of classes.", body = Classes)))]
 pub(super) async fn classes(State(server): State<Server>) -> Answer<Classes> {
@@ -226,7 +240,7 @@ pub(super) async fn gpu_trades(
     trades_of(&server, &format!("{unit}/{arch}/{gpu}"), query).await
 }
 
-/// What a provider committed for a deal, out of the blob that it published.
+/// What was committed for a deal, batch after batch, out of the blobs that its providers published.
 #[utoipa::path(
     get, path = "/v1/deals/{id}/receipts", tag = "market", operation_id = "deal_receipts", params(("id" = DealId, Path, description = "The deal's number.")),
     responses((status = OK, description = "By segment.", body = DealReceipts))
@@ -238,15 +252,22 @@ pub(super) async fn receipts(
     let id: DealId = parse("deal", &id)?;
     let found = ask(&server, move |view| view.chain.state().market().deal(id).cloned()).await?;
     let deal = found.ok_or_else(|| missing("deal", id))?;
-    let hash: Hash = deal.receipts().ok_or_else(|| missing("receipts", id))?;
+    let parts = results::parts(&deal);
+    if parts.is_empty() {
+        return Err(missing("receipts", id));
+    }
     let blobs = server.blobs.clone();
-    let bytes = tokio::task::spawn_blocking(move || blobs.get(&hash)).await.ok().flatten();
-    let bytes = bytes.ok_or_else(|| missing("blob", hash))?;
-    let receipts: Vec<Receipt> =
-        codec::decode("receipts", BLOB_BYTES_MAX, &bytes).map_err(|error| {
-            let got = format!("{} bytes", bytes.len());
-            let limit = "canonical receipts";
-            Refusal::new("malformed", "receipts", limit, got, error.to_string())
-        })?;
-    Ok(Json(DealReceipts { deal: id, receipts }))
+    let read = tokio::task::spawn_blocking(move || {
+        let mut receipts: Vec<Receipt> = Vec::new();
+        for part in &parts {
+            let bytes = blobs.get(&part.receipts).ok_or_else(|| missing("blob", part.receipts))?;
+            let list = results::check(part, &bytes).map_err(|reason| {
+                let (limit, got) = ("the receipts committed", part.receipts);
+                ApiError(Refusal::new("malformed", "receipts", limit, got, reason))
+            })?;
+            receipts.extend(list);
+        }
+        Ok::<_, ApiError>(receipts)
+    });
+    Ok(Json(DealReceipts { deal: id, receipts: read.await.map_err(stopped)?? }))
 }

@@ -7,11 +7,14 @@ mod door;
 mod events;
 mod explorer;
 mod histories;
+mod letters;
 mod lists;
+mod log;
 mod market;
 mod metrics;
 mod openapi;
 mod people;
+mod pieces;
 mod proofs;
 mod routes;
 pub mod wire;
@@ -22,6 +25,8 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use crate::node::blobs::Blobs;
+use crate::node::letters::Letters;
+use crate::node::pieces::Pieces;
 use crate::node::{Feed, Handle};
 use crate::replica::Counters;
 
@@ -32,12 +37,28 @@ pub struct Server {
     pub node: Handle,
     /// The blobs.
     pub blobs: Arc<Blobs>,
+    /// Which of them are letters, and to whom.
+    pub letters: Arc<Letters>,
+    /// Blobs on their way here.
+    pub pieces: Arc<Pieces>,
     /// Events.
     pub feed: Feed,
     /// What the replica counts.
     pub counters: Arc<Counters>,
     /// Places for listeners.
     pub listeners: Arc<Semaphore>,
+}
+
+impl axum::extract::FromRef<Server> for Arc<Blobs> {
+    fn from_ref(server: &Server) -> Self {
+        server.blobs.clone()
+    }
+}
+
+impl axum::extract::FromRef<Server> for Arc<Pieces> {
+    fn from_ref(server: &Server) -> Self {
+        server.pieces.clone()
+    }
 }
 
 /// The description of the API (`OpenAPI` 3.1) as JSON: what a node serves at `/openapi.json`.

@@ -1,6 +1,7 @@
 //! The description of the API: put together from the handlers and the wire types, served at `/openapi.json`.
 
 use gongsuan_ledger::Transaction;
+use serde_json::Value;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{
     ComponentsBuilder, Content, InfoBuilder, License, OpenApi, Ref, ResponseBuilder,
@@ -56,26 +57,32 @@ fn refuse(operation: &mut Operation, name: &str) {
 /// Never: it has no maps with keys other than strings.
 pub(super) fn to_json(api: &OpenApi) -> String {
     let mut value = serde_json::to_value(api).expect("a description is JSON");
-    shorten(&mut value);
+    tidy(&mut value);
     value.to_string()
 }
 
-/// Cuts descriptions where their examples in Rust begin.
-fn shorten(value: &mut serde_json::Value) {
+/// Cuts descriptions where their examples in Rust begin, and calls integers unsigned that are: `int64` would end at half of what is taken.
+fn tidy(value: &mut Value) {
     match value {
-        serde_json::Value::Object(fields) => {
+        Value::Object(fields) => {
+            let unsigned = fields.get("minimum").is_some_and(|least| *least == 0);
             for (key, value) in fields {
                 match value {
-                    serde_json::Value::String(text) if key == "description" => {
+                    Value::String(text) if key == "description" => {
                         let end = text.find("```").unwrap_or(text.len());
                         text.truncate(end);
                         text.truncate(text.trim_end().len());
                     }
-                    other => shorten(other),
+                    Value::String(format)
+                        if key == "format" && unsigned && format.starts_with("int") =>
+                    {
+                        format.insert(0, 'u');
+                    }
+                    other => tidy(other),
                 }
             }
         }
-        serde_json::Value::Array(items) => items.iter_mut().for_each(shorten),
-        _ => {}
+        Value::Array(items) => items.iter_mut().for_each(tidy),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

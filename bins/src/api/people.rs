@@ -32,6 +32,8 @@ pub(super) async fn account(
             nonce_next: view.pool.next_nonce(&address, state),
             roles: rows(view, Some(address)).into_iter().map(|row| row.role).collect(),
             reputation: state.market().reputation(&address),
+            pledge: state.market().pledge_of(&address).amount,
+            encryption_key: state.accounts().encryption_key(&address),
         }
     });
     Ok(Json(view.await?))

@@ -4,9 +4,18 @@ use gongsuan_ledger::proof::{Fact, PROOF_VERSION, Past};
 use gongsuan_ledger::{Header, HistoryProof, Proof, StateKey, StoredBlock};
 use gongsuan_types::{Height, Refusal, codec};
 
+use super::log::Found;
 use crate::audit::prove::fact_in;
 use crate::audit::{Certificate, ProofFile, Subject};
 use crate::node::View;
+
+/// Where the thing is that a proof is about.
+pub(super) enum Place {
+    /// A record after the last block, or after an earlier one with the same state.
+    Record(Box<Header>, Box<Fact>),
+    /// In a block.
+    Block(Height),
+}
 
 /// What a proof is about, found.
 pub(super) enum Shown {
@@ -33,21 +42,19 @@ fn unreadable(what: &str) -> Refusal {
     Refusal::new("disk", "node", "a readable log", what, "the node cannot read its own files")
 }
 
-/// Finds what a proof is about. Reads one block at most.
-pub(super) fn find(view: &View<'_>, subject: &Subject) -> Result<Shown, Refusal> {
-    let read = |height| view.chain.stored(height).map_err(|error| unreadable(&error.to_string()));
-    let height = match subject {
-        Subject::Record(key) => return record(view, key),
+/// Finds what a proof is about.
+pub(super) fn find(view: &View<'_>, subject: &Subject) -> Result<Place, Refusal> {
+    match subject {
+        Subject::Record(key) => record(view, key),
         Subject::Transaction(id) | Subject::Receipt(id) => {
-            view.chain.location(id).ok_or_else(|| missing(subject))?.height
+            let location = view.chain.location(id).ok_or_else(|| missing(subject))?;
+            Ok(Place::Block(location.height))
         }
-        Subject::Events(height) | Subject::Block(height) => *height,
-    };
-    let block = read(height)?.ok_or_else(|| missing(subject))?;
-    Ok(Shown::Block(Box::new(block), *subject))
+        Subject::Events(height) | Subject::Block(height) => Ok(Place::Block(*height)),
+    }
 }
 
-fn record(view: &View<'_>, key: &StateKey) -> Result<Shown, Refusal> {
+fn record(view: &View<'_>, key: &StateKey) -> Result<Place, Refusal> {
     let state = view.chain.state();
     let fact = Fact::Record { key: *key, value: state.record(key), path: state.prove(key) };
     // A chain that rests ends with blocks that changed nothing, and the last of them are never certified.
@@ -64,7 +71,7 @@ fn record(view: &View<'_>, key: &StateKey) -> Result<Shown, Refusal> {
             .header
         }
     };
-    Ok(Shown::Record(Box::new(header), Box::new(fact)))
+    Ok(Place::Record(Box::new(header), Box::new(fact)))
 }
 
 /// The newest certified header, if it is at or after a height.
@@ -86,6 +93,12 @@ pub(super) fn anchor(view: &View<'_>, height: Height) -> Result<Option<Anchor>, 
 }
 
 impl Shown {
+    /// A block, as it was read.
+    pub(super) fn block(found: Found, subject: Subject) -> Result<Self, Refusal> {
+        let block = found.map_err(|error| unreadable(&error.to_string()))?;
+        Ok(Self::Block(Box::new(block.ok_or_else(|| missing(&subject))?), subject))
+    }
+
     /// The block whose header must be certified.
     pub(super) fn height(&self) -> Height {
         match self {

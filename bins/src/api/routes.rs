@@ -12,8 +12,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{in_form, missing};
-use super::{Server, blobs, chain, door, events, explorer, histories, lists, market, metrics};
-use super::{openapi, people};
+use super::{Server, blobs, chain, door, events, explorer, histories, letters, lists, market};
+use super::{metrics, openapi, people, pieces};
 
 /// Bytes of a request's body, at most, but for blobs.
 const BODY_BYTES_MAX: usize = 256 << 10;
@@ -45,7 +45,9 @@ fn described(limits: &door::Limits) -> OpenApiRouter<Server> {
         .routes(routes!(market::deal))
         .routes(routes!(lists::orders))
         .routes(routes!(lists::deals))
+        .routes(routes!(lists::anomalies))
         .routes(routes!(lists::receipts))
+        .routes(routes!(letters::letters, letters::put_letter))
         .routes(routes!(lists::classes))
         .routes(routes!(lists::trades))
         .routes(routes!(lists::gpu_trades))
@@ -55,7 +57,9 @@ fn described(limits: &door::Limits) -> OpenApiRouter<Server> {
         .layer(within(DEADLINE));
     let blobs = OpenApiRouter::new()
         .routes(routes!(blobs::get_blob, blobs::put_blob, blobs::post_blob))
-        .layer(DefaultBodyLimit::max(crate::node::blobs::BLOB_BYTES_MAX + 1));
+        .layer(DefaultBodyLimit::max(crate::node::blobs::BLOB_BYTES_MAX + 1))
+        .routes(routes!(pieces::put_piece))
+        .routes(routes!(pieces::join));
     let slow = OpenApiRouter::new()
         .routes(routes!(chain::submit))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -2,8 +2,9 @@
 
 use gongsuan_consensus::{CertifiedHeader, ValidatorSet};
 use gongsuan_ledger::genesis::Validator;
+use gongsuan_ledger::identity::PublishedKey;
 use gongsuan_ledger::{Event, Header, SignedTransaction, Supply, TxReceipt};
-use gongsuan_market::{Deal, Order};
+use gongsuan_market::{Anomaly, Deal, Oddness, Order};
 use gongsuan_types::receipt::Receipt;
 use gongsuan_types::{Address, Amount, DealId, Hash, Height, PublicKey, Refusal, Term, TimeMs};
 use serde::{Deserialize, Serialize};
@@ -97,6 +98,10 @@ pub struct AccountView {
     pub roles: Vec<String>,
     /// As a provider, 0 to 1,000.
     pub reputation: u16,
+    /// What it has set aside as an auditor.
+    pub pledge: Amount,
+    /// What others encrypt to, if it has published a key.
+    pub encryption_key: Option<PublishedKey>,
 }
 
 /// `/v1/headers/latest`: the newest state that is certified.
@@ -183,6 +188,17 @@ pub struct Deals {
     pub deals: Vec<Deal>,
     /// How many there are in all, whatever the page.
     pub total: u64,
+}
+
+/// `/v1/anomalies`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Anomalies {
+    /// What is odd, sorted by kind.
+    pub anomalies: Vec<Anomaly>,
+    /// From when on something is.
+    pub oddness: Oddness,
+    /// How many deals were looked at, the newest ones.
+    pub deals: u64,
 }
 
 /// `/v1/classes`.
@@ -298,11 +314,42 @@ pub struct TrailView {
     pub whole: bool,
 }
 
+/// `/v1/deals/{id}/letters`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Letters {
+    /// The deal.
+    pub deal: DealId,
+    /// Content addresses of the letters.
+    pub letters: Vec<Hash>,
+}
+
 /// The answer to a stored blob.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct BlobStored {
     /// Its content address.
     pub hash: Hash,
+}
+
+/// The answer to a stored piece of a blob.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PieceStored {
+    /// Its content address.
+    pub piece: Hash,
+}
+
+/// The request to join pieces to a blob.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Join {
+    /// Content addresses of all pieces, in order.
+    pub pieces: Vec<Hash>,
+}
+
+/// What became of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Joined {
+    /// Pieces that are not here; none, once the blob is stored.
+    pub missing: Vec<Hash>,
 }
 
 /// An event with its place.

@@ -138,6 +138,9 @@ impl Row {
             None => self.verdicts.join("; "),
             Some(Event::Market(event)) => market(event),
             Some(Event::Money(settlement)) => money(settlement),
+            Some(Event::KeyPublished { owner, number, .. }) => {
+                format!("{} publishes encryption key {number}", owner.short())
+            }
             Some(other) => serde_json::to_string(other).unwrap_or_default(),
         }
     }
@@ -216,6 +219,15 @@ fn market(event: &MarketEvent) -> String {
                 "deal {deal}: settled: {paid} for work, {fee} fee, {audited} for audits, {refund} back"
             )
         }
+        MarketEvent::Completed { deal, paid, fee, refund } => {
+            format!("deal {deal}: the lease is over: {paid} for its time, {fee} fee, {refund} back")
+        }
+        MarketEvent::Probed { deal, order, provider, lanes } => {
+            format!(
+                "deal {deal}: the chain asks {} to show {lanes} lanes (order {order})",
+                provider.short()
+            )
+        }
         MarketEvent::Failed { deal, why, fine } => {
             format!("deal {deal}: failed ({why:?}), fine {fine}")
         }
@@ -264,6 +276,7 @@ fn name(hold: &HoldId) -> String {
         HoldId::Deposit(id) => format!("deposit:{id}"),
         HoldId::Stake(id) => format!("stake:{id}"),
         HoldId::Pledge(who) => format!("pledge:{}", who.short()),
+        HoldId::Capacity(who) => format!("capacity:{}", who.short()),
     }
 }
 

@@ -15,9 +15,14 @@ pub const KINDS: &[(&str, &str)] = &[
     ("account", "an address: its balance and nonce, or that it is not there"),
     ("order", "a number"),
     ("deal", "a number"),
-    ("hold", "order:N, escrow:N or deposit:N"),
+    ("hold", "order:N, escrow:N, deposit:N, stake:N, pledge:ADDRESS or capacity:ADDRESS"),
     ("attestation", "an address and a role, such as gs1...:provider"),
-    ("provider", "an address: deals settled and failed"),
+    ("provider", "an address: deals settled and failed, and what they count for"),
+    ("auditor", "an address: what it has pledged"),
+    ("certificate", "an address: what its machine has shown"),
+    ("owner", "an address: whose account it is, if it has shown it"),
+    ("freeze", "an address: what supervisors say of it"),
+    ("key", "an address: the key to which others encrypt for it"),
     ("supply", "the word `total`"),
     ("market", "the word `registers`: the counters, and the bids that wait for another search"),
     ("tx", "a transaction's id: that it is in a block"),
@@ -72,7 +77,10 @@ impl Subject {
             "deal" => market(RecordId::Deal(parse(form, id)?)),
             "provider" => market(RecordId::Provider(parse(form, id)?)),
             "freeze" => Self::Record(StateKey::Freeze(parse(form, id)?)),
+            "key" => Self::Record(StateKey::EncryptionKey(parse(form, id)?)),
             "auditor" => market(RecordId::Auditor(parse(form, id)?)),
+            "certificate" => market(RecordId::Certificate(parse(form, id)?)),
+            "owner" => market(RecordId::Owner(parse(form, id)?)),
             "hold" => {
                 let (of, number) = halves(form, id)?;
                 Self::Record(StateKey::Hold(match of {
@@ -80,6 +88,7 @@ impl Subject {
                     "escrow" => HoldId::Escrow(parse(form, number)?),
                     "deposit" => HoldId::Deposit(parse(form, number)?),
                     "pledge" => HoldId::Pledge(parse(form, number)?),
+                    "capacity" => HoldId::Capacity(parse(form, number)?),
                     "stake" => HoldId::Stake(parse(form, number)?),
                     _ => return Err(Refusal::new("malformed", "id", form, of, "no such hold")),
                 }))
@@ -126,12 +135,16 @@ impl Subject {
                 ("attestation", format!("{address}:{role}"))
             }
             Self::Record(StateKey::Freeze(address)) => ("freeze", address.to_string()),
+            Self::Record(StateKey::EncryptionKey(address)) => ("key", address.to_string()),
             Self::Record(StateKey::Supply) => ("supply", "total".to_owned()),
             Self::Record(StateKey::MarketRegisters) => ("market", "registers".to_owned()),
             Self::Record(StateKey::Hold(HoldId::Order(id))) => ("hold", format!("order:{id}")),
             Self::Record(StateKey::Hold(HoldId::Escrow(id))) => ("hold", format!("escrow:{id}")),
             Self::Record(StateKey::Hold(HoldId::Deposit(id))) => ("hold", format!("deposit:{id}")),
             Self::Record(StateKey::Hold(HoldId::Pledge(who))) => ("hold", format!("pledge:{who}")),
+            Self::Record(StateKey::Hold(HoldId::Capacity(who))) => {
+                ("hold", format!("capacity:{who}"))
+            }
             Self::Record(StateKey::Hold(HoldId::Stake(id))) => ("hold", format!("stake:{id}")),
             Self::Record(StateKey::Market(RecordId::Order(id))) => ("order", id.to_string()),
             Self::Record(StateKey::Market(RecordId::Deal(id))) => ("deal", id.to_string()),
@@ -140,6 +153,12 @@ impl Subject {
             }
             Self::Record(StateKey::Market(RecordId::Auditor(address))) => {
                 ("auditor", address.to_string())
+            }
+            Self::Record(StateKey::Market(RecordId::Certificate(address))) => {
+                ("certificate", address.to_string())
+            }
+            Self::Record(StateKey::Market(RecordId::Owner(address))) => {
+                ("owner", address.to_string())
             }
             Self::Transaction(id) => ("tx", id.to_string()),
             Self::Receipt(id) => ("receipt", id.to_string()),
@@ -181,10 +200,12 @@ fn record(key: &StateKey, bytes: &[u8]) -> Value {
         StateKey::Attestation(..) => of::<Attestation>(bytes),
         StateKey::Market(RecordId::Order(_)) => of::<Order>(bytes),
         StateKey::Market(RecordId::Deal(_)) => of::<Deal>(bytes),
-        StateKey::Market(RecordId::Provider(_)) => of::<(u32, u32)>(bytes)
-            .map(|counts| json!({ "settled": counts[0], "failed": counts[1] })),
+        StateKey::Market(RecordId::Provider(_)) => of::<gongsuan_market::Standing>(bytes),
+        StateKey::Market(RecordId::Certificate(_)) => of::<gongsuan_market::Certificate>(bytes),
+        StateKey::Market(RecordId::Owner(_)) => of::<Hash>(bytes),
         StateKey::Market(RecordId::Auditor(_)) => of::<gongsuan_market::Pledge>(bytes),
         StateKey::Freeze(_) => of::<gongsuan_ledger::identity::Freeze>(bytes),
+        StateKey::EncryptionKey(_) => of::<gongsuan_ledger::identity::PublishedKey>(bytes),
         StateKey::Supply => of::<Amount>(bytes),
         StateKey::MarketRegisters => of::<(u64, u64, u64, Vec<OrderId>)>(bytes).map(|all| {
             json!({ "next_order": all[0], "next_deal": all[1], "next_sequence": all[2], "awake": all[3] })

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use gongsuan_ledger::{Op, Role};
-use gongsuan_types::{Address, Amount, SecretKey, TimeMs};
+use gongsuan_types::{Address, Amount, DealId, SecretKey, TimeMs};
 use serde_json::json;
 
 use super::{Context, output, usage};
@@ -37,6 +37,20 @@ pub(super) enum Command {
         /// The folder.
         #[arg(default_value = ".")]
         dir: PathBuf,
+    },
+    /// The key to which others encrypt for this account.
+    #[command(subcommand)]
+    Key(super::account_key::Command),
+    /// The addresses to which `provider run --payout fresh` has moved what single deals brought.
+    Payouts,
+    /// Store the key of such an address under a password, to spend what is there.
+    Payout {
+        /// The deal.
+        deal: DealId,
+        /// The file.
+        file: PathBuf,
+        #[command(flatten)]
+        password: Password,
     },
     /// Show an account of the chain.
     Show {
@@ -111,7 +125,12 @@ pub(super) fn open_key(path: &Path) -> anyhow::Result<SecretKey> {
     sealed.open(&password).with_context(|| path.display().to_string())
 }
 
-fn store(file: &Path, key: &SecretKey, flag: &Password, context: &Context) -> anyhow::Result<u8> {
+pub(super) fn store(
+    file: &Path,
+    key: &SecretKey,
+    flag: &Password,
+    context: &Context,
+) -> anyhow::Result<u8> {
     let password = password(flag.unsafe_password.as_deref(), "new password: ")?;
     if password.is_empty() {
         return Err(usage("the password is empty"));
@@ -177,6 +196,11 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
             );
             Ok(0)
         }
+        Command::Payouts => super::account_payout::list(context),
+        Command::Payout { deal, file, password } => {
+            super::account_payout::store(deal, &file, &password, context)
+        }
+        Command::Key(command) => super::account_key::run(&command, context),
         Command::Show { address } => {
             let address = match address {
                 Some(address) => address,

@@ -232,6 +232,7 @@ fn watch(segments: u32, context: &Context) -> anyhow::Result<u8> {
         let (word, detail) = match looked {
             Looked::True => ("true", "what was committed is what comes out"),
             Looked::Challenged => ("challenged", "something else comes out; the validators judge"),
+            Looked::Private => ("private", "the job is private, and we were sent no keys"),
             Looked::NoList => ("no-list", "the list of receipts is not to be had"),
         };
         let value = json!({ "deal": deal.id, "provider": deal.provider, "segment": segment, "result": word });

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use gongsuan_executor::pool::Backend as _;
-use gongsuan_executor::verify::capacity::Challenge;
+use gongsuan_executor::verify::capacity::{self, Challenge};
 use gongsuan_executor::worker::{Pool, PoolConfig};
 use gongsuan_executor::{Cancel, Inputs, Job};
 use gongsuan_ledger::genesis::Admission;
@@ -85,7 +85,7 @@ fn machine() -> Finding {
         (config.workers, config.require) = (1, true);
         let job = Job {
             module: gongsuan_executor::guests::CAPACITY.into(),
-            spec: challenge.to_job(),
+            spec: capacity::job(&challenge),
             segments: vec![0],
             inputs: Inputs::Shared(challenge.to_input().into()),
         };

@@ -6,17 +6,18 @@ use std::time::Duration;
 use anyhow::Context as _;
 use gongsuan_executor::guests::{RAYTRACE, RaytraceScene};
 use gongsuan_ledger::Op;
-use gongsuan_market::{Command as MarketCommand, Deal, DealState};
-use gongsuan_types::job::{JOB_VERSION, JobSpec, Limits, MapInput, Shape};
-use gongsuan_types::order::{Bid, Class, RegionSet, Requirements, Side};
-use gongsuan_types::{Amount, DurationMs, Fuel, Hash, OrderId, Price, Units};
+use gongsuan_market::{COMMENT_BYTES_MAX, Command as MarketCommand, Deal, DealState};
+use gongsuan_types::job::{Check as JobCheck, JOB_VERSION, JobSpec, Limits, MapInput, Shape};
+use gongsuan_types::order::{Bid, Capabilities, Class, RegionSet, Requirements, Side, Work};
+use gongsuan_types::{Amount, DealId, DurationMs, Fuel, Hash, OrderId, Price, SecretKey, Units};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Coded, Context, exit, output, usage};
 use crate::audit::Check;
-use crate::client::Page;
-use crate::renter::{self, Wish};
+use crate::client::{Client, Page};
+use crate::envelope::{self, Post, Sharer, Source};
+use crate::renter::{self, Duties, Wish};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -60,6 +61,25 @@ pub(super) enum Command {
         /// The bid.
         bid: OrderId,
     },
+    /// What the providers of a private job have signed about deleting it. A promise is not a proof; see docs/privacy.md.
+    Deletions {
+        /// The bid.
+        bid: OrderId,
+    },
+    /// Rate the other side of a job's settled deals, once each: a renter its providers, a provider its renter.
+    Rate {
+        /// The bid.
+        bid: OrderId,
+        /// From 1, bad, to 5, good.
+        #[arg(value_parser = clap::value_parser!(u8).range(1..=5))]
+        stars: u8,
+        /// Words that everybody can read, for ever: at most 280 bytes.
+        #[arg(long, default_value = "")]
+        comment: String,
+        /// Only this deal of the bid.
+        #[arg(long)]
+        deal: Option<DealId>,
+    },
     /// Fetch a settled job's outputs and receipt.
     Fetch {
         /// The bid.
@@ -84,6 +104,9 @@ samples = 2                    # segments of each deal that are executed again
 vetted = true                  # vetted providers only
 match_within_s = 60
 run_within_s = 600
+
+# private = true               # module, inputs and outputs are encrypted; only who executes them reads them: see docs/privacy.md
+# audit = "own"                # who executes the drawn segments again: drawn auditors ("lottery"), or this command ("own": what private jobs do)
 
 # What the machine must have; a line that is absent asks for nothing. An order that no machine fits is not matched: the chain refuses it.
 # regions = [3, 17]            # numbers of the chain's registry, 0 to 63
@@ -116,9 +139,28 @@ struct JobFile {
     memory_mib_min: u32,
     #[serde(default)]
     reputation_min: u16,
+    #[serde(default)]
+    private: bool,
+    audit: Option<Audit>,
+}
+
+/// Who executes drawn segments again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Audit {
+    Lottery,
+    Own,
 }
 
 impl JobFile {
+    /// Drawn auditors, but for a private job, whose inputs they would have to see.
+    fn check(&self) -> JobCheck {
+        match self.audit.unwrap_or(if self.private { Audit::Own } else { Audit::Lottery }) {
+            Audit::Lottery => JobCheck::Lottery,
+            Audit::Own => JobCheck::Own,
+        }
+    }
+
     /// What the machine must have.
     fn requirements(&self) -> Result<Requirements, String> {
         let regions = match &self.regions {
@@ -140,6 +182,7 @@ impl JobFile {
             cpu_cores_min: self.cpu_cores_min,
             memory_mib_min: self.memory_mib_min,
             reputation_min: self.reputation_min,
+            capabilities: if self.private { Capabilities::PRIVATE } else { Capabilities::NONE },
             ..Requirements::ANY
         })
     }
@@ -148,6 +191,7 @@ impl JobFile {
 struct Ready {
     wish: Wish,
     requirements: Requirements,
+    check: JobCheck,
     module: Vec<u8>,
     input: Vec<u8>,
 }
@@ -156,8 +200,13 @@ impl Ready {
     /// The bid, with what the machine must have.
     fn to_bid(&self, secret: &Hash) -> Bid {
         let mut bid = self.wish.to_bid(crate::node::clock(), secret);
-        bid.requirements =
-            Requirements { capabilities: bid.requirements.capabilities, ..self.requirements };
+        bid.requirements = Requirements {
+            capabilities: bid.requirements.capabilities.union(self.requirements.capabilities),
+            ..self.requirements
+        };
+        if let Work::Job(order) = &mut bid.work {
+            order.check = self.check;
+        }
         bid
     }
 
@@ -214,6 +263,7 @@ fn load(path: &Path) -> anyhow::Result<Ready> {
             .map_err(|error| usage(format!("{}: {error}", base.join(name).display())))
     };
     let (module, input) = (read(&file.module)?, read(&file.input)?);
+    let check = file.check();
     let requirements =
         file.requirements().map_err(|reason| usage(format!("{}: {reason}", path.display())))?;
     let price_max: Price = file
@@ -255,7 +305,7 @@ fn load(path: &Path) -> anyhow::Result<Ready> {
     if let Some(why) = program.refusal() {
         return Err(usage(format!("{}: {why}", base.join(&file.module).display())));
     }
-    Ok(Ready { wish, requirements, module, input })
+    Ok(Ready { wish, requirements, check, module, input })
 }
 
 pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
@@ -310,6 +360,10 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
             super::account::execute(context, &[Op::Market(MarketCommand::Cancel(bid))])?;
             output::note(&format!("bid {bid} is withdrawn; deals that run go on"));
         }
+        Command::Deletions { bid } => return super::job_deletions::show(bid, context),
+        Command::Rate { bid, stars, comment, deal } => {
+            rate(context, (bid, deal), stars, &comment)?;
+        }
         Command::Fetch { bid, out } => {
             let done = fetch(context, bid, &out)?;
             done.show(context);
@@ -319,12 +373,62 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
     Ok(0)
 }
 
+/// Rates every settled deal of a bid, or one, of which this account is a side that has not spoken yet.
+fn rate(
+    context: &Context,
+    (bid, only): (OrderId, Option<DealId>),
+    stars: u8,
+    comment: &str,
+) -> anyhow::Result<()> {
+    if comment.len() > COMMENT_BYTES_MAX {
+        let got = comment.len();
+        return Err(usage(format!("--comment has {got} bytes, the limit is {COMMENT_BYTES_MAX}")));
+    }
+    let (client, me) = (context.client(), context.key()?.address());
+    client.order(bid)?;
+    let deals = renter::deals_of(&client, bid)?;
+    let can_be_rated = |deal: &&Deal| {
+        let rated = if deal.renter == me {
+            &deal.of_provider
+        } else if deal.provider == me {
+            &deal.of_renter
+        } else {
+            return false;
+        };
+        rated.is_none() && matches!(deal.state, DealState::Settled { .. })
+    };
+    let wanted = deals.iter().filter(|deal| only.is_none_or(|only| deal.id == only));
+    let rated: Vec<DealId> = wanted.filter(can_be_rated).map(|deal| deal.id).collect();
+    if rated.is_empty() {
+        let what = only.map_or_else(|| format!("bid {bid}"), |deal| format!("deal {deal} of it"));
+        return Err(Coded(
+            exit::REJECTED,
+            format!(
+                "nothing of {what} can be rated by {me}: only the renter and the provider of a settled deal can, once; see `gongsuan job status {bid}`"
+            ),
+        )
+        .into());
+    }
+    for deals in rated.chunks(gongsuan_ledger::tx::OPS_MAX) {
+        let of = |deal: &DealId| {
+            let comment = comment.to_owned();
+            Op::Market(MarketCommand::Rate { deal: *deal, stars, comment })
+        };
+        super::account::execute(context, &deals.iter().map(of).collect::<Vec<_>>())?;
+    }
+    let value = json!({ "bid": bid, "stars": stars, "deals": rated });
+    output::show(context.json, "gongsuan/job-rate/v1", &value, || {
+        let deals: Vec<String> = rated.iter().map(ToString::to_string).collect();
+        format!("{stars} of 5 for deals {}", deals.join(", "))
+    });
+    Ok(())
+}
+
 fn run_job(file: &Path, out: &Path, context: &Context) -> anyhow::Result<u8> {
     let ready = load(file)?;
     let (client, key) = (context.client(), context.key()?);
     output::note(&Quote::of(&ready, context)?.to_string());
-    client.put_blob(&ready.module)?;
-    client.put_blob(&ready.input)?;
+    let mut duties = Duties::new(&client, &key, store(&ready, &client, &key)?);
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
     let secret = Hash(secret);
@@ -338,6 +442,7 @@ fn run_job(file: &Path, out: &Path, context: &Context) -> anyhow::Result<u8> {
     let patience = Duration::from_millis(ready.wish.match_within.0);
     let matched = client.wait_for("a match", patience, |client| {
         let deals = renter::deals_of(client, bid)?;
+        duties.look(&deals);
         Ok((deals.iter().map(|deal| deal.terms.count).sum::<u32>() == wanted).then_some(()))
     });
     if let Err(error) = matched {
@@ -351,6 +456,7 @@ fn run_job(file: &Path, out: &Path, context: &Context) -> anyhow::Result<u8> {
     let mut told = 0;
     let patience = Duration::from_millis(ready.wish.run_within.0) + Duration::from_secs(300);
     let deals = renter::follow(&client, &key, bid, secret, patience, |deals| {
+        duties.look(deals);
         let done: u32 = deals.iter().map(renter::done).sum();
         if done > told {
             told = done;
@@ -365,6 +471,19 @@ fn run_job(file: &Path, out: &Path, context: &Context) -> anyhow::Result<u8> {
     let done = fetch(context, bid, out)?;
     done.show(context);
     Ok(done.code())
+}
+
+/// Stores module and input: as they are or, of a private job, encrypted, with somebody to send the keys.
+fn store(ready: &Ready, client: &Client, key: &SecretKey) -> anyhow::Result<Option<Sharer>> {
+    if !ready.requirements.capabilities.covers(Capabilities::PRIVATE) {
+        client.put_blob(&ready.module)?;
+        client.put_blob(&ready.input)?;
+        return Ok(None);
+    }
+    let post = Post::new(client, key)?;
+    post.publish()?;
+    let files = envelope::Files::shared(&post, &ready.module, &ready.input)?;
+    Ok(Some(Sharer::new(post, files)))
 }
 
 /// A folder with a job that works: sixteen tiles of a small picture.
@@ -470,18 +589,27 @@ fn fetch(context: &Context, bid: OrderId, out: &Path) -> anyhow::Result<Done> {
     let bundle = crate::audit::collect(&client, bid)?;
     std::fs::create_dir_all(out).with_context(|| out.display().to_string())?;
     let (mut paid, mut refund, mut segments) = (0, 0, 0);
-    for deal in renter::deals_of(&client, bid)? {
+    let deals = renter::deals_of(&client, bid)?;
+    for deal in &deals {
         if let DealState::Settled { paid: to_provider, fee, audited, refund: back, .. } = deal.state
         {
             paid += to_provider.micro() + fee.micro() + audited.micro();
             refund += back.micro();
         }
     }
-    for receipt in bundle.deals.iter().flat_map(|deal| &deal.receipts) {
-        let bytes = client.blob(receipt.output)?;
-        segments += 1;
-        let path = out.join(format!("segment-{}", receipt.segment));
-        std::fs::write(&path, bytes).with_context(|| path.display().to_string())?;
+    let order = client.order(bid)?;
+    let wanted = order.bid().context("the order is no bid")?;
+    for (deal, proved) in deals.iter().zip(&bundle.deals) {
+        let source = match wanted.is_private() {
+            true => Source::private(&client, &context.key()?, deal.id)?,
+            false => Source::open(&client),
+        };
+        for receipt in &proved.receipts {
+            let bytes = source.blob(receipt.output)?;
+            segments += 1;
+            let path = out.join(format!("segment-{}", receipt.segment));
+            std::fs::write(&path, bytes).with_context(|| path.display().to_string())?;
+        }
     }
     let path = out.join("receipt.json");
     std::fs::write(&path, serde_json::to_vec_pretty(&bundle)?)

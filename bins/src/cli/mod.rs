@@ -1,7 +1,10 @@
 //! The command line.
 
 mod account;
+mod account_key;
+mod account_payout;
 mod audit;
+mod backend;
 mod cluster;
 mod config;
 pub(crate) mod demo;
@@ -9,10 +12,12 @@ mod doctor;
 mod examples;
 mod help;
 mod job;
+mod job_deletions;
 mod market;
 mod node;
 pub(crate) mod output;
 mod provider;
+mod run_job;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -93,6 +98,8 @@ enum Command {
     /// Lend a machine.
     #[command(subcommand)]
     Provider(provider::Command),
+    /// Run the pieces that a provider's agent hands out through a shared folder. Schedulers start this, people hardly ever.
+    RunJob(run_job::Args),
     /// Books and orders.
     #[command(subcommand)]
     Market(market::Command),
@@ -149,11 +156,14 @@ impl Context {
         if is_variable { set.value } else { of_node.or(set.value) }
     }
 
-    fn key(&self) -> anyhow::Result<gongsuan_types::SecretKey> {
-        let path = self.settings.key.value.as_ref().ok_or_else(|| {
+    fn key_path(&self) -> anyhow::Result<&std::path::Path> {
+        self.settings.key.value.as_deref().ok_or_else(|| {
             usage("no key; use --key FILE or GONGSUAN_KEY (a cluster's money is in .cluster/faucet.key)")
-        })?;
-        account::open_key(path)
+        })
+    }
+
+    fn key(&self) -> anyhow::Result<gongsuan_types::SecretKey> {
+        account::open_key(self.key_path()?)
     }
 }
 
@@ -234,6 +244,7 @@ fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
         Command::Permit(command) => account::permit(&command, context),
         Command::Job(command) => job::run(command, context),
         Command::Provider(command) => provider::run(command, context),
+        Command::RunJob(args) => run_job::run(args),
         Command::Market(command) => market::run(&command, context),
         Command::Audit(command) => audit::run(command, context),
         Command::Wire { dir } => {

@@ -58,6 +58,9 @@ pub(super) enum Command {
         /// Who may attest roles; once for each.
         #[arg(long = "issuer", value_name = "ADDRESS", required = true)]
         issuers: Vec<Address>,
+        /// Refuse listings that no certificate of capacity covers; `provider run` gets one by itself.
+        #[arg(long)]
+        certificates: bool,
     },
     /// Run a validator on its folder (node.toml, genesis.json, validator.key).
     Run {
@@ -112,8 +115,8 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
                 NodeFile { name, p2p, api, peers: peers.collect(), timeout_ms: 250, retention };
             init(&home, &file, genesis.as_deref(), solo, context)?;
         }
-        Command::Genesis { name, validators, accounts, issuers } => {
-            let genesis = assemble(name, validators, accounts, issuers)?;
+        Command::Genesis { name, validators, accounts, issuers, certificates } => {
+            let genesis = assemble(name, validators, (accounts, issuers), certificates)?;
             output::data(&serde_json::to_string_pretty(&genesis)?);
         }
         Command::Run { home, retention, exit_with_parent } => {
@@ -128,9 +131,11 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
 fn assemble(
     name: String,
     validators: Vec<Pair<PublicKey>>,
-    accounts: Vec<Pair<Amount>>,
-    issuers: Vec<Address>,
+    (accounts, issuers): (Vec<Pair<Amount>>, Vec<Address>),
+    certificates: bool,
 ) -> anyhow::Result<Genesis> {
+    let mut params = Params::default();
+    params.market.capacity = crate::capacity::rules(certificates);
     let account = |pair: Pair<Amount>| {
         let address = pair
             .name
@@ -141,7 +146,7 @@ fn assemble(
     let genesis = Genesis {
         name,
         time: crate::node::clock(),
-        params: Params::default(),
+        params,
         accounts: accounts.into_iter().map(account).collect::<Result<_, _>>()?,
         validators: validators
             .into_iter()
@@ -191,7 +196,8 @@ fn init(
         let validator = Pair { name: file.name.clone(), value: key.public_key() };
         let balance = "1000000".parse().context("the supply of a network for one")?;
         let account = Pair { name: owner.to_string(), value: balance };
-        Some(assemble(file.name.clone(), vec![validator], vec![account], vec![owner])?)
+        let people = (vec![account], vec![owner]);
+        Some(assemble(file.name.clone(), vec![validator], people, false)?)
     } else {
         genesis
     };

@@ -1,14 +1,23 @@
 //! `gongsuan provider`.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use gongsuan_ledger::Op;
+use gongsuan_market::prelude::Why;
 use gongsuan_market::{Command as MarketCommand, Order, OrderState};
 use gongsuan_types::order::{Ask, Capabilities, Class, Machine, Region};
 use gongsuan_types::{Price, TimeMs, Units};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::backend::Backend;
 use super::{Context, node, output};
-use crate::provider::{Agent, deals};
+use crate::envelope::Post;
+use crate::provider::{Agent, Payout, deals};
+
+/// Between two looks at what is listed.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Offer {
@@ -40,9 +49,14 @@ pub(super) enum Command {
     Run {
         #[command(flatten)]
         offer: Offer,
-        /// Worker processes for a deal; 0 means one for each core.
-        #[arg(long, default_value_t = 0)]
-        workers: usize,
+        #[command(flatten)]
+        backend: Backend,
+        /// A folder of the agent's own: what deals have done so far. Without it, beside the key: KEY.state.
+        #[arg(long)]
+        state: Option<PathBuf>,
+        /// Where the money of a settled deal goes: it stays in this account, or moves to a fresh address for each deal (`account payouts`).
+        #[arg(long, value_enum, default_value_t)]
+        payout: Payout,
         /// End when standard input is closed.
         #[arg(long, hide = true)]
         exit_with_parent: bool,
@@ -88,17 +102,55 @@ fn own_asks(context: &Context) -> anyhow::Result<Vec<Order>> {
 }
 
 fn join(offer: &Offer, context: &Context) -> anyhow::Result<()> {
+    // First the key, so that the chain knows of the ask that private jobs may go to it.
+    let (client, key) = (context.client(), context.key()?);
+    Post::new(&client, &key)?.publish()?;
     let ask = offer.ask();
     let line = format!("listed {} Gf at {} per Gf", ask.units, ask.price);
-    context.client().execute(&context.key()?, &[Op::Market(MarketCommand::PlaceAsk(ask))])?;
+    client.execute(&key, &[Op::Market(MarketCommand::PlaceAsk(ask))])?;
     output::note(&line);
     Ok(())
+}
+
+/// Lists this machine unless it is listed, and again whenever its certificate went and took the listing with it. Comes back only with an error.
+fn keep_listed(agent: &Agent, offer: &Offer, context: &Context) -> anyhow::Result<()> {
+    // First the key, so that the chain knows of the ask that private jobs may go to it.
+    let (client, key) = (context.client(), context.key()?);
+    Post::new(&client, &key)?.publish()?;
+    let list = || {
+        let ask = offer.ask();
+        agent.list(&ask)?;
+        output::note(&format!("listed {} Gf at {} per Gf", ask.units, ask.price));
+        anyhow::Ok(())
+    };
+    if !own_asks(context)?.iter().any(Order::is_live) {
+        list()?;
+    }
+    loop {
+        std::thread::sleep(LOOK_EVERY);
+        let asks = own_asks(context).unwrap_or_default();
+        let newest = asks.iter().max_by_key(|order| order.id);
+        let is_lost = newest.is_some_and(|order| order.cancelled == Some(Why::Uncertified));
+        if is_lost
+            && !asks.iter().any(Order::is_live)
+            && let Err(error) = list()
+        {
+            tracing::warn!(error = format!("{error:#}"), "the machine is not listed again");
+        }
+    }
+}
+
+/// Beside the key: an agent that comes back with the same key finds what it had.
+fn state_folder(context: &Context) -> anyhow::Result<PathBuf> {
+    let mut path = context.key_path()?.as_os_str().to_owned();
+    path.push(".state");
+    Ok(path.into())
 }
 
 pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
     match command {
         Command::Join { offer } => join(&offer, context)?,
-        Command::Run { offer, workers, exit_with_parent } => {
+        Command::Run { offer, backend, state, payout, exit_with_parent } => {
             if exit_with_parent {
                 let (stop, stopped) = std::sync::mpsc::channel();
                 node::watch_parent(stop);
@@ -107,10 +159,13 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
                     std::process::exit(0);
                 });
             }
-            if !own_asks(context)?.iter().any(Order::is_live) {
-                join(&offer, context)?;
-            }
-            Agent::new(context.client(), context.key()?, workers).run();
+            let state = state.map_or_else(|| state_folder(context), Ok)?;
+            let scheduler = backend.start(&state)?;
+            let agent = Agent::new(context.client(), context.key()?, scheduler, state);
+            let agent = agent.paid_to(payout);
+            let worker = agent.clone();
+            std::thread::spawn(move || worker.run());
+            keep_listed(&agent, &offer, context)?;
         }
         Command::Doctor => return super::doctor::run(context),
         Command::Status => {

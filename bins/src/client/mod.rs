@@ -15,7 +15,9 @@
 //! ```
 
 mod events;
+mod letters;
 mod read;
+mod upload;
 
 use std::time::{Duration, Instant};
 
@@ -77,6 +79,9 @@ pub struct Client {
     nodes: Vec<String>,
     agent: ureq::Agent,
 }
+
+/// A download that breaks off with less of it than that is given up.
+const PROGRESS_BYTES: usize = 4 << 10;
 
 enum Failure {
     /// Ask the next node.
@@ -141,16 +146,23 @@ impl Client {
     /// [`ClientError`]; `NotFound` if no node has it.
     pub fn blob(&self, hash: Hash) -> Result<Vec<u8>, ClientError> {
         let kept = std::cell::RefCell::new(Vec::new());
-        let found = self.first(|node| {
-            let mut bytes = kept.borrow_mut();
-            self.continue_blob(node, hash, &mut bytes)?;
-            if Hash::of_content(&bytes) == hash {
-                return Ok(std::mem::take(&mut *bytes));
+        let found = loop {
+            let before = kept.borrow().len();
+            let found = self.first(|node| {
+                let mut bytes = kept.borrow_mut();
+                self.continue_blob(node, hash, &mut bytes)?;
+                if Hash::of_content(&bytes) == hash {
+                    return Ok(std::mem::take(&mut *bytes));
+                }
+                // Nobody knows whose part was wrong: the next node is asked for everything.
+                bytes.clear();
+                Err(Failure::Next("it sends other bytes".into()))
+            });
+            // All have broken off, and some of it came: they are asked once more for the rest.
+            if found.is_ok() || kept.borrow().len() < before + PROGRESS_BYTES {
+                break found;
             }
-            // Nobody knows whose part was wrong: the next node is asked for everything.
-            bytes.clear();
-            Err(Failure::Next("it sends other bytes".into()))
-        });
+        };
         found.map_err(|error| {
             let message = error.to_string();
             ClientError::missing(Refusal::new(
@@ -179,26 +191,6 @@ impl Client {
         let room = (crate::node::blobs::BLOB_BYTES_MAX + 1).saturating_sub(bytes.len());
         let mut rest = answer.into_body().into_reader().take(room as u64);
         rest.read_to_end(bytes).map_err(|error| Failure::Next(error.to_string())).map(drop)
-    }
-
-    /// Stores a blob on every node that answers; at least one must.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub fn put_blob(&self, bytes: &[u8]) -> Result<Hash, ClientError> {
-        let hash = Hash::of_content(bytes);
-        let mut result =
-            Err(ClientError::Unreachable { tried: String::new(), last: "no node".into() });
-        for index in 0..self.nodes.len() {
-            let stored = self.only(index).first(|node| {
-                let answer = self.agent.put(format!("{node}/v1/blobs/{hash}")).send(bytes);
-                read::<serde_json::Value>(node, answer)
-            });
-            if stored.is_ok() || result.is_err() {
-                result = stored.map(|_| hash);
-            }
-        }
-        result
     }
 
     /// Hands in a transaction and waits until it is durably committed. The same bytes may go to several nodes: they count once.

@@ -7,8 +7,8 @@ use gongsuan_types::{Address, DealId, Hash, Height, OrderId};
 
 use super::{Client, ClientError};
 use crate::api::wire::{
-    AccountView, BlockView, Blocks, CertifiedState, Classes, DealReceipts, Deals, HistoryView,
-    Identities, Orders, Providers, Status, SupplyView, TradesView, TrailView, TxState,
+    AccountView, Anomalies, BlockView, Blocks, CertifiedState, Classes, DealReceipts, Deals,
+    HistoryView, Identities, Orders, Providers, Status, SupplyView, TradesView, TrailView, TxState,
     ValidatorsView,
 };
 use crate::audit::ProofFile;
@@ -136,6 +136,11 @@ impl Client {
         };
         let query = before.map(|at| format!("?before={at}")).unwrap_or_default();
         self.get(&format!("/v1/{kind}/{id}/history{query}"))
+    }
+
+    /// What looks odd in the newest deals.
+    pub fn anomalies(&self) -> Result<Anomalies, ClientError> {
+        self.get("/v1/anomalies")
     }
 
     /// What is traded, by name.

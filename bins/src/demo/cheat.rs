@@ -267,7 +267,7 @@ fn place(
     };
     let secret = Hash::of("gongsuan/demo/secret", &options.seed.to_le_bytes());
     let mut bid = wish.to_bid(crate::node::clock(), &secret);
-    let Work::Job(order) = &mut bid.work;
+    let Work::Job(order) = &mut bid.work else { anyhow::bail!("a wish is a job") };
     order.pace.attempts_max = 3;
     Ok((renter::place(&bench.client, renter, bid).context("cannot place the bid")?, secret))
 }
@@ -466,7 +466,8 @@ impl Cheat {
         }
         let first = deal.batch_first();
         let order: gongsuan_market::Order = self.client.get(&format!("/v1/orders/{}", deal.bid))?;
-        let Work::Job(work) = &order.bid().context("the deal's order is no bid")?.work;
+        let bid = order.bid().context("the deal's order is no bid")?;
+        let work = bid.work.job().context("the deal's order is a lease")?;
         let Shape::Map { input: MapInput::Shared(input) | MapInput::Each(input), .. } =
             work.spec.shape;
         let output = self.client.put_blob(b"nothing that anybody has computed")?;

@@ -404,7 +404,8 @@ impl Ledger {
             Ok(None) => {}
             Err(error) => die(&error),
         }
-        self.pool.prune(self.chain.state());
+        let senders = all.iter().flat_map(|applied| applied.senders.iter().copied());
+        self.pool.prune(self.chain.state(), senders);
     }
 }
 
@@ -488,11 +489,8 @@ impl Application for Ledger {
 
     fn work(&mut self, cx: &mut Context<'_>) -> Work {
         self.tell_again(cx);
-        let one = (1, PAYLOAD_LIMIT.1);
         let state = self.chain.state();
-        let work = !self.pool.select(state, &self.ordered, one).is_empty()
-            || self.pool.has_ready(state)
-            || self.wants_empty_block(cx.core);
+        let work = self.pool.has_ready(state) || self.wants_empty_block(cx.core);
         if let Some(due) = state.market().next_due() {
             let wait = due.since(wall()).max(DurationMs(1));
             cx.wake_at(cx.now + Duration::from_millis(wait.0));

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use gongsuan_types::{Hash, Refusal};
 
-/// Bytes of one blob, at most.
-pub const BLOB_BYTES_MAX: usize = 16 << 20;
+/// Bytes of one blob, at most: the longest input, encrypted.
+pub const BLOB_BYTES_MAX: usize = (16 << 20) + 16;
 /// Bytes of all blobs of a node, at most.
 pub const TOTAL_BYTES_MAX: u64 = 4 << 30;
 

@@ -9,7 +9,6 @@
 //! it is bounded, survives a restart, and a case that could not be answered is taken up again.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -21,14 +20,15 @@ use gongsuan_ledger::{Event as ChainEvent, Op, State, fee_min};
 use gongsuan_market::{Case, Deal, Event as MarketEvent, Question};
 use gongsuan_types::court::{CaseId, Finding, Verdict};
 use gongsuan_types::job::{Check, JobSpec, Limits, MapInput, Shape};
-use gongsuan_types::order::Work;
 use gongsuan_types::receipt::{Commitment, Receipt, Status};
-use gongsuan_types::{Hash, SecretKey, TimeMs, Verified, codec};
+use gongsuan_types::{Address, Amount, Hash, SecretKey, TimeMs, Verified, codec};
 
 use super::application::{Feed, View};
-use super::blobs::{BLOB_BYTES_MAX, Blobs};
+use super::blobs::BLOB_BYTES_MAX;
 use super::event::Handle;
-use crate::client::{Client, sign};
+use super::library::{Library, Shelf};
+use crate::client::sign;
+use crate::envelope::KeyPair;
 
 /// Cases taken up in one look, those that lapse first before others.
 const CASES_MAX: usize = 8;
@@ -47,6 +47,10 @@ struct Docket {
     deal: Deal,
     case: Case,
     spec: JobSpec,
+    /// Whether what is needed comes in letters.
+    private: bool,
+    /// How many encryption keys this seat has published.
+    keys: u32,
 }
 
 /// Why a case is not answered now.
@@ -65,23 +69,15 @@ pub(super) struct Court {
     node: Handle,
     key: SecretKey,
     seat: u16,
-    blobs: Arc<Blobs>,
-    /// The other validators, for blobs that are not here.
-    peers: Client,
+    library: Library,
     /// What was found already, so that a verdict that got lost costs no second execution.
     found: BTreeMap<CaseId, Finding>,
 }
 
 impl Court {
     /// A judge for the validator with this key and seat.
-    pub(super) fn new(
-        node: Handle,
-        key: SecretKey,
-        seat: u16,
-        blobs: Arc<Blobs>,
-        peers: Client,
-    ) -> Self {
-        Self { node, key, seat, blobs, peers, found: BTreeMap::new() }
+    pub(super) fn new(node: Handle, key: SecretKey, seat: u16, library: Library) -> Self {
+        Self { node, key, seat, library, found: BTreeMap::new() }
     }
 
     /// Takes up its office on threads of its own. They end with the node's feed.
@@ -173,34 +169,38 @@ impl Court {
     }
 
     fn answer(&self, docket: &Docket) -> Result<Finding, Unanswered> {
+        if docket.private && docket.keys == 0 {
+            self.publish_key()?;
+        }
+        let shelf = self.library.shelf(docket.private.then_some((&self.key, docket.deal.id)));
         match &docket.case.question {
             Question::Result { committed, .. } => {
-                let job = self.job(&docket.spec, vec![committed.segment])?;
+                let job = assemble(&shelf, docket, vec![committed.segment])?;
                 Ok(Finding::Produced(self.execute(&job)?.into_iter().next().context("no receipt")?))
             }
             Question::Output { committed } => {
                 self.receipts(&docket.deal)?;
-                self.blob(committed.output)?;
+                blob(&shelf, committed.output)?;
                 Ok(Finding::Available)
             }
             Question::Input => {
                 let first = docket.deal.batch_first();
-                self.job(&docket.spec, (first..first + docket.deal.left()).collect())?;
+                assemble(&shelf, docket, (first..first + docket.deal.left()).collect())?;
                 Ok(Finding::Available)
             }
-            Question::Predicate => self.examine(docket),
+            Question::Predicate => self.examine(docket, &shelf),
         }
     }
 
     /// Runs the renter's predicate over every output of the batch.
-    fn examine(&self, docket: &Docket) -> Result<Finding, Unanswered> {
+    fn examine(&self, docket: &Docket, shelf: &Shelf<'_>) -> Result<Finding, Unanswered> {
         let Check::Predicate(predicate) = docket.deal.terms.check else {
             return Err(anyhow::anyhow!("the deal has no predicate").into());
         };
         let receipts = self.receipts(&docket.deal)?;
         let mut inputs = BTreeMap::new();
         for receipt in &receipts {
-            inputs.insert(receipt.segment, self.blob(receipt.output)?.into());
+            inputs.insert(receipt.segment, blob(shelf, receipt.output)?.into());
         }
         let limits = Limits {
             fuel: predicate.fuel,
@@ -218,7 +218,7 @@ impl Court {
             ..docket.spec.clone()
         };
         let job = Job {
-            module: self.blob(predicate.module)?.into(),
+            module: blob(shelf, predicate.module)?.into(),
             spec,
             segments: receipts.iter().map(|receipt| receipt.segment).collect(),
             inputs: Inputs::Each(inputs),
@@ -230,16 +230,13 @@ impl Court {
     /// The list of receipts that a deal's provider committed.
     fn receipts(&self, deal: &Deal) -> Result<Vec<Receipt>, Unanswered> {
         let (commitment, hash) = deal.results().context("the deal has no results")?;
-        let list = codec::decode::<Vec<Receipt>>("receipts", BLOB_BYTES_MAX, &self.blob(hash)?);
+        let bytes = self.library.blob(hash).ok_or(Unanswered::Missing(hash))?;
+        let list = codec::decode::<Vec<Receipt>>("receipts", BLOB_BYTES_MAX, &bytes);
         // Other bytes than those that were committed are no list of theirs.
         match list {
             Ok(list) if Commitment::new(&list) == Some(commitment) => Ok(list),
             _ => Err(Unanswered::Missing(hash)),
         }
-    }
-
-    fn job(&self, spec: &JobSpec, segments: Vec<u32>) -> Result<Job, Unanswered> {
-        crate::provider::assemble_job(spec, segments, |hash| self.blob(hash))
     }
 
     fn execute(&self, job: &Job) -> anyhow::Result<Vec<Receipt>> {
@@ -249,38 +246,51 @@ impl Court {
         Ok(Pool::new(config).run(job, &Cancel::new(), &mut |_| {})?)
     }
 
-    /// A blob from here, or from another validator, which then is here as well.
-    fn blob(&self, hash: Hash) -> Result<Vec<u8>, Unanswered> {
-        if let Some(bytes) = self.blobs.get(&hash) {
-            return Ok(bytes);
-        }
-        let bytes = self.peers.blob(hash).map_err(|_| Unanswered::Missing(hash))?;
-        if let Err(refusal) = self.blobs.put(&bytes, Some(hash)) {
-            tracing::warn!(%hash, %refusal, "a blob of another validator is not kept");
-        }
-        Ok(bytes)
+    /// The parties of a private job seal what is needed to this seat's account: it publishes its first encryption key when it is asked for.
+    fn publish_key(&self) -> anyhow::Result<()> {
+        let key = KeyPair::derive(&self.key, 0).public();
+        self.submit(false, |_| Op::PublishKey { key, number: 0 })
     }
 
     /// Signs a verdict and hands it in like any other transaction.
     fn hand_in(&self, case: CaseId, finding: Finding) -> anyhow::Result<()> {
+        // Judging is a validator's office: its own verdict of an open case is free.
+        self.submit(true, |chain_id| {
+            let verdict = Verdict { chain_id, case, finding, validator: self.key.public_key() };
+            Op::Judge(vec![Verified::sign(verdict, &self.key).into_signed()])
+        })
+    }
+
+    fn submit(&self, is_free: bool, op: impl FnOnce(Hash) -> Op) -> anyhow::Result<()> {
         let sender = self.key.address();
         let (chain_id, nonce, fee) = self.node.ask(move |view: &View<'_>| {
             let state = view.chain.state();
-            (state.chain_id(), view.pool.next_nonce(&sender, state), fee_min(state.params(), 1))
+            let fee = if is_free { Amount::ZERO } else { fee_min(state.params(), 1) };
+            (state.chain_id(), view.pool.next_nonce(&sender, state), fee)
         })?;
-        let verdict = Verdict { chain_id, case, finding, validator: self.key.public_key() };
-        let verdict = Verified::sign(verdict, &self.key).into_signed();
-        let tx = sign(&self.key, chain_id, nonce, fee, vec![Op::Judge(vec![verdict])]);
+        let tx = sign(&self.key, chain_id, nonce, fee, vec![op(chain_id)]);
         match self.node.submit(tx, true, COMMIT_WAIT)? {
             super::TxAnswer::Refused(refusal) => {
                 let account = sender.short();
                 Err(refusal).with_context(|| {
-                    format!("the verdict of the validator's account {account} is refused")
+                    format!("a transaction of the validator's account {account} is refused")
                 })
             }
             super::TxAnswer::Committed(_) | super::TxAnswer::Pending(_) => Ok(()),
         }
     }
+}
+
+fn blob(shelf: &Shelf<'_>, hash: Hash) -> Result<Vec<u8>, Unanswered> {
+    shelf.blob(hash).ok_or(Unanswered::Missing(hash))
+}
+
+fn assemble(shelf: &Shelf<'_>, docket: &Docket, segments: Vec<u32>) -> Result<Job, Unanswered> {
+    crate::provider::assemble_job(&docket.spec, segments, |hash| {
+        // What the chain itself asks nobody has to serve.
+        let known = crate::capacity::blob(&docket.deal, &docket.spec, hash);
+        known.map_or_else(|| blob(shelf, hash), Ok)
+    })
 }
 
 fn ring_bell(bell: &Sender<()>) -> bool {
@@ -296,8 +306,17 @@ fn dockets(state: &State, seat: u16) -> Vec<Docket> {
     let market = state.market();
     let open = market.deals().filter_map(|deal| {
         let case = deal.case().filter(|case| case.votes.iter().all(|vote| vote.seat != seat))?;
-        let Work::Job(order) = &market.order(deal.bid)?.bid()?.work;
-        Some(Docket { deal: deal.clone(), case: case.clone(), spec: order.spec.clone() })
+        let bid = market.order(deal.bid)?.bid()?;
+        let order = bid.work.job()?;
+        let judge = state.validators().get(usize::from(seat)).map(|key| Address::from(*key))?;
+        let published = state.accounts().encryption_key(&judge);
+        Some(Docket {
+            deal: deal.clone(),
+            case: case.clone(),
+            spec: order.spec.clone(),
+            private: bid.is_private(),
+            keys: published.map_or(0, |known| known.number.saturating_add(1)),
+        })
     });
     let mut open: Vec<Docket> = open.collect();
     open.sort_by_key(|docket| (docket.case.until, docket.case.id));

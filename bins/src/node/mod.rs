@@ -5,7 +5,10 @@ pub mod blobs;
 pub mod config;
 mod court;
 mod event;
+pub mod letters;
+mod library;
 mod notary;
+pub mod pieces;
 mod trades;
 
 use std::net::{SocketAddr, TcpListener};
@@ -20,6 +23,9 @@ pub use application::{Counts, Feed, Happened, View};
 use blobs::Blobs;
 use config::{HomeLock, NodeConfig};
 pub use event::{Handle, TxAnswer};
+use letters::Letters;
+use library::Library;
+use pieces::Pieces;
 pub use trades::{Trade, Trades};
 
 use crate::replica::{Replica, Setup};
@@ -66,6 +72,10 @@ impl Node {
             .with_context(|| format!("cannot listen for validators on {}", config.file.p2p))?;
         let p2p = socket.local_addr()?;
         let blobs = Arc::new(Blobs::open(home.join("blobs")).context("cannot open the blobs")?);
+        let letters = Letters::open(home.join("letters"), Arc::clone(&blobs));
+        let letters = Arc::new(letters.context("cannot open the letters")?);
+        let pieces = Pieces::open(home.join("pieces"), Arc::clone(&blobs));
+        let pieces = Arc::new(pieces.context("cannot open the pieces of blobs")?);
         let feed = Feed::default();
         let (ledger, core, wal) = application::Ledger::open(config, feed.clone())?;
         let setup = Setup { core, wal, identity, socket, addresses: addresses(config) };
@@ -79,14 +89,15 @@ impl Node {
             handle.clone(),
             config.key.clone(),
             config.index,
-            Arc::clone(&blobs),
-            peers,
+            Library::new(Arc::clone(&blobs), Arc::clone(&letters), peers),
         )
         .start(&feed)
         .context("cannot start the court")?;
         let server = crate::api::Server {
             node: handle,
             blobs,
+            letters,
+            pieces,
             feed,
             counters: replica.counters().clone(),
             listeners,

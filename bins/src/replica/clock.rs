@@ -1,5 +1,7 @@
 //! Two clocks: one that never goes back, for timers; and this machine's date, for block times.
 
+use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use gongsuan_consensus::Millis;
@@ -33,9 +35,23 @@ impl Clock {
     }
 }
 
+/// The environment variable that names a file with a number of milliseconds, which is added to the machine's date each time it is read: fault tests let
+/// the clocks of validators jump by it. Without the variable there is no such file; without the file nothing is added.
+pub const CLOCK_VARIABLE: &str = "GONGSUAN_SIMULATED_CLOCK";
+
+static SIMULATED: LazyLock<Option<PathBuf>> =
+    LazyLock::new(|| std::env::var_os(CLOCK_VARIABLE).map(PathBuf::from));
+
+/// How far a simulated clock is ahead of the machine's, in milliseconds.
+fn ahead_ms() -> i64 {
+    let text = SIMULATED.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
+    text.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
 /// This machine's date and time.
 #[must_use]
 pub fn wall() -> TimeMs {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    TimeMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    let now = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    TimeMs(now.saturating_add_signed(ahead_ms()))
 }

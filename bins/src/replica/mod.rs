@@ -30,7 +30,7 @@ pub mod wal;
 
 pub use application::{Answer, Application, Context, Gate, Verdict, Work};
 pub use archive::{Archive, ArchiveError, Store};
-pub use clock::{Clock, wall};
+pub use clock::{CLOCK_VARIABLE, Clock, wall};
 pub use counters::{Counters, Totals};
 pub use inbox::{Front, FrontError};
 pub use pace::Pace;

@@ -6,8 +6,9 @@ use std::sync::OnceLock;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use wasmtime::{
-    Caller, Config, Enabled, Error, FuncType, Global, InstancePre, Linker, Memory, Module,
-    OptLevel, PoolingAllocationConfig, ResourceLimiter, Store, Val, ValType,
+    Caller, Config, Enabled, Error, Extern, FuncType, Global, Instance, InstancePre, Linker,
+    Memory, Module, ModuleExport, OptLevel, PoolingAllocationConfig, ResourceLimiter, Store, Val,
+    ValType,
 };
 
 use super::guest::{self, Gauge, Guest, admits_table, serve};
@@ -37,6 +38,39 @@ struct Compiled {
     engine: wasmtime::Engine,
     slots: Slots,
     instance: InstancePre<State>,
+    exports: Exports,
+}
+
+/// Where the exports that the host uses stand in the module, so that no instance looks for names.
+struct Exports {
+    reserve: ModuleExport,
+    lease: ModuleExport,
+    fault: ModuleExport,
+    memory: Option<ModuleExport>,
+    /// The start function, where there is one, and `_start`.
+    calls: Vec<ModuleExport>,
+}
+
+impl Exports {
+    fn find(module: &Module) -> Result<Self, Error> {
+        let needed = |name| {
+            let found = module.get_export_index(name);
+            found.ok_or_else(|| Error::msg(format!("the export {name} is missing")))
+        };
+        let is_memory =
+            |_: &ModuleExport| module.get_export("memory").is_some_and(|ty| ty.memory().is_some());
+        Ok(Self {
+            reserve: needed(meter::RESERVE)?,
+            lease: needed(meter::LEASE)?,
+            fault: needed(meter::FAULT)?,
+            memory: module.get_export_index("memory").filter(is_memory),
+            calls: module
+                .get_export_index(meter::START)
+                .into_iter()
+                .chain([needed("_start")?])
+                .collect(),
+        })
+    }
 }
 
 /// What a host call reaches of its instance.
@@ -115,6 +149,8 @@ impl Cranelift {
             .max_wasm_stack(WASM_STACK_BYTES)
             // Nothing is asynchronous here; this only must not be less.
             .async_stack_size(STACK_BYTES)
+            // The meter says which of its branches are hardly ever taken. Hints of the renter's never get here.
+            .wasm_branch_hinting(true)
             // Memory images would need files in memory, which the cage forbids.
             .memory_init_cow(false)
             .wasm_relaxed_simd(false)
@@ -136,16 +172,42 @@ impl Engine for Cranelift {
     }
 
     fn prepare(&self, metered: &Metered) -> Result<Box<dyn Prepared>, RunError> {
-        let compile =
-            |error: Error| RunError::Compile { engine: KIND, reason: format!("{error:#}") };
-        let module = Module::new(&self.engine, metered.bytes()).map_err(compile)?;
-        let mut linker = Linker::new(&self.engine);
-        for function in metered.imports() {
-            define(&mut linker, function).map_err(compile)?;
-        }
-        let instance = linker.instantiate_pre(&module).map_err(compile)?;
-        Ok(Box::new(Compiled { engine: self.engine.clone(), slots: self.slots.clone(), instance }))
+        let module = self.compile(metered.bytes())?;
+        self.assemble(&module, metered.imports())
     }
+}
+
+impl Cranelift {
+    /// The engine itself.
+    #[cfg(feature = "cache")]
+    pub(super) fn engine(&self) -> &wasmtime::Engine {
+        &self.engine
+    }
+
+    /// Compiles a metered module.
+    pub(super) fn compile(&self, metered: &[u8]) -> Result<Module, RunError> {
+        Module::new(&self.engine, metered).map_err(|error| compile_error(&error))
+    }
+
+    /// Gives a compiled module its imports.
+    pub(super) fn assemble(
+        &self,
+        module: &Module,
+        imports: &[&'static Function],
+    ) -> Result<Box<dyn Prepared>, RunError> {
+        let mut linker = Linker::new(&self.engine);
+        for function in imports {
+            define(&mut linker, function).map_err(|error| compile_error(&error))?;
+        }
+        let instance = linker.instantiate_pre(module).map_err(|error| compile_error(&error))?;
+        let exports = Exports::find(module).map_err(|error| compile_error(&error))?;
+        let (engine, slots) = (self.engine.clone(), self.slots.clone());
+        Ok(Box::new(Compiled { engine, slots, instance, exports }))
+    }
+}
+
+fn compile_error(error: &Error) -> RunError {
+    RunError::Compile { engine: KIND, reason: format!("{error:#}") }
 }
 
 fn define(linker: &mut Linker<State>, function: &'static Function) -> Result<(), Error> {
@@ -226,29 +288,42 @@ impl Compiled {
     /// `Err` is the engine's fault.
     fn run(&self, store: &mut Store<State>) -> Result<(Raw, Handles), Error> {
         let instance = self.instance.instantiate(&mut *store)?;
-        let mut global = |name| {
-            let global = instance.get_global(&mut *store, name);
-            global.ok_or_else(|| Error::msg("the meter's globals are missing"))
-        };
-        let handles = Handles {
-            reserve: global(meter::RESERVE)?,
-            lease: global(meter::LEASE)?,
-            fault: global(meter::FAULT)?,
-            memory: instance.get_memory(&mut *store, "memory"),
-        };
+        let handles = self.exports.handles(&mut *store, &instance)?;
         let reserve = store.data().reserve();
         store.data_mut().handles = Some(handles);
         handles.reserve.set(&mut *store, Val::I64(reserve))?;
-        for name in [meter::START, "_start"] {
-            let Ok(function) = instance.get_typed_func::<(), ()>(&mut *store, name) else {
-                continue;
-            };
-            if let Err(error) = function.call(&mut *store, ()) {
+        for call in &self.exports.calls {
+            let function = instance.get_module_export(&mut *store, call);
+            let function = function.and_then(Extern::into_func).ok_or_else(missing)?;
+            if let Err(error) = function.typed::<(), ()>(&*store)?.call(&mut *store, ()) {
                 return reason(error).map(|raw| (raw, handles));
             }
         }
         Ok((Raw::Returned, handles))
     }
+}
+
+impl Exports {
+    fn handles(&self, store: &mut Store<State>, instance: &Instance) -> Result<Handles, Error> {
+        let mut global = |export| {
+            let found = instance.get_module_export(&mut *store, export);
+            found.and_then(Extern::into_global).ok_or_else(missing)
+        };
+        Ok(Handles {
+            reserve: global(&self.reserve)?,
+            lease: global(&self.lease)?,
+            fault: global(&self.fault)?,
+            memory: self
+                .memory
+                .as_ref()
+                .and_then(|export| instance.get_module_export(&mut *store, export))
+                .and_then(Extern::into_memory),
+        })
+    }
+}
+
+fn missing() -> Error {
+    Error::msg("an export of the module is missing from its instance")
 }
 
 fn reason(error: Error) -> Result<Raw, Error> {

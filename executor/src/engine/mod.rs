@@ -3,6 +3,8 @@
 //! An engine gets a module with the meter's rules inside and a host; it adds nothing of its own to the meaning. So an
 //! engine is replaceable, and two engines check each other.
 
+#[cfg(feature = "cache")]
+pub mod cache;
 #[cfg(feature = "jit")]
 mod cranelift;
 mod guest;
@@ -15,6 +17,7 @@ use gongsuan_types::receipt::Trap;
 use serde::{Deserialize, Serialize};
 
 use crate::meter::Metered;
+use crate::wasi::files::Tree;
 use crate::wasi::{Host, Stop};
 use crate::{ModuleError, RunError};
 
@@ -124,7 +127,7 @@ fn judge(fuel: u64, raw: &Raw, gauge: guest::Gauge) -> (Ending, u64) {
     // A trap in the middle of a stretch does not say how far the lease was used: all of it counts as burnt.
     let rounded_up = limit - i128::from(gauge.reserve);
     let (ending, used) = match raw {
-        Raw::Trapped(Trap::Unreachable) if gauge.out_of_fuel() => (Ending::OutOfFuel, limit),
+        Raw::Trapped(Trap::DivisionByZero) if gauge.out_of_fuel() => (Ending::OutOfFuel, limit),
         Raw::Trapped(Trap::Unreachable) if gauge.out_of_stack() => {
             (Ending::Trapped(Trap::StackOverflow), exact)
         }
@@ -144,7 +147,20 @@ fn judge(fuel: u64, raw: &Raw, gauge: guest::Gauge) -> (Ending, u64) {
 pub struct Program {
     kind: EngineKind,
     module: Hash,
-    state: Result<(Arc<dyn Prepared>, u32), ModuleError>,
+    state: Result<Ready, ModuleError>,
+}
+
+/// What a module that may run is run with.
+#[derive(Clone)]
+pub(crate) struct Ready {
+    /// The module for its engine.
+    pub(crate) prepared: Arc<dyn Prepared>,
+    /// Pages of memory that it starts with.
+    pub(crate) memory_minimum: u32,
+    /// Fuel of a fresh instance.
+    pub(crate) start_fuel: u64,
+    /// The files that it carries.
+    pub(crate) files: Arc<Tree>,
 }
 
 impl std::fmt::Debug for Program {
@@ -167,9 +183,7 @@ impl Program {
         let engine = engine(kind)?;
         match Metered::new(module) {
             Ok(metered) => Self::prepare(engine.as_ref(), &metered),
-            Err(refusal) => {
-                Ok(Self { kind, module: Hash::of_content(module), state: Err(refusal) })
-            }
+            Err(refusal) => Ok(Self::refused(kind, Hash::of_content(module), refusal)),
         }
     }
 
@@ -178,9 +192,21 @@ impl Program {
     /// # Errors
     /// [`RunError::Compile`].
     pub fn prepare(engine: &dyn Engine, metered: &Metered) -> Result<Self, RunError> {
-        let prepared = Arc::from(engine.prepare(metered)?);
-        let state = Ok((prepared, metered.memory_minimum()));
-        Ok(Self { kind: engine.kind(), module: metered.module_hash(), state })
+        let ready = Ready {
+            prepared: Arc::from(engine.prepare(metered)?),
+            memory_minimum: metered.memory_minimum(),
+            start_fuel: metered.start_fuel(),
+            files: Arc::clone(metered.files()),
+        };
+        Ok(Self::of(engine.kind(), metered.module_hash(), ready))
+    }
+
+    fn of(kind: EngineKind, module: Hash, ready: Ready) -> Self {
+        Self { kind, module, state: Ok(ready) }
+    }
+
+    fn refused(kind: EngineKind, module: Hash, refusal: ModuleError) -> Self {
+        Self { kind, module, state: Err(refusal) }
     }
 
     /// The engine.
@@ -201,9 +227,8 @@ impl Program {
         self.state.as_ref().err()
     }
 
-    /// The translated module, and the pages of memory it starts with.
-    pub(crate) fn ready(&self) -> Result<(&dyn Prepared, u32), ModuleError> {
-        self.state.as_ref().map(|(p, pages)| (p.as_ref(), *pages)).map_err(Clone::clone)
+    pub(crate) fn ready(&self) -> Result<&Ready, ModuleError> {
+        self.state.as_ref().map_err(Clone::clone)
     }
 }
 

@@ -63,7 +63,7 @@ pub enum LogError {
 }
 
 /// A finished segment as bytes for [`JobLog::append`].
-pub(super) fn record(job: Hash, done: &SegmentOutput) -> Vec<u8> {
+pub(crate) fn record(job: Hash, done: &SegmentOutput) -> Vec<u8> {
     let SegmentOutput { receipt, output, log } = done.clone();
     codec::encode(&Record { job, receipt, output, log })
 }
@@ -79,16 +79,29 @@ pub fn replay<R: AsRef<[u8]>>(
     let expected = spec.id();
     let mut done = BTreeMap::new();
     for (index, bytes) in records.into_iter().enumerate() {
-        let record: Record = codec::decode("job record", RECORD_BYTES_MAX, bytes.as_ref())
-            .map_err(|error| LogError::Malformed { index, reason: error.to_string() })?;
-        let Record { job: got, receipt, output, log } = record;
-        if got != expected {
-            return Err(LogError::OtherJob { index, expected, got });
-        }
-        if Hash::of_content(&output) != receipt.output {
-            return Err(LogError::WrongOutput { index });
-        }
-        done.insert(receipt.segment, SegmentOutput { receipt, output, log });
+        let output = parse(expected, index, bytes.as_ref())?;
+        done.insert(output.receipt.segment, output);
     }
     Ok(done)
+}
+
+/// A finished segment out of the bytes of record number `index`.
+pub(crate) fn parse(expected: Hash, index: usize, bytes: &[u8]) -> Result<SegmentOutput, LogError> {
+    let malformed =
+        |error: codec::DecodeError| LogError::Malformed { index, reason: error.to_string() };
+    let (got, done) = open(bytes).map_err(malformed)?;
+    if got != expected {
+        return Err(LogError::OtherJob { index, expected, got });
+    }
+    if Hash::of_content(&done.output) != done.receipt.output {
+        return Err(LogError::WrongOutput { index });
+    }
+    Ok(done)
+}
+
+/// A finished segment and the job that it is of, as they were written.
+pub(crate) fn open(bytes: &[u8]) -> Result<(Hash, SegmentOutput), codec::DecodeError> {
+    let record: Record = codec::decode("job record", RECORD_BYTES_MAX, bytes)?;
+    let Record { job, receipt, output, log } = record;
+    Ok((job, SegmentOutput { receipt, output, log }))
 }

@@ -1,7 +1,7 @@
 //! Several jobs over one pool of lanes.
 //!
 //! ```text
-//!  submit(job, weight, log) ──► queue ──► lanes: threads, or caged worker processes ──► log ──► Event::Done
+//!  submit(job, weight, log) ──► queue ──► lanes: threads, caged processes or pilots ──► log ──► Event::Done
 //!                                 ▲  deficit round robin in fuel, memory admission          │
 //!                                 └──────── retry on a fresh worker, resume, back-pressure ─┘
 //! ```
@@ -18,14 +18,16 @@
 
 pub mod estimate;
 pub mod flow;
+mod handle;
 pub mod log;
 mod queue;
 mod scheduler;
 mod state;
 
+pub use handle::{JobHandle, Next};
 pub use log::JobLog;
-pub(crate) use scheduler::run_alone;
-pub use scheduler::{JobHandle, Lanes, Options, Progress, Scheduler, SchedulerConfig, SubmitError};
+pub(crate) use scheduler::submit_alone;
+pub use scheduler::{Lanes, Options, Progress, Scheduler, SchedulerConfig, SubmitError};
 
 /// Results of a job that nobody has read yet, at which no further segments of it begin.
 pub const UNREAD_MAX: usize = 1024;

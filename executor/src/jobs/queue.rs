@@ -1,7 +1,7 @@
 //! Whose turn it is: deficit round robin in fuel, with admission by memory. No threads, no clock.
 //!
-//! Every job has a deficit: the fuel it may spend before others are served. Each round adds [`QUANTUM_FUEL`] times the job's
-//! weight, dispatching takes what the segments are expected to burn, and what they really burnt corrects it. So over time
+//! Every job has a deficit: the fuel it may spend before others are served. Each round adds [`Grain::fuel`] times the job's
+//! weight over the least weight that waits, dispatching takes what the segments are expected to burn, and what they really burnt corrects it. So over time
 //! jobs that always have work share the fuel in the ratio of their weights, whatever the size of their segments.
 //!
 //! Nobody knows what a new job's segments burn, only their limit. One of them goes out as soon as the job owes nothing, and is charged when it
@@ -12,13 +12,20 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-/// Segments are handed out together until they come to this: about a millisecond of compiled code, far above what handing
-/// out costs.
-const BATCH_FUEL: u64 = 20_000_000;
-/// Fuel that a job of weight 1 may spend each round: enough for one batch.
-pub(super) const QUANTUM_FUEL: u64 = BATCH_FUEL;
-/// Segments handed out together, at most.
-const BATCH_SEGMENTS_MAX: usize = 256;
+/// How much is handed to a lane at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grain {
+    /// Segments are handed out together until they come to this: far more than handing out costs. Also what a job of weight 1 may spend
+    /// each round.
+    pub(super) fuel: u64,
+    /// Segments handed out together, at most.
+    pub(super) segments: usize,
+}
+
+impl Grain {
+    /// For lanes on this machine: about a millisecond of compiled code.
+    pub(super) const NEAR: Self = Self { fuel: 20_000_000, segments: 256 };
+}
 
 /// What is handed to a lane at once.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,14 +53,15 @@ struct Waiting {
 /// Segments that wait.
 #[derive(Debug)]
 pub(super) struct Queue {
+    grain: Grain,
     jobs: BTreeMap<u64, Waiting>,
     ring: VecDeque<u64>,
     memory_free: u64,
 }
 
 impl Queue {
-    pub(super) fn new(memory_bytes: u64) -> Self {
-        Self { jobs: BTreeMap::new(), ring: VecDeque::new(), memory_free: memory_bytes }
+    pub(super) fn new(memory_bytes: u64, grain: Grain) -> Self {
+        Self { grain, jobs: BTreeMap::new(), ring: VecDeque::new(), memory_free: memory_bytes }
     }
 
     /// A new job behind the others. `memory` is what one segment may take, in bytes.
@@ -100,6 +108,14 @@ impl Queue {
     pub(super) fn next(&mut self, may_run: impl Fn(u64) -> bool) -> Option<Batch> {
         loop {
             let mut rounds: Option<u64> = None;
+            // In multiples of the least: prices may be millions, and a round is not to be worth hours.
+            let weights =
+                self.jobs.iter().filter(|(job, one)| !one.segments.is_empty() && may_run(**job));
+            let least = weights.map(|(_, one)| one.weight).min().unwrap_or(1);
+            let quantum = |weight: u64| {
+                let quantum = u128::from(self.grain.fuel) * u128::from(weight) / u128::from(least);
+                i128::try_from(quantum).unwrap_or(i128::MAX)
+            };
             for _ in 0..self.ring.len() {
                 let job = *self.ring.front()?;
                 let waiting = self.jobs.get_mut(&job)?;
@@ -109,11 +125,11 @@ impl Queue {
                             return None;
                         }
                         self.memory_free -= waiting.memory;
-                        return Some(waiting.take(job));
+                        return Some(waiting.take(job, self.grain));
                     }
                     let need = waiting.price() - waiting.deficit;
-                    let need = u64::try_from(need).unwrap_or(u64::MAX);
-                    let need = need.div_ceil(QUANTUM_FUEL * waiting.weight);
+                    let each = quantum(waiting.weight);
+                    let need = u64::try_from((need + each - 1) / each).unwrap_or(u64::MAX);
                     rounds = Some(rounds.map_or(need, |least| least.min(need)));
                 } else {
                     // Nothing can be saved up by not asking.
@@ -124,8 +140,7 @@ impl Queue {
             let rounds = rounds?;
             for (job, waiting) in &mut self.jobs {
                 if !waiting.segments.is_empty() && may_run(*job) {
-                    let quantum = i128::from(QUANTUM_FUEL) * i128::from(waiting.weight);
-                    waiting.deficit += i128::from(rounds) * quantum;
+                    waiting.deficit += i128::from(rounds) * quantum(waiting.weight);
                 }
             }
         }
@@ -155,14 +170,14 @@ impl Waiting {
         if self.measured || self.probing { i128::from(self.expected) } else { 0 }
     }
 
-    fn take(&mut self, job: u64) -> Batch {
+    fn take(&mut self, job: u64, grain: Grain) -> Batch {
         self.probing = !self.measured;
         let affordable = self.deficit / i128::from(self.expected);
         let affordable = usize::try_from(affordable).unwrap_or(0).max(1);
-        let grain = usize::try_from(BATCH_FUEL / self.expected).unwrap_or(usize::MAX);
+        let worth = usize::try_from(grain.fuel / self.expected).unwrap_or(usize::MAX);
         // Until one is measured nobody knows how many are worth their way.
-        let grain = if self.measured { grain } else { 1 };
-        let count = grain.clamp(1, BATCH_SEGMENTS_MAX).min(affordable).min(self.segments.len());
+        let worth = if self.measured { worth } else { 1 };
+        let count = worth.clamp(1, grain.segments.max(1)).min(affordable).min(self.segments.len());
         let segments: Vec<u32> = self.segments.drain(..count).collect();
         self.deficit -= i128::from(self.expected) * (count as i128);
         Batch { job, segments, charged: self.expected, memory: self.memory }
@@ -177,7 +192,7 @@ mod tests {
 
     /// Serves one batch at a time and returns the fuel that each job got before the first ran dry.
     fn serve(jobs: &[(u32, u64)]) -> Vec<u64> {
-        let mut queue = Queue::new(u64::MAX);
+        let mut queue = Queue::new(u64::MAX, Grain::NEAR);
         for (number, (weight, _)) in (0..).zip(jobs) {
             queue.push(number, *weight, 4_000_000_000, 0, 0..20_000);
         }
@@ -206,7 +221,9 @@ mod tests {
         #[test]
         fn fuel_is_shared_by_weight_whatever_the_size_of_segments(
             jobs in prop::collection::vec((1u32..8, 1_000_000u64..40_000_000), 2..5),
+            scale in prop::sample::select(vec![1u32, 100_000]),
         ) {
+            let jobs: Vec<_> = jobs.into_iter().map(|(weight, fuel)| (weight * scale, fuel)).collect();
             let burnt = serve(&jobs);
             for other in 1..jobs.len() {
                 // Equal shares for equal weights, within a twentieth.
@@ -219,7 +236,7 @@ mod tests {
 
     #[test]
     fn tiny_segments_go_out_together_once_their_size_is_known() {
-        let mut queue = Queue::new(u64::MAX);
+        let mut queue = Queue::new(u64::MAX, Grain::NEAR);
         queue.push(0, 1, 4_000_000_000, 0, 0..1000);
         let first = queue.next(|_| true).unwrap();
         assert_eq!(first.segments, [0]);
@@ -230,7 +247,7 @@ mod tests {
 
     #[test]
     fn what_was_not_done_comes_first_again() {
-        let mut queue = Queue::new(u64::MAX);
+        let mut queue = Queue::new(u64::MAX, Grain::NEAR);
         queue.push(0, 1, 1_000_000, 0, [7, 8, 9]);
         let batch = queue.next(|_| true).unwrap();
         queue.done(&batch, &[1_000_000]);
@@ -242,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_large_job_waits_for_memory_and_is_not_overtaken() {
-        let mut queue = Queue::new(100);
+        let mut queue = Queue::new(100, Grain::NEAR);
         queue.push(0, 1, 1_000_000, 40, 0..100);
         let small = queue.next(|_| true).unwrap();
         queue.push(1, 1, 1_000_000, 90, [0]);

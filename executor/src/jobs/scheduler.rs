@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, select, unbounded};
+use crossbeam_channel::unbounded;
 use gongsuan_types::Fuel;
-use gongsuan_types::receipt::Receipt;
 
-use super::JobLog;
-use super::state::{Entry, Message, Shared};
+use super::state::{Entry, Shared};
+use super::{JobHandle, JobLog};
+use crate::backend::Pilots;
 use crate::engine::{STACK_BYTES, mark_big_stack};
 use crate::meter::PAGE_BYTES;
-use crate::pool::{Backend, Cancel, Event, InProcess, Job};
+use crate::pool::{Backend, Cancel, InProcess, Job};
 use crate::worker::PoolConfig;
 use crate::{PoolError, RunError, SegmentOutput};
 
@@ -21,9 +21,14 @@ use crate::{PoolError, RunError, SegmentOutput};
 pub enum Lanes {
     /// Threads of this process, for modules that the caller trusts.
     Threads(InProcess),
+    /// The same, with a cache of compiled modules.
+    #[cfg(feature = "cache")]
+    CachedThreads(crate::pool::InProcessCached),
     /// Caged worker processes, for everything from strangers. They live as long as the scheduler and keep the modules that
     /// they compiled last.
     Processes(PoolConfig),
+    /// Pilots of a cluster, with a caged worker process each.
+    Pilots(Arc<Pilots>),
 }
 
 /// Bounds of a scheduler.
@@ -89,6 +94,12 @@ pub enum SubmitError {
     /// The job cannot be run as asked.
     #[error(transparent)]
     Job(#[from] RunError),
+    /// No thread for the lanes.
+    #[error("no thread for the pool: {reason}")]
+    Thread {
+        /// The system's words.
+        reason: String,
+    },
 }
 
 /// How far a job is.
@@ -106,20 +117,11 @@ pub struct Progress {
     pub fuel: Fuel,
 }
 
-/// Runs jobs. Dropping it cancels what runs and ends the lanes.
+/// Runs jobs. Dropping it cancels what runs and ends the lanes; a process that just ends leaves pilots to the next one.
 #[derive(Debug)]
 pub struct Scheduler {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-}
-
-/// A job on its way. Dropping it cancels the job.
-#[derive(Debug)]
-pub struct JobHandle {
-    number: u64,
-    shared: Arc<Shared>,
-    messages: Receiver<Message>,
-    cancel: Cancel,
 }
 
 impl Scheduler {
@@ -128,9 +130,16 @@ impl Scheduler {
     /// # Errors
     /// [`PoolError::Thread`].
     pub fn start(config: SchedulerConfig) -> Result<Self, PoolError> {
+        Self::begin(config).map_err(|reason| PoolError::Thread { reason })
+    }
+
+    fn begin(config: SchedulerConfig) -> Result<Self, String> {
         let asked = match &config.lanes {
             Lanes::Threads(threads) => threads.threads,
+            #[cfg(feature = "cache")]
+            Lanes::CachedThreads(threads) => threads.threads,
             Lanes::Processes(pool) => pool.workers,
+            Lanes::Pilots(pilots) => pilots.config().pilots.max(1),
         };
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let count = if asked == 0 { cores() } else { asked };
@@ -145,7 +154,7 @@ impl Scheduler {
                     mark_big_stack();
                     shared.serve(number);
                 })
-                .map_err(|error| PoolError::Thread { reason: error.to_string() })?;
+                .map_err(|error| error.to_string())?;
             this.threads.push(thread);
         }
         Ok(this)
@@ -171,8 +180,9 @@ impl Scheduler {
         }
         let (messages, receiver) = unbounded();
         let cancel = options.cancel.clone();
-        let number = self.shared.enter(Entry::new(job, options, messages), memory)?;
-        Ok(JobHandle { number, shared: Arc::clone(&self.shared), messages: receiver, cancel })
+        let entry = Entry::new(job, options, messages, &self.shared);
+        let number = self.shared.enter(entry, memory)?;
+        Ok(JobHandle::new(number, Arc::clone(&self.shared), receiver, cancel))
     }
 }
 
@@ -185,82 +195,21 @@ impl Drop for Scheduler {
     }
 }
 
-impl JobHandle {
-    /// Waits for the end and tells everything before it.
-    ///
-    /// # Errors
-    /// [`PoolError`]. Segments told as [`Event::Done`] before it stay valid.
-    pub fn wait(self, on_event: &mut dyn FnMut(Event)) -> Result<Vec<Receipt>, PoolError> {
-        loop {
-            select! {
-                recv(self.messages) -> message => match message {
-                    Ok(Message::Event(event)) => {
-                        if let Event::Done(output) = &event {
-                            self.shared.read(self.number, output.output.len());
-                        }
-                        on_event(event);
-                    }
-                    Ok(Message::End(end)) => return end,
-                    Err(_) => return Err(self.shared.gone()),
-                },
-                recv(self.cancel.gone()) -> _ => {
-                    self.shared.cancel(self.number);
-                    return self.drain();
-                }
-            }
-        }
-    }
-
-    /// After a cancellation nothing further is told.
-    fn drain(&self) -> Result<Vec<Receipt>, PoolError> {
-        for message in &self.messages {
-            if let Message::End(end) = message {
-                return end;
-            }
-        }
-        Err(self.shared.gone())
-    }
-
-    /// Stops the job: workers are killed at once, threads finish the segment they are at.
-    pub fn cancel(&self) {
-        self.cancel.cancel();
-        self.shared.cancel(self.number);
-    }
-
-    /// How far it is; zeros when it is over.
-    #[must_use]
-    pub fn progress(&self) -> Progress {
-        self.shared.progress(self.number)
-    }
-}
-
-impl Drop for JobHandle {
-    fn drop(&mut self) {
-        self.shared.cancel(self.number);
-    }
-}
-
-/// Runs one job over lanes of its own.
-pub(crate) fn run_alone(
+/// One job over lanes of its own, which end with the handle.
+pub(crate) fn submit_alone(
     lanes: Lanes,
-    job: &Job,
-    cancel: &Cancel,
-    on_event: &mut dyn FnMut(Event),
-) -> Result<Vec<Receipt>, PoolError> {
-    let memory_bytes = u64::MAX;
-    let scheduler = Scheduler::start(SchedulerConfig { lanes, memory_bytes, jobs_max: 1 })?;
-    scheduler.run(job, cancel, on_event)
+    job: Job,
+    options: Options,
+) -> Result<JobHandle, SubmitError> {
+    let config = SchedulerConfig { lanes, memory_bytes: u64::MAX, jobs_max: 1 };
+    let scheduler = Scheduler::begin(config).map_err(|reason| SubmitError::Thread { reason })?;
+    let handle = scheduler.submit(job, options)?;
+    Ok(handle.keep(scheduler))
 }
 
 impl Backend for Scheduler {
-    /// As a job of weight 1 among the others.
-    fn run(
-        &self,
-        job: &Job,
-        cancel: &Cancel,
-        on_event: &mut dyn FnMut(Event),
-    ) -> Result<Vec<Receipt>, PoolError> {
-        let options = Options { cancel: cancel.clone(), ..Options::default() };
-        self.submit(job.clone(), options)?.wait(on_event)
+    /// As a job among the others.
+    fn submit(&self, job: Job, options: Options) -> Result<JobHandle, SubmitError> {
+        Self::submit(self, job, options)
     }
 }

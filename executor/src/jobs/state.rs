@@ -8,13 +8,20 @@ use crossbeam_channel::Sender;
 use gongsuan_types::Hash;
 use gongsuan_types::receipt::Receipt;
 
-use super::queue::{Batch, Queue};
+use super::queue::{Batch, Grain, Queue};
 use super::scheduler::{Lanes, Options, Progress, SchedulerConfig, SubmitError};
 use super::{JobLog, UNREAD_BYTES_MAX, UNREAD_MAX, log};
+use crate::backend::{PilotLane, Stay};
 use crate::lane::{Lane, LaneEnd, ThreadLane};
 use crate::pool::{Cancel, Event, Job, Tally};
 use crate::worker::{ATTEMPTS_MAX, ProcessLane};
 use crate::{PoolError, SegmentOutput, WorkerFailure};
+
+/// Losses of a segment's machine, at which its job fails: a cluster may take its machines back again and again.
+const LOSSES_MAX: u32 = 10;
+
+/// Segments that are handed to a pilot at once, at most.
+const FAR_SEGMENTS_MAX: usize = 4096;
 
 /// What a handle receives.
 pub(super) enum Message {
@@ -41,13 +48,22 @@ pub(super) struct Entry {
     work: Arc<Work>,
     weight: u32,
     tally: Tally,
-    attempts: BTreeMap<u32, u32>,
+    tries: BTreeMap<u32, Tries>,
     progress: Progress,
     refusal_told: bool,
     failure: Option<PoolError>,
     unread: usize,
     unread_bytes: usize,
     messages: Sender<Message>,
+}
+
+/// How often a segment was begun for nothing.
+#[derive(Clone, Copy, Default)]
+struct Tries {
+    /// Its worker failed.
+    failed: u32,
+    /// Its machine was lost, which says nothing about the segment.
+    lost: u32,
 }
 
 /// What a lane needs of a job while it does not hold the lock.
@@ -58,6 +74,8 @@ struct Work {
     /// Ends what runs when the job has failed or nobody wants it.
     halt: Cancel,
     log: Option<Mutex<Box<dyn JobLog>>>,
+    /// Its place in the pilots' spool.
+    stay: Option<Stay>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -67,23 +85,30 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Entry {
-    pub(super) fn new(job: Job, options: Options, messages: Sender<Message>) -> Self {
+    pub(super) fn new(
+        job: Job,
+        options: Options,
+        messages: Sender<Message>,
+        shared: &Shared,
+    ) -> Self {
         let mut tally = Tally::new(&job.segments);
         let mut progress = Progress { total: job.segments.len(), ..Progress::default() };
-        for done in
-            options.done.values().filter(|done| job.segments.contains(&done.receipt.segment))
-        {
+        for done in job.segments.iter().filter_map(|segment| options.done.get(segment)) {
             tally.add(done.receipt);
             progress.count(done);
         }
         let id = job.spec.id();
         let log = options.log.map(Mutex::new);
-        let work = Work { job, id, cancel: options.cancel, halt: Cancel::new(), log };
+        let stay = match &shared.config.lanes {
+            Lanes::Pilots(pilots) => Some(pilots.enter(id)),
+            Lanes::Threads(_) | Lanes::Processes(_) => None,
+        };
+        let work = Work { job, id, cancel: options.cancel, halt: Cancel::new(), log, stay };
         Self {
             work: Arc::new(work),
             weight: options.weight,
             tally,
-            attempts: BTreeMap::new(),
+            tries: BTreeMap::new(),
             progress,
             refusal_told: false,
             failure: None,
@@ -113,6 +138,9 @@ impl Entry {
             Some(failure) if !self.work.cancel.is_cancelled() => Err(failure),
             Some(_) | None => self.tally.finish(),
         };
+        if let (Ok(_), Some(stay)) = (&end, &self.work.stay) {
+            stay.complete();
+        }
         let _ = self.messages.send(Message::End(end));
     }
 }
@@ -125,6 +153,11 @@ impl Progress {
 }
 
 impl State {
+    /// Whether a batch may be had, memory aside.
+    fn has_work(&self) -> bool {
+        self.jobs.iter().any(|(number, entry)| entry.may_run() && self.queue.waits(*number))
+    }
+
     /// Ends a job of which nothing runs and nothing waits.
     fn end_if_over(&mut self, number: u64) {
         let over = |entry: &Entry| entry.progress.running == 0 && !self.queue.waits(number);
@@ -171,7 +204,13 @@ impl State {
 
 impl Shared {
     pub(super) fn new(config: SchedulerConfig) -> Self {
-        let queue = Queue::new(config.memory_bytes);
+        let grain = match &config.lanes {
+            Lanes::Threads(_) | Lanes::Processes(_) => Grain::NEAR,
+            Lanes::Pilots(pilots) => {
+                Grain { fuel: pilots.config().batch_fuel.max(1), segments: FAR_SEGMENTS_MAX }
+            }
+        };
+        let queue = Queue::new(config.memory_bytes, grain);
         let state = State { queue, jobs: BTreeMap::new(), next: 0, closing: false };
         Self { config, state: Mutex::new(state), wake: Condvar::new() }
     }
@@ -180,9 +219,12 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Linear memory that all running segments may have together.
+    /// Linear memory that one segment may have: what all have together, or what a pilot has.
     pub(super) fn memory_bytes(&self) -> u64 {
-        self.config.memory_bytes
+        match &self.config.lanes {
+            Lanes::Pilots(pilots) => self.config.memory_bytes.min(pilots.piece_bytes_max()),
+            Lanes::Threads(_) | Lanes::Processes(_) => self.config.memory_bytes,
+        }
     }
 
     pub(super) fn enter(&self, entry: Entry, memory: u64) -> Result<u64, SubmitError> {
@@ -239,23 +281,36 @@ impl Shared {
         self.wake.notify_all();
     }
 
-    /// The next batch with its job; `None` when the scheduler closes.
-    fn next(&self) -> Option<(Batch, Arc<Work>)> {
+    /// Waits until there is something to do; false when the scheduler closes.
+    fn wait(&self) -> bool {
         let mut guard = self.lock();
         loop {
-            let state = &mut *guard;
-            if state.closing {
-                return None;
+            if guard.closing {
+                return false;
             }
-            let jobs = &state.jobs;
-            let may_run = |number| jobs.get(&number).is_some_and(Entry::may_run);
-            if let Some(batch) = state.queue.next(may_run) {
-                let entry = state.jobs.get_mut(&batch.job)?;
-                entry.progress.running += batch.segments.len();
-                return Some((batch, Arc::clone(&entry.work)));
+            if guard.has_work() {
+                return true;
             }
             guard = self.wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// The next batch with its job, if there is one now; otherwise waits for the next change.
+    fn next(&self) -> Option<(Batch, Arc<Work>)> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if state.closing {
+            return None;
+        }
+        let jobs = &state.jobs;
+        let may_run = |number| jobs.get(&number).is_some_and(Entry::may_run);
+        if let Some(batch) = state.queue.next(may_run) {
+            let entry = state.jobs.get_mut(&batch.job)?;
+            entry.progress.running += batch.segments.len();
+            return Some((batch, Arc::clone(&entry.work)));
+        }
+        drop(self.wake.wait(guard).unwrap_or_else(PoisonError::into_inner));
+        None
     }
 
     /// What one lane does until the scheduler closes.
@@ -263,11 +318,27 @@ impl Shared {
         let fresh = || -> Box<dyn Lane> {
             match &self.config.lanes {
                 Lanes::Threads(threads) => Box::new(ThreadLane::new(threads.engine)),
+                #[cfg(feature = "cache")]
+                Lanes::CachedThreads(threads) => {
+                    Box::new(ThreadLane::cached(Arc::clone(&threads.cache)))
+                }
                 Lanes::Processes(pool) => Box::new(ProcessLane::new(number, pool.clone())),
+                Lanes::Pilots(pilots) => Box::new(PilotLane::new(number, Arc::clone(pilots))),
             }
         };
+        let wanted = || {
+            let state = self.lock();
+            !state.closing && state.has_work()
+        };
         let mut lane = fresh();
-        while let Some((batch, work)) = self.next() {
+        while self.wait() {
+            // Before a batch is taken: no piece waits with a lane that waits for its machine.
+            let stands = match lane.stand(&wanted) {
+                Ok(true) => Ok(()),
+                Ok(false) => continue,
+                Err(why) => Err(why),
+            };
+            let Some((batch, work)) = self.next() else { continue };
             let mut done = Vec::new();
             let run = AssertUnwindSafe(|| {
                 let mut told = |event| {
@@ -277,6 +348,7 @@ impl Shared {
                         self.tell(batch.job, event);
                     }
                 };
+                stands?;
                 lane.run(&work.job, &batch.segments, [&work.cancel, &work.halt], &mut told)
             });
             let end = std::panic::catch_unwind(run).unwrap_or_else(|_| {
@@ -315,10 +387,13 @@ impl Shared {
         let mut state = self.lock();
         let Some(entry) = state.jobs.get_mut(&batch.job) else { return Ok(()) };
         let Some(&segment) = batch.segments.get(done) else { return Ok(()) };
-        let attempts = entry.attempts.entry(segment).or_insert(0);
-        *attempts += 1;
-        if *attempts >= ATTEMPTS_MAX {
-            return Err(PoolError::Worker { segment, attempts: *attempts, last });
+        let tries = entry.tries.entry(segment).or_default();
+        let is_lost = matches!(last, WorkerFailure::Lost { .. });
+        let (count, limit) =
+            if is_lost { (&mut tries.lost, LOSSES_MAX) } else { (&mut tries.failed, ATTEMPTS_MAX) };
+        *count += 1;
+        if *count >= limit {
+            return Err(PoolError::Worker { segment, attempts: *count, last });
         }
         entry.progress.retried += 1;
         entry.tell(Event::Retried { segment, why: last });

@@ -13,16 +13,19 @@ use wasmparser::{
 
 use gongsuan_types::job::MEMORY_PAGES_MAX;
 
+use super::cost::{BULK_SHIFT, DATA_SEGMENT_FUEL};
 use super::nan::{self, Effect, Kind, Touch};
 use super::{MODULE_BYTES_MAX, PAGE_BYTES, PREFIX, TABLE_ENTRIES_MAX, TABLES_MAX};
 use crate::ModuleError;
 use crate::wasi;
+use crate::wasi::files::{self, Tree};
 
 const TYPES_MAX: u32 = 10_000;
 const FUNCTIONS_MAX: u32 = 50_000;
 const GLOBALS_MAX: u32 = 10_000;
 const EXPORTS_MAX: u32 = 10_000;
-const SEGMENTS_MAX: u32 = 10_000;
+/// Compilers cut data at every run of zeros: a CPython has 42,695 segments.
+const SEGMENTS_MAX: u32 = 100_000;
 const LOCALS_MAX: u32 = 10_000;
 const PARAMS_MAX: usize = 128;
 const BODY_BYTES_MAX: u64 = 1 << 20;
@@ -43,6 +46,10 @@ pub(super) struct Facts {
     pub(super) globals: u32,
     pub(super) start: Option<u32>,
     pub(super) memory_minimum: u32,
+    /// Fuel of writing the data segments into a fresh memory.
+    pub(super) data_fuel: u64,
+    /// The files that the module carries.
+    pub(super) files: Option<Tree>,
     /// What is known of every body.
     pub(super) bodies: Vec<BodyFacts>,
     tables: Vec<u64>,
@@ -236,6 +243,10 @@ impl Facts {
             Payload::StartSection { func, .. } => self.start = Some(*func),
             Payload::ElementSection(section) => self.elements(section)?,
             Payload::DataSection(section) => self.data(section)?,
+            Payload::CustomSection(section) if section.name() == files::SECTION => {
+                bounded("sections of files", 1 + u64::from(self.files.is_some()), 1)?;
+                self.files = Some(Tree::read(section.data())?);
+            }
             Payload::CodeSectionEntry(body) => {
                 self.compile += check_body(body)?;
                 let what =
@@ -343,13 +354,15 @@ impl Facts {
         Ok(())
     }
 
-    fn data(&self, section: &wasmparser::DataSectionReader<'_>) -> Result<(), ModuleError> {
+    fn data(&mut self, section: &wasmparser::DataSectionReader<'_>) -> Result<(), ModuleError> {
         bounded("data segments", section.count().into(), SEGMENTS_MAX.into())?;
         for data in section.clone() {
             let data = data?;
             if let DataKind::Active { offset_expr, .. } = &data.kind {
                 let limit = u64::from(self.memory_minimum) * PAGE_BYTES as u64;
-                let got = constant(offset_expr)? + data.data.len() as u64;
+                let bytes = data.data.len() as u64;
+                self.data_fuel += DATA_SEGMENT_FUEL + (bytes >> BULK_SHIFT);
+                let got = constant(offset_expr)? + bytes;
                 if got > limit {
                     let what = "a data segment".to_owned();
                     return Err(ModuleError::SegmentOutOfBounds { what, limit, got });

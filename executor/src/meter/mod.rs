@@ -5,12 +5,12 @@
 //! trap; its own fuel, stack and NaN settings stay out of it.
 //!
 //! What is written into a module:
-//! 1. **Fuel.** Every stretch of straight code pays the sum of its costs (the table of version
-//!    [`METER_VERSION`]) from a local counter when it is entered. Loop headers and function entries look at the counter;
-//!    below zero it takes a *lease* of [`LEASE_FUEL`] from the module's reserve, or, where the reserve is empty, traps as
-//!    out of fuel. Bulk operations and memory growth pay for their length before they run.
-//! 2. **A trap burns the lease.** A stretch that traps does not say how far it came, so what was leased counts as burnt:
-//!    at most [`LEASE_FUEL`] more than was used, the same everywhere. Returning and exiting count exactly.
+//! 1. **Fuel.** Every stretch of straight code pays the sum of its costs (the table of version [`METER_VERSION`]) from a local counter when
+//!    it is entered; a loop of straight code that counts pays for a portion of its rounds at once. Loop headers and function entries look at
+//!    the counter; below zero it takes a *lease* of [`LEASE_FUEL`] from the module's reserve, or, where the reserve is empty, traps as out of
+//!    fuel. Bulk operations and memory growth pay for their length before they run.
+//! 2. **A trap burns the lease.** A stretch that traps does not say how far it came, so what was leased counts as burnt: at most [`LEASE_FUEL`]
+//!    and a portion more than was used, the same everywhere. Returning and exiting count exactly.
 //! 3. **Stack.** A function that calls reserves its frame (locals, operands and a constant, in slots of 8 bytes) and traps
 //!    beyond [`STACK_SLOTS_MAX`]. Engines get native stacks far larger than that.
 //! 4. **NaN.** Arithmetic may give any NaN. Where its bits could show, as bytes, an integer or a sign, it is made the canonical one; the values
@@ -27,21 +27,27 @@
 
 mod blocks;
 mod cost;
+mod counted;
+mod emit;
 mod inspect;
 mod nan;
 mod rewrite;
 #[cfg(test)]
 mod scramble;
 
+use std::sync::Arc;
+
 use gongsuan_types::Hash;
 
 use crate::ModuleError;
 use crate::wasi::Function;
+use crate::wasi::files::Tree;
 
 /// The version of the cost table and of the rules above. The same module burns the same fuel under it for ever.
-pub const METER_VERSION: u16 = 2;
+pub const METER_VERSION: u16 = 3;
 /// A module in bytes, at most.
-pub const MODULE_BYTES_MAX: usize = 8 << 20;
+/// Enough for an interpreter of a large language with its library. A chain may carry less: what it stores of one blob is its own limit.
+pub const MODULE_BYTES_MAX: usize = 32 << 20;
 /// Fuel taken from the reserve at once.
 pub const LEASE_FUEL: i64 = 1_000_000;
 /// Slots of 8 bytes that the frames of all calling functions may reserve together: 1 MiB.
@@ -63,7 +69,7 @@ pub(crate) const RESERVE: &str = "gongsuan:reserve";
 pub(crate) const LEASE: &str = "gongsuan:lease";
 pub(crate) const FAULT: &str = "gongsuan:fault";
 pub(crate) const START: &str = "gongsuan:start";
-/// What the fault global says about an `unreachable` of the meter's own.
+/// What the fault global says about a trap of the meter's own. Out of fuel is what a comparison gives for true.
 pub(crate) const FAULT_FUEL: i32 = 1;
 pub(crate) const FAULT_STACK: i32 = 2;
 
@@ -73,7 +79,9 @@ pub struct Metered {
     bytes: Vec<u8>,
     module: Hash,
     memory_minimum: u32,
+    start_fuel: u64,
     imports: Vec<&'static Function>,
+    files: Arc<Tree>,
 }
 
 impl Metered {
@@ -88,7 +96,9 @@ impl Metered {
             bytes,
             module: Hash::of_content(module),
             memory_minimum: facts.memory_minimum,
+            start_fuel: u64::from(facts.memory_minimum) * PAGE_FUEL + facts.data_fuel,
             imports: facts.imports,
+            files: Arc::new(facts.files.unwrap_or_default()),
         })
     }
 
@@ -108,6 +118,17 @@ impl Metered {
     #[must_use]
     pub fn memory_minimum(&self) -> u32 {
         self.memory_minimum
+    }
+
+    /// Fuel of a fresh instance: its pages, and the data written into them.
+    #[must_use]
+    pub fn start_fuel(&self) -> u64 {
+        self.start_fuel
+    }
+
+    /// The files that it carries.
+    pub(crate) fn files(&self) -> &Arc<Tree> {
+        &self.files
     }
 
     /// The functions that it imports, each once.

@@ -9,18 +9,18 @@ use std::convert::Infallible;
 
 use wasm_encoder::reencode::{Error, Reencode, utils};
 use wasm_encoder::{
-    BlockType, CodeSection, ConstExpr, ExportKind, ExportSection, Function, GlobalSection,
-    GlobalType, Instruction as I, Module, SectionId, ValType,
+    BlockType, BranchHint, BranchHints, CodeSection, ConstExpr, Encode, ExportKind, ExportSection,
+    Function, GlobalSection, GlobalType, Instruction as I, Module, SectionId, ValType,
 };
 use wasmparser::{FunctionBody, Operator as O, Parser};
 
 use super::blocks::{Blocks, stretches};
 use super::cost::{BULK_SHIFT, ENTRY};
+use super::counted::{Counted, counted};
+use super::emit::Emit;
 use super::inspect::Facts;
 use super::nan::{Shape, Touch};
-use super::{
-    FAULT, FAULT_FUEL, FAULT_STACK, LEASE, LEASE_FUEL, PAGE_FUEL, RESERVE, STACK_SLOTS_MAX, START,
-};
+use super::{FAULT, FAULT_STACK, LEASE, LEASE_FUEL, PAGE_FUEL, RESERVE, STACK_SLOTS_MAX, START};
 use crate::ModuleError;
 
 /// Slots of every frame, beside its locals and operands: return address, saved registers, the meter's own locals.
@@ -39,17 +39,18 @@ type Result<T> = std::result::Result<T, Error<Infallible>>;
 
 pub(super) fn rewrite(module: &[u8], facts: &Facts) -> std::result::Result<Vec<u8>, ModuleError> {
     let mut out = Module::new();
-    let mut writer = Writer { facts, body: 0, globals_written: false };
+    let mut writer = Writer { facts, body: 0, globals_written: false, hints: BranchHints::new() };
     writer.parse_core_module(&mut out, Parser::new(0), module).map_err(|error| {
         ModuleError::Invalid { offset: 0, reason: format!("cannot be rewritten: {error}") }
     })?;
-    let out = out.finish();
-    // The start function runs when the host calls it.
-    if facts.start.is_some() { without_start(&out).map_err(ModuleError::from) } else { Ok(out) }
+    finish(&out.finish(), &writer.hints).map_err(ModuleError::from)
 }
 
-/// The module without its start section.
-fn without_start(module: &[u8]) -> std::result::Result<Vec<u8>, wasmparser::BinaryReaderError> {
+/// The module without its start section, since the start function runs when the host calls it, and with hints before its code.
+fn finish(
+    module: &[u8],
+    hints: &BranchHints,
+) -> std::result::Result<Vec<u8>, wasmparser::BinaryReaderError> {
     const HEADER_BYTES: usize = 8;
     let mut reader = wasmparser::BinaryReader::new(&module[HEADER_BYTES..], 0);
     let mut out = module[..HEADER_BYTES].to_vec();
@@ -58,6 +59,10 @@ fn without_start(module: &[u8]) -> std::result::Result<Vec<u8>, wasmparser::Bina
         let id = reader.read_u8()?;
         let bytes = reader.read_var_u32()?;
         reader.read_bytes(bytes as usize)?;
+        if id == SectionId::Code as u8 && !hints.is_empty() {
+            out.push(SectionId::Custom as u8);
+            hints.encode(&mut out);
+        }
         if id != SectionId::Start as u8 {
             out.extend_from_slice(
                 &module[HEADER_BYTES + start..HEADER_BYTES + reader.current_position()],
@@ -71,6 +76,7 @@ struct Writer<'a> {
     facts: &'a Facts,
     body: usize,
     globals_written: bool,
+    hints: BranchHints,
 }
 
 /// The meter's globals, behind the module's own.
@@ -171,7 +177,11 @@ impl Reencode for Writer<'_> {
         code: &mut CodeSection,
         body: FunctionBody<'_>,
     ) -> Result<()> {
-        let function = Body::new(self, &body)?.write(self)?;
+        let (function, hints) = Body::new(self, &body)?.write(self)?;
+        if !hints.is_empty() {
+            let index = self.facts.imported as usize + self.body;
+            self.hints.function_hints(u32::try_from(index).expect("bounded by inspection"), hints);
+        }
         self.body += 1;
         code.function(&function);
         Ok(())
@@ -189,6 +199,7 @@ struct Body<'a> {
     fuel: u32,
     number: u32,
     frame: u32,
+    limit: u32,
     f32: u32,
     f64: u32,
     v128: u32,
@@ -215,9 +226,9 @@ impl<'a> Body<'a> {
         // Operands are counted as if each were a vector.
         let known = &facts.bodies[writer.body];
         let height = known.height;
-        for ty in
-            [ValType::I64, ValType::I32, ValType::I32, ValType::F32, ValType::F64, ValType::V128]
-        {
+        locals.push((1, ValType::I64));
+        locals.push((3, ValType::I32));
+        for ty in [ValType::F32, ValType::F64, ValType::V128] {
             locals.push((1, ty));
         }
         let operators: Vec<O<'a>> =
@@ -234,40 +245,60 @@ impl<'a> Body<'a> {
             fuel: count,
             number: count + 1,
             frame: count + 2,
-            f32: count + 3,
-            f64: count + 4,
-            v128: count + 5,
+            limit: count + 3,
+            f32: count + 4,
+            f64: count + 5,
+            v128: count + 6,
             frame_slots: FRAME_SLOTS + slots + height * 2,
             calls,
             loops,
         })
     }
 
-    fn write(&self, writer: &mut Writer<'_>) -> Result<Function> {
-        let mut f = Function::new(self.locals.iter().copied());
+    fn write(&self, writer: &mut Writer<'_>) -> Result<(Function, Vec<BranchHint>)> {
+        let mut f = Emit::new(self.locals.iter().copied());
         self.enter(&mut f);
         let mut blocks = Blocks::new();
+        let mut counting: Option<Counted> = None;
         for (index, operator) in self.operators.iter().enumerate() {
             let alive = blocks.alive();
+            let mut replaced = false;
             if alive {
                 if index > 0
+                    && counting.is_none()
                     && let Some(fuel) = self.stretches[index]
                 {
                     let header = matches!(self.operators[index - 1], O::Loop { .. });
                     self.charge(&mut f, fuel, header);
                 }
                 self.before(&mut f, index, blocks.outermost());
+                if let Some(found) = counted(&self.operators, index) {
+                    let cost = self.stretches[index + 1].expect("a loop begins a stretch");
+                    let locals = (self.fuel, self.number, self.limit);
+                    found.open(&mut f, cost, locals, |f| self.look(f));
+                    (counting, replaced) = (Some(found), true);
+                }
+                if let Some(counting) = counting.filter(|counting| counting.test == index) {
+                    replaced = counting.test(&mut f, self.limit);
+                }
             }
-            f.instruction(&writer.instruction(operator.clone())?);
+            if !replaced {
+                f.instruction(&writer.instruction(operator.clone())?);
+            }
             if alive {
                 self.after(&mut f, index);
             }
+            if let Some(counting) = counting.take_if(|counting| counting.end == index) {
+                counting.close(&mut f);
+                // What follows the loop begins behind its last test, and so within it.
+                self.charge(&mut f, self.stretches[index].expect("a test ends a stretch"), false);
+            }
             blocks.step(operator);
         }
-        Ok(f)
+        Ok(f.finish())
     }
 
-    fn enter(&self, f: &mut Function) {
+    fn enter(&self, f: &mut Emit) {
         f.instruction(&I::GlobalGet(self.globals.lease)).instruction(&I::LocalSet(self.fuel));
         let first = self.stretches.first().copied().flatten().unwrap_or(0) + ENTRY;
         // A leaf without loops is over soon; its caller looks.
@@ -281,7 +312,7 @@ impl<'a> Body<'a> {
                 .instruction(&I::LocalTee(self.frame))
                 .instruction(&I::I32Const(max))
                 .instruction(&I::I32GtU)
-                .instruction(&I::If(BlockType::Empty));
+                .seldom_if();
             self.save(f);
             f.instruction(&I::I32Const(FAULT_STACK))
                 .instruction(&I::GlobalSet(self.globals.fault))
@@ -291,7 +322,7 @@ impl<'a> Body<'a> {
     }
 
     /// Pays for a stretch, and looks whether there was enough where `look` says so.
-    fn charge(&self, f: &mut Function, fuel: i64, look: bool) {
+    fn charge(&self, f: &mut Emit, fuel: i64, look: bool) {
         if fuel != 0 {
             f.instruction(&I::LocalGet(self.fuel))
                 .instruction(&I::I64Const(fuel))
@@ -303,53 +334,52 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Below zero: a new lease, what is left, or the end. In line and without a call, so that the loop keeps its
-    /// registers.
-    fn look(&self, f: &mut Function) {
+    /// Below zero: a new lease, what is left, or the end. In line and without a call, so that the loop keeps its registers; and without a
+    /// branch inside, so that all of it is one block, which the hint moves out of the loop's way.
+    fn look(&self, f: &mut Emit) {
         let Globals { reserve, lease, fault, .. } = self.globals;
         f.instruction(&I::LocalGet(self.fuel))
             .instruction(&I::I64Const(0))
             .instruction(&I::I64LtS)
-            .instruction(&I::If(BlockType::Empty))
+            .seldom_if()
             // All there is: reserve + fuel.
             .instruction(&I::GlobalGet(reserve))
             .instruction(&I::LocalGet(self.fuel))
             .instruction(&I::I64Add)
             .instruction(&I::LocalTee(self.fuel))
-            .instruction(&I::I64Const(0))
-            .instruction(&I::I64LtS)
-            .instruction(&I::If(BlockType::Empty))
+            .instruction(&I::GlobalSet(reserve))
+            // Still below zero: says so, and divides by zero, which is a trap without a branch.
             .instruction(&I::LocalGet(self.fuel))
             .instruction(&I::GlobalSet(lease))
-            .instruction(&I::I64Const(0))
-            .instruction(&I::GlobalSet(reserve))
-            .instruction(&I::I32Const(FAULT_FUEL))
-            .instruction(&I::GlobalSet(fault))
-            .instruction(&I::Unreachable)
-            .instruction(&I::End)
             .instruction(&I::LocalGet(self.fuel))
-            .instruction(&I::I64Const(LEASE_FUEL))
-            .instruction(&I::I64Sub)
-            .instruction(&I::GlobalSet(reserve))
-            // Less than a whole lease: take what there is.
-            .instruction(&I::GlobalGet(reserve))
             .instruction(&I::I64Const(0))
             .instruction(&I::I64LtS)
-            .instruction(&I::If(BlockType::Empty))
-            .instruction(&I::I64Const(0))
-            .instruction(&I::GlobalSet(reserve))
-            .instruction(&I::Else)
+            .instruction(&I::GlobalSet(fault))
+            .instruction(&I::I32Const(1))
+            .instruction(&I::GlobalGet(fault))
+            .instruction(&I::I32Eqz)
+            .instruction(&I::I32DivU)
+            .instruction(&I::Drop)
+            // A lease, or what there is.
+            .instruction(&I::LocalGet(self.fuel))
             .instruction(&I::I64Const(LEASE_FUEL))
+            .instruction(&I::LocalGet(self.fuel))
+            .instruction(&I::I64Const(LEASE_FUEL))
+            .instruction(&I::I64LtS)
+            .instruction(&I::Select)
             .instruction(&I::LocalSet(self.fuel))
-            .instruction(&I::End)
+            .instruction(&I::GlobalGet(reserve))
+            .instruction(&I::LocalGet(self.fuel))
+            .instruction(&I::I64Sub)
+            .instruction(&I::GlobalSet(reserve))
             .instruction(&I::End);
     }
 
-    fn save(&self, f: &mut Function) {
+    fn save(&self, f: &mut Emit) {
         f.instruction(&I::LocalGet(self.fuel)).instruction(&I::GlobalSet(self.globals.lease));
     }
 
-    fn before(&self, f: &mut Function, index: usize, outermost: u32) {
+    fn before(&self, f: &mut Emit, index: usize, outermost: u32) {
         let operator = &self.operators[index];
         if let Some(shape) = self.touches.get(index).and_then(|touch| touch.before) {
             self.canonical(f, shape);
@@ -384,7 +414,7 @@ impl<'a> Body<'a> {
     }
 
     /// Pays for the length on top of the stack, and looks: lengths are large.
-    fn pay(&self, f: &mut Function, shift: i64) {
+    fn pay(&self, f: &mut Emit, shift: i64) {
         f.instruction(&I::LocalTee(self.number))
             .instruction(&I::LocalGet(self.fuel))
             .instruction(&I::LocalGet(self.number))
@@ -397,7 +427,7 @@ impl<'a> Body<'a> {
     }
 
     /// Pays `fuel` for each that is asked for; for more than `most`, which is refused anyway, nothing.
-    fn pay_growth(&self, f: &mut Function, most: usize, fuel: u64) {
+    fn pay_growth(&self, f: &mut Emit, most: usize, fuel: u64) {
         let most = i32::try_from(most).expect("a small constant");
         let fuel = i64::try_from(fuel).expect("a small constant");
         f.instruction(&I::LocalTee(self.number))
@@ -416,7 +446,7 @@ impl<'a> Body<'a> {
         self.look(f);
     }
 
-    fn after(&self, f: &mut Function, index: usize) {
+    fn after(&self, f: &mut Emit, index: usize) {
         if matches!(self.operators[index], O::Call { .. } | O::CallIndirect { .. }) {
             f.instruction(&I::GlobalGet(self.globals.lease)).instruction(&I::LocalSet(self.fuel));
         }
@@ -426,25 +456,44 @@ impl<'a> Body<'a> {
     }
 
     /// Makes NaNs canonical in the value on top of the stack.
-    fn canonical(&self, f: &mut Function, shape: Shape) {
-        let (local, nan, equal, choose) = match shape {
+    fn canonical(&self, f: &mut Emit, shape: Shape) {
+        match shape {
             Shape::F32 => {
                 let nan = I::F32Const(f32::from_bits(NAN_F32).into());
-                (self.f32, nan, I::F32Eq, I::Select)
+                Self::canonical_scalar(f, self.f32, &I::F32Ge, &nan);
             }
             Shape::F64 => {
                 let nan = I::F64Const(f64::from_bits(NAN_F64).into());
-                (self.f64, nan, I::F64Eq, I::Select)
+                Self::canonical_scalar(f, self.f64, &I::F64Ge, &nan);
             }
-            Shape::F32x4 => (self.v128, I::V128Const(NAN_F32X4), I::F32x4Eq, I::V128Bitselect),
-            Shape::F64x2 => (self.v128, I::V128Const(NAN_F64X2), I::F64x2Eq, I::V128Bitselect),
-        };
-        f.instruction(&I::LocalTee(local))
-            .instruction(&nan)
+            Shape::F32x4 => self.canonical_vector(f, &I::F32x4Eq, NAN_F32X4),
+            Shape::F64x2 => self.canonical_vector(f, &I::F64x2Eq, NAN_F64X2),
+        }
+    }
+
+    /// A branch that is never taken where there are no NaNs: nothing waits for it. "Not less than itself" takes one flag on x86, where "equal
+    /// to itself" takes two.
+    fn canonical_scalar(f: &mut Emit, local: u32, not_less: &I<'_>, nan: &I<'_>) {
+        f.instruction(&I::LocalSet(local))
+            .instruction(&I::Block(BlockType::Empty))
             .instruction(&I::LocalGet(local))
             .instruction(&I::LocalGet(local))
-            .instruction(&equal)
-            .instruction(&choose);
+            .instruction(not_less)
+            .mostly_leave()
+            .instruction(nan)
+            .instruction(&I::LocalSet(local))
+            .instruction(&I::End)
+            .instruction(&I::LocalGet(local));
+    }
+
+    /// A comparison and a choice by lanes, which compilers make one instruction each.
+    fn canonical_vector(&self, f: &mut Emit, equal: &I<'_>, nan: i128) {
+        f.instruction(&I::LocalTee(self.v128))
+            .instruction(&I::V128Const(nan))
+            .instruction(&I::LocalGet(self.v128))
+            .instruction(&I::LocalGet(self.v128))
+            .instruction(equal)
+            .instruction(&I::V128Bitselect);
     }
 }
 

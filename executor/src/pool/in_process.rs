@@ -1,10 +1,8 @@
 //! Segments on threads of this process.
 
-use gongsuan_types::receipt::Receipt;
-
-use super::{Backend, Cancel, Event, Job};
-use crate::jobs::{Lanes, run_alone};
-use crate::{EngineKind, PoolError};
+use super::{Backend, Job};
+use crate::EngineKind;
+use crate::jobs::{JobHandle, Lanes, Options, SubmitError, submit_alone};
 
 /// Runs jobs on threads of this process. Only for modules that the caller trusts: there is no cage.
 #[derive(Clone, Copy, Debug)]
@@ -16,12 +14,30 @@ pub struct InProcess {
 }
 
 impl Backend for InProcess {
+    /// On threads that live as long as the handle.
+    fn submit(&self, job: Job, options: Options) -> Result<JobHandle, SubmitError> {
+        submit_alone(Lanes::Threads(*self), job, options)
+    }
+}
+
+/// The same by the compiler, which keeps what it compiles on disk.
+#[cfg(feature = "cache")]
+#[derive(Clone, Debug)]
+pub struct InProcessCached {
+    /// Where compiled modules are kept.
+    pub cache: std::sync::Arc<crate::engine::cache::ModuleCache>,
+    /// Threads; 0 means one for each core.
+    pub threads: usize,
+}
+
+#[cfg(feature = "cache")]
+impl Backend for InProcessCached {
     fn run(
         &self,
         job: &Job,
         cancel: &Cancel,
         on_event: &mut dyn FnMut(Event),
     ) -> Result<Vec<Receipt>, PoolError> {
-        run_alone(Lanes::Threads(*self), job, cancel, on_event)
+        run_alone(Lanes::CachedThreads(self.clone()), job, cancel, on_event)
     }
 }

@@ -1,7 +1,8 @@
 //! Many segments at once: what to run, how to stop, what is told on the way.
 //!
-//! Two backends run the same [`Job`]: [`InProcess`] for modules that the caller trusts (tests, examples), and
-//! [`crate::worker::Pool`] for everything from strangers.
+//! Every [`Backend`] runs the same [`Job`]: [`InProcess`] for modules that the caller trusts (tests, examples),
+//! [`crate::worker::Pool`] for everything from strangers, and a [`crate::jobs::Scheduler`] over either of them or over the
+//! pilots of a cluster ([`crate::backend`]) for many jobs at once.
 
 mod in_process;
 
@@ -15,7 +16,10 @@ use gongsuan_types::receipt::Receipt;
 use gongsuan_types::{Hash, Refusal};
 
 pub use in_process::InProcess;
+#[cfg(feature = "cache")]
+pub use in_process::InProcessCached;
 
+use crate::jobs::{JobHandle, Options, SubmitError};
 use crate::{ModuleError, PoolError, RunError, SegmentOutput, WorkerFailure};
 
 /// Segments of a job to run. Any subset, so that an interrupted deal resumes with what is missing.
@@ -99,6 +103,11 @@ pub enum Event {
     Refused(ModuleError),
     /// A segment is done.
     Done(SegmentOutput),
+    /// The cache of compiled modules held something that must not be used, or cannot keep a module; it was compiled.
+    Cache {
+        /// What and why, in words.
+        reason: String,
+    },
     /// A worker failed and its segment is tried once more on a fresh one.
     Retried {
         /// The segment.
@@ -108,8 +117,16 @@ pub enum Event {
     },
 }
 
-/// Something that runs jobs.
+/// Something that runs jobs: threads of this process, caged processes, pilots on the machines of a cluster. What comes out does not depend
+/// on which.
 pub trait Backend {
+    /// Takes a job and returns at once; its results are collected from the handle, in any order. The segments that `options` count as
+    /// done are not run again.
+    ///
+    /// # Errors
+    /// [`SubmitError`]: nothing of it has run.
+    fn submit(&self, job: Job, options: Options) -> Result<JobHandle, SubmitError>;
+
     /// Runs all segments of the job and returns their receipts in the order of `job.segments`. `on_event` may block:
     /// the backend waits.
     ///
@@ -120,7 +137,10 @@ pub trait Backend {
         job: &Job,
         cancel: &Cancel,
         on_event: &mut dyn FnMut(Event),
-    ) -> Result<Vec<Receipt>, PoolError>;
+    ) -> Result<Vec<Receipt>, PoolError> {
+        let options = Options { cancel: cancel.clone(), ..Options::default() };
+        self.submit(job.clone(), options)?.wait(on_event)
+    }
 }
 
 /// Stops a job from another thread. Clones stop together; a cancelled one stays so.

@@ -1,7 +1,6 @@
 //! What a pool says to one child: greeting, module, job, segments.
 
 use gongsuan_types::Hash;
-use gongsuan_types::receipt::Receipt;
 
 use super::PoolConfig;
 use super::frame::{Down, PROTOCOL, Up};
@@ -96,8 +95,13 @@ impl ProcessLane {
                 line.say(Down::Run { segment: next }, vec![own])?;
             }
             match line.answer(stops)? {
-                (Up::Done { receipt, output_bytes }, blob) => {
-                    let done = check(job, segment, receipt, output_bytes, blob)?;
+                (Up::Done { receipt, output_bytes }, mut output) => {
+                    if output_bytes as usize > output.len() {
+                        let got = output.len();
+                        return Err(garbage(format!("{output_bytes} bytes of output in {got}")));
+                    }
+                    let log = output.split_off(output_bytes as usize);
+                    let done = check(job, segment, SegmentOutput { receipt, output, log })?;
                     told(Event::Done(done));
                 }
                 (Up::Failed(error), _) => return Err(WorkerFailure::Run(error).into()),
@@ -141,15 +145,7 @@ impl Lane for ProcessLane {
         told: &mut dyn FnMut(Event),
     ) -> Result<(), LaneEnd> {
         if job.module.len() > MODULE_BYTES_MAX {
-            // Longer than a frame may be: the receipts are known without a worker.
-            told(Event::Refused(ModuleError::TooLarge {
-                limit: MODULE_BYTES_MAX as u64,
-                got: job.module.len() as u64,
-            }));
-            for &segment in segments {
-                told(Event::Done(crate::run::refused(segment, job.inputs.of(segment)?)));
-            }
-            return Ok(());
+            return refuse_too_large(job, segments, told);
         }
         self.drive(job, segments, stops, told).map_err(|reason| match reason {
             Break::Failed(failure) => LaneEnd::Failed(failure),
@@ -169,31 +165,46 @@ fn input(job: &Job, segment: u32) -> Result<&[u8], Break> {
     job.inputs.of(segment).map_err(|error| Break::Failed(WorkerFailure::Run(error)))
 }
 
-/// What a child says about a segment is believed only as far as it can be checked here.
-fn check(
+/// A module that is longer than a frame may be: the receipts are known without a worker.
+pub(crate) fn refuse_too_large(
+    job: &Job,
+    segments: &[u32],
+    told: &mut dyn FnMut(Event),
+) -> Result<(), LaneEnd> {
+    told(Event::Refused(ModuleError::TooLarge {
+        limit: MODULE_BYTES_MAX as u64,
+        got: job.module.len() as u64,
+    }));
+    for &segment in segments {
+        told(Event::Done(crate::run::refused(segment, job.inputs.of(segment)?)));
+    }
+    Ok(())
+}
+
+/// What another process says about a segment is believed only as far as it can be checked here.
+pub(crate) fn check(
     job: &Job,
     segment: u32,
-    receipt: Receipt,
-    output_bytes: u32,
-    mut output: Vec<u8>,
-) -> Result<SegmentOutput, Break> {
-    let limits = job.spec.limits;
-    if output_bytes as usize > output.len() || output_bytes > limits.output_bytes {
-        let limit = limits.output_bytes;
-        return Err(garbage(format!("{output_bytes} bytes of output, limit {limit}")));
-    }
-    let log = output.split_off(output_bytes as usize);
+    done: SegmentOutput,
+) -> Result<SegmentOutput, WorkerFailure> {
+    let garbage = |reason: String| Err(WorkerFailure::Garbage { reason });
+    let (limits, receipt) = (job.spec.limits, done.receipt);
     if receipt.segment != segment {
-        return Err(garbage(format!("segment {} instead of {segment}", receipt.segment)));
+        return garbage(format!("segment {} instead of {segment}", receipt.segment));
+    }
+    if receipt.output_bytes > limits.output_bytes {
+        let (got, limit) = (receipt.output_bytes, limits.output_bytes);
+        return garbage(format!("{got} bytes of output, limit {limit}"));
     }
     if receipt.fuel > limits.fuel {
-        return Err(garbage(format!("{} fuel, limit {}", receipt.fuel, limits.fuel)));
+        return garbage(format!("{} fuel, limit {}", receipt.fuel, limits.fuel));
     }
-    if receipt.input != Hash::of_content(input(job, segment)?) {
-        return Err(garbage("another input"));
+    if receipt.input != Hash::of_content(job.inputs.of(segment)?) {
+        return garbage("another input".to_owned());
     }
-    if receipt.output_bytes != output_bytes || receipt.output != Hash::of_content(&output) {
-        return Err(garbage("an output that is not its receipt's"));
+    let whole = receipt.output_bytes as usize == done.output.len();
+    if !whole || receipt.output != Hash::of_content(&done.output) {
+        return garbage("an output that is not its receipt's".to_owned());
     }
-    Ok(SegmentOutput { receipt, output, log })
+    Ok(done)
 }

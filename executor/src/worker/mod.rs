@@ -32,7 +32,7 @@ mod parent;
 mod serve;
 
 pub use cage::{Protections, enter_cage};
-pub(crate) use lane::ProcessLane;
+pub(crate) use lane::{ProcessLane, check, refuse_too_large};
 pub(crate) use parent::ATTEMPTS_MAX;
 pub use parent::{Pool, PoolConfig};
 pub use serve::serve;

@@ -4,11 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gongsuan_types::receipt::Receipt;
-
-use crate::jobs::{Lanes, run_alone};
-use crate::pool::{Backend, Cancel, Event, Job};
-use crate::{EngineKind, PoolError};
+use crate::EngineKind;
+use crate::jobs::{JobHandle, Lanes, Options, SubmitError, submit_alone};
+use crate::pool::{Backend, Job};
 
 /// Tries of one segment: the second is on a fresh worker.
 pub(crate) const ATTEMPTS_MAX: u32 = 2;
@@ -47,7 +45,7 @@ impl PoolConfig {
     }
 }
 
-/// Runs jobs in caged child processes. Children live for one [`Backend::run`]; none outlives it.
+/// Runs jobs in caged child processes. Children live for one job; none outlives it.
 #[derive(Clone, Debug)]
 pub struct Pool {
     config: PoolConfig,
@@ -62,12 +60,8 @@ impl Pool {
 }
 
 impl Backend for Pool {
-    fn run(
-        &self,
-        job: &Job,
-        cancel: &Cancel,
-        on_event: &mut dyn FnMut(Event),
-    ) -> Result<Vec<Receipt>, PoolError> {
-        run_alone(Lanes::Processes(self.config.clone()), job, cancel, on_event)
+    /// In processes that live as long as the handle.
+    fn submit(&self, job: Job, options: Options) -> Result<JobHandle, SubmitError> {
+        submit_alone(Lanes::Processes(self.config.clone()), job, options)
     }
 }

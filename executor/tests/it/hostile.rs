@@ -22,7 +22,7 @@ fn what_may_not_run_is_refused_by_name() {
         (b"hello, world".to_vec(), "not-wasm", "68656c6c6f2c2077"),
         (Vec::new(), "not-wasm", ""),
         (b"\0asm\x02\0\0\0".to_vec(), "not-wasm", "0061736d02000000"),
-        (vec![0; (8 << 20) + 1], "module-too-large", "8388609"),
+        (vec![0; (32 << 20) + 1], "module-too-large", "33554433"),
         (import("\"env\" \"system\" (func)"), "forbidden-import", "env.system"),
         (
             import("\"wasi_snapshot_preview1\" \"fd_steal\" (func)"),

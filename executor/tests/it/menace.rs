@@ -190,6 +190,56 @@ fn deep() -> Vec<Case> {
     ]
 }
 
+/// A program with what concerns files, and a path at the beginning of its memory.
+fn files(start: &str, path: &str) -> Vec<u8> {
+    let import = |name: &str, local: &str, params: &str| {
+        format!(
+            "(import \"wasi_snapshot_preview1\" \"{name}\" (func ${local} (param {params}) (result i32)))"
+        )
+    };
+    let imports = [
+        import("path_open", "open", "i32 i32 i32 i32 i32 i64 i64 i32 i32"),
+        import("fd_readdir", "list", "i32 i32 i32 i64 i32"),
+        import("fd_seek", "seek", "i32 i64 i32 i32"),
+    ];
+    wasm(&format!(
+        "(module {} (import \"wasi_snapshot_preview1\" \"proc_exit\" (func $exit (param i32)))
+           (memory (export \"memory\") 1) (data (i32.const 0) \"{path}\") {start})",
+        imports.concat()
+    ))
+}
+
+/// A program that ends with what opening a path answers.
+fn opening(path: &str, rights: u64, flags: u32) -> Vec<u8> {
+    let at = format!("(i32.const 0) (i32.const {})", path.len());
+    files(&opening_text(&at, rights, flags), path)
+}
+
+fn opening_at(at: &str, rights: u64, flags: u32) -> Vec<u8> {
+    files(&opening_text(at, rights, flags), "")
+}
+
+fn opening_text(at: &str, rights: u64, flags: u32) -> String {
+    format!(
+        "(func (export \"_start\") (call $exit (call $open (i32.const 3) (i32.const 0) {at} (i32.const {flags})
+           (i64.const {rights}) (i64.const 0) (i32.const 0) (i32.const 64))))"
+    )
+}
+
+/// An empty program that carries these bytes as its files.
+fn with_files(data: &[u8]) -> Vec<u8> {
+    let mut module = fields("");
+    let name = b"gongsuan:files";
+    module.extend([
+        0,
+        u8::try_from(1 + name.len() + data.len()).unwrap(),
+        u8::try_from(name.len()).unwrap(),
+    ]);
+    module.extend(name);
+    module.extend(data);
+    module
+}
+
 fn reaching() -> Vec<Case> {
     let beyond = || TRAP(Trap::MemoryOutOfBounds);
     let exit = |code| Ends(Status::Exit(code));
@@ -211,17 +261,32 @@ fn reaching() -> Vec<Case> {
         ("two to the thirty-two buffers", errno("(call $fd_write (i32.const 1) (i32.const 0) (i32.const -1) (i32.const 8))"), exit(28)),
         ("a result pointer beyond memory", errno("(call $fd_read (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 65534))"), exit(21)),
         ("waiting for something", errno("(call $poll (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8))"), exit(52)),
+        ("opening the password file", opening("../../../etc/passwd", 2, 0), exit(76)),
+        ("opening the password file by its whole path", opening("/etc/passwd", 2, 0), exit(76)),
+        ("climbing out of a folder that is not there", opening("a/../../etc/passwd", 2, 0), exit(44)),
+        ("climbing out through a file", opening("input/../../etc/passwd", 2, 0), exit(54)),
+        ("writing to the input", opening("input", 64, 0), exit(69)),
+        ("emptying the input", opening("input", 2, 8), exit(69)),
+        ("making a file", opening("loot", 2, 1), exit(69)),
+        ("a path from beyond memory", opening_at("(i32.const 65530) (i32.const 100)", 2, 0), exit(21)),
+        ("a path of four gigabytes", opening_at("(i32.const 0) (i32.const -1)", 2, 0), exit(37)),
         (
-            "opening the password file",
-            wasm(
-                "(module (import \"wasi_snapshot_preview1\" \"path_open\"
-                     (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
-                   (import \"wasi_snapshot_preview1\" \"proc_exit\" (func $exit (param i32)))
-                   (memory (export \"memory\") 1) (data (i32.const 0) \"../../../etc/passwd\")
-                   (func (export \"_start\") (call $exit (call $open (i32.const 3) (i32.const 0) (i32.const 0)
-                     (i32.const 19) (i32.const 0) (i64.const -1) (i64.const -1) (i32.const 0) (i32.const 64)))))",
-            ),
-            exit(8),
+            "opening files for ever",
+            files("(func (export \"_start\") (loop $l (drop (call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 5)
+                (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 64))) (br $l)))", "input"),
+            Ends(Status::OutOfFuel),
+        ),
+        (
+            "listing from the end of all numbers",
+            files("(func (export \"_start\") (call $exit (call $list (i32.const 3) (i32.const 0) (i32.const 65536) (i64.const -1) (i32.const 64))))", ""),
+            Ends(Status::Ok),
+        ),
+        (
+            "seeking below the beginning",
+            files("(func (export \"_start\") (drop (call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 5)
+                (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 64)))
+                (call $exit (call $seek (i32.const 4) (i64.const 0x8000000000000000) (i32.const 2) (i32.const 64))))", "input"),
+            exit(28),
         ),
         (
             "sending through a socket",
@@ -331,7 +396,7 @@ fn bombs() -> Vec<Case> {
         ),
         (
             "too much data in pieces",
-            fields(&format!("(memory 1) {}", "(data (i32.const 0) \"x\")".repeat(10_001))),
+            fields(&format!("(memory 1) {}", "(data (i32.const 0) \"x\")".repeat(100_001))),
             Refused("too-many"),
         ),
         ("a table too large", fields("(table 262145 funcref)"), Refused("too-many")),
@@ -366,6 +431,13 @@ fn bombs() -> Vec<Case> {
             "a reference to the host's things",
             fields("(table 1 externref)"),
             Refused("invalid-module"),
+        ),
+        ("files that end in the middle", with_files(b"\x05\0\0\0a"), Refused("bad-files")),
+        ("a file above the root", with_files(b"\x04\0\0\0../a\0\0\0\0"), Refused("bad-files")),
+        (
+            "a file in place of the input",
+            with_files(b"\x05\0\0\0input\0\0\0\0"),
+            Refused("bad-files"),
         ),
         ("a component", b"\0asm\x0d\0\x01\0".to_vec(), Refused("not-wasm")),
         ("text", b"(module (func (export \"_start\")))".to_vec(), Refused("not-wasm")),

@@ -1,7 +1,7 @@
 //! Rechecking, matrix products, capacity.
 
 use gongsuan_executor::guests::CAPACITY;
-use gongsuan_executor::verify::capacity::Challenge;
+use gongsuan_executor::verify::capacity::{self, Challenge};
 use gongsuan_executor::verify::{Difference, Opening, Verdict, draw, recheck};
 use gongsuan_executor::{
     Backend, Cancel, InProcess, Inputs, Job, Program, default_engine, run_segment,
@@ -111,7 +111,7 @@ fn lanes_of_a_challenge_differ_and_anybody_can_check_a_drawn_one() {
     let input = challenge.to_input();
     let job = Job {
         module: CAPACITY.into(),
-        spec: challenge.to_job(),
+        spec: capacity::job(&challenge),
         segments: vec![0, 1, 2],
         inputs: Inputs::Shared(input.clone().into()),
     };

@@ -22,12 +22,20 @@ impl Chain {
     /// # Errors
     /// [`ChainError`]: unreadable or damaged; [`ChainError::Pruned`] if it is not kept any more.
     pub fn stored(&self, height: Height) -> Result<Option<StoredBlock>, ChainError> {
+        let bytes = self.stored_bytes(height)?;
+        bytes.map(|bytes| StoredBlock::decode(height, &bytes)).transpose()
+    }
+
+    /// [`Chain::stored`] before [`StoredBlock::decode`], which is most of the work and needs no chain.
+    ///
+    /// # Errors
+    /// As [`Chain::stored`].
+    pub fn stored_bytes(&self, height: Height) -> Result<Option<Vec<u8>>, ChainError> {
         let first = self.log.first();
         if height.0 > 0 && height < first {
             return Err(ChainError::Pruned { height, first, retention: self.retention });
         }
-        let Some(bytes) = self.log.read(height)? else { return Ok(None) };
-        StoredBlock::decode(height, &bytes).map(Some)
+        Ok(self.log.read(height)?)
     }
 
     /// A block's header and what consensus says of it, whether or not the block is kept; `None` beyond the head and at 0.

@@ -203,7 +203,7 @@ impl Found {
                 | Op::Free { subject } => {
                     self.put(index, Key::from(Subject::Account(*subject)));
                 }
-                Op::Market(_) | Op::Judge(_) => {}
+                Op::Market(_) | Op::Judge(_) | Op::ShowOwner { .. } | Op::PublishKey { .. } => {}
             }
         }
     }
@@ -215,7 +215,9 @@ impl Found {
                 Event::Transferred { .. }
                 | Event::Granted { .. }
                 | Event::Revoked { .. }
-                | Event::Supervised { .. } => {}
+                | Event::Owned { .. }
+                | Event::Supervised { .. }
+                | Event::KeyPublished { .. } => {}
                 Event::Market(event) => self.put_market(index, event),
                 Event::Money(Settlement::Post { to, .. } | Settlement::Slash { to, .. }) => {
                     self.put(index, Key::from(Subject::Account(*to)));
@@ -252,6 +254,7 @@ impl Found {
             | MarketEvent::Failed { deal, .. }
             | MarketEvent::Moved { deal, .. }
             | MarketEvent::Accepted { deal, .. }
+            | MarketEvent::Completed { deal, .. }
             | MarketEvent::Served { deal, .. } => self.put_subjects(index, [Deal(*deal)]),
             MarketEvent::Dropped { deal, provider, .. } => {
                 self.put_subjects(index, [Deal(*deal), Account(*provider)]);
@@ -264,6 +267,14 @@ impl Found {
             }
             MarketEvent::Rated { deal, by, of, .. } => {
                 self.put_subjects(index, [Deal(*deal), Account(*by), Account(*of)]);
+            }
+            MarketEvent::Probed { deal, order, provider, .. } => {
+                self.put_subjects(index, [Deal(*deal), Order(*order), Account(*provider)]);
+            }
+            MarketEvent::CapacityClaimed { provider, .. }
+            | MarketEvent::Certified { provider, .. }
+            | MarketEvent::Uncertified { provider, .. } => {
+                self.put_subjects(index, [Account(*provider)]);
             }
             MarketEvent::Pledged { auditor, .. } => self.put_subjects(index, [Account(*auditor)]),
             MarketEvent::Judged { case, .. } => self.put_subjects(index, [Deal(case.deal)]),

@@ -102,7 +102,9 @@ pub fn work(tx: &Transaction) -> u64 {
         | Op::Attest { .. }
         | Op::Revoke { .. }
         | Op::Freeze { .. }
-        | Op::Free { .. } => 2,
+        | Op::Free { .. }
+        | Op::ShowOwner { .. }
+        | Op::PublishKey { .. } => 2,
         Op::Market(command) => match command {
             Command::PlaceAsk(_) => 5,
             Command::PlaceBid(_) => 50,
@@ -123,10 +125,15 @@ pub fn work(tx: &Transaction) -> u64 {
             | Command::Pledge(_)
             | Command::Unpledge
             | Command::SealAudit { .. }
+            | Command::Leave(_)
+            | Command::ProveCapacity(_)
+            | Command::GiveUpCapacity
             | Command::Rate { .. } => 20,
+            // A hash for each interval since the token before.
+            Command::Beat { .. } => 100,
         },
-        // A signature each, verified where the operation is carried out.
-        Op::Judge(verdicts) => 20 + 60 * verdicts.len() as u64,
+        // A signature each, verified to see whether it is free, and where the operation is carried out.
+        Op::Judge(verdicts) => 20 + 120 * verdicts.len() as u64,
     };
     1 + tx.ops.iter().map(of).sum::<u64>()
 }

@@ -4,20 +4,26 @@
 //! the pool; and only for what passes all of that, in batches, the signature. When the pool is full, a newcomer pushes out the *last* of another
 //! sender's queue if it pays a tenth more per byte, so no queue gets a hole. Which transactions a block takes depends on what waits, not on the
 //! order in which it came.
+//!
+//! The pool follows the chain: it is told of each block ([`Mempool::prune`]), and keeps in order what could come next, what would be pushed out, and
+//! what expires. So building a block and following one cost what the block has, however much waits.
 
 mod limits;
+mod queue;
+mod select;
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use gongsuan_types::batch::NonceHint;
-use gongsuan_types::{Address, Amount, Hash, Refusal, Verified, codec};
+use gongsuan_types::{Address, Amount, Hash, Refusal, TimeMs, Verified, codec};
 
 pub use self::limits::{Budget, Limits, Source, work};
+use self::queue::{Head, Queue, Tail};
 
 use crate::check::{Unverified, bad_signature, verify_signatures};
+use crate::court::is_duty;
 use crate::state::State;
-use crate::transition::fee_min;
+use crate::transition::fee_due;
 use crate::tx::{SignedTransaction, TX_BYTES_MAX, Transaction, witness_id};
 
 #[derive(Debug)]
@@ -26,12 +32,19 @@ struct Waiting {
     id: Hash,
     bytes: usize,
     source: Source,
+    /// A validator's verdicts: they cost nothing, and stand before what pays.
+    is_duty: bool,
 }
 
 impl Waiting {
     /// Fee in micro-tokens per 1,024 bytes.
     fn rate(&self) -> u128 {
-        rate(self.tx.body.fee, self.bytes)
+        if self.is_duty { u128::MAX } else { rate(self.tx.body.fee, self.bytes) }
+    }
+
+    /// What the heads of queues are ordered by.
+    fn worth(&self) -> Amount {
+        if self.is_duty { Amount::new(u128::MAX) } else { self.tx.body.fee }
     }
 }
 
@@ -43,12 +56,18 @@ fn rate(fee: Amount, bytes: usize) -> u128 {
 #[derive(Debug)]
 pub struct Mempool {
     limits: Limits,
-    senders: BTreeMap<Address, BTreeMap<u64, Waiting>>,
+    senders: BTreeMap<Address, Queue>,
     ids: BTreeSet<Hash>,
     /// What was verified upon admission, by [`witness_id`].
     verified: BTreeSet<Hash>,
+    /// What could be ordered next: of each queue the transaction with the account's next nonce, the dearest first.
+    heads: BTreeSet<Head>,
     /// The last of each queue by what it pays: what is pushed out first.
-    tails: BTreeSet<(u128, Address, u64)>,
+    tails: BTreeSet<Tail>,
+    /// Everything, by when it expires.
+    expiries: BTreeSet<(TimeMs, Address, u64)>,
+    /// Verdicts of validators, which are free while they are news.
+    duties: BTreeSet<(Address, u64)>,
     sources: BTreeMap<Source, usize>,
     bytes: usize,
 }
@@ -81,7 +100,10 @@ impl Mempool {
             senders: BTreeMap::new(),
             ids: BTreeSet::new(),
             verified: BTreeSet::new(),
+            heads: BTreeSet::new(),
             tails: BTreeSet::new(),
+            expiries: BTreeSet::new(),
+            duties: BTreeSet::new(),
             sources: BTreeMap::new(),
             bytes: 0,
         }
@@ -111,20 +133,12 @@ impl Mempool {
         &self.verified
     }
 
-    /// Whether something could be ordered now.
-    #[must_use]
-    pub fn has_ready(&self, state: &State) -> bool {
-        self.senders
-            .iter()
-            .any(|(sender, queue)| queue.contains_key(&state.accounts().account(sender).nonce))
-    }
-
     /// The nonce after the last one waiting or used.
     #[must_use]
     pub fn next_nonce(&self, sender: &Address, state: &State) -> u64 {
         let mut nonce = state.accounts().account(sender).nonce;
         if let Some(queue) = self.senders.get(sender) {
-            while queue.contains_key(&nonce) {
+            while queue.get(nonce).is_some() {
                 nonce += 1;
             }
         }
@@ -143,7 +157,7 @@ impl Mempool {
             let message = "the transaction has expired";
             return Err(refuse("expired", "expires_at", limit, tx.expires_at, message));
         }
-        let least = fee_min(state.params(), tx.ops.len());
+        let least = fee_due(state, tx);
         if tx.fee < least {
             let limit = format!("at least {least}");
             return Err(refuse("fee-too-low", "fee", limit, tx.fee, "the fee is too low"));
@@ -154,9 +168,9 @@ impl Mempool {
             let message = "the nonce is used, or too far ahead";
             return Err(refuse("bad-nonce", "nonce", limit, tx.nonce, message));
         }
-        let queued = self.senders.get(&tx.sender);
-        let others = queued.into_iter().flatten().filter(|(nonce, _)| **nonce != tx.nonce);
-        let fees = others.map(|(_, waiting)| waiting.tx.body.fee);
+        let queued = self.senders.get(&tx.sender).into_iter().flat_map(Queue::iter);
+        let others = queued.filter(|waiting| waiting.tx.body.nonce != tx.nonce);
+        let fees = others.map(|waiting| waiting.tx.body.fee);
         let fees = Amount::checked_sum(fees.chain([tx.fee]));
         if fees.is_none_or(|fees| fees > account.balance) {
             let limit = format!("at most {}", account.balance);
@@ -201,7 +215,8 @@ impl Mempool {
         let tx = tx.into_signed();
         let (id, bytes) = id_and_bytes(&tx);
         let room = self.room(&tx, id, bytes, source, state)?;
-        self.place(Waiting { tx, id, bytes, source }, room);
+        let is_duty = is_duty(state, &tx.body);
+        self.place(Waiting { tx, id, bytes, source, is_duty }, room, state);
         Ok(id)
     }
 
@@ -235,7 +250,10 @@ impl Mempool {
             if answer.is_ok() {
                 // Again, because those before it may have taken the room.
                 match self.room(&tx, id, bytes, source, state) {
-                    Ok(room) => self.place(Waiting { tx, id, bytes, source }, room),
+                    Ok(room) => {
+                        let is_duty = is_duty(state, &tx.body);
+                        self.place(Waiting { tx, id, bytes, source, is_duty }, room, state);
+                    }
                     Err(refusal) => *answer = Err(refusal),
                 }
             }
@@ -266,7 +284,7 @@ impl Mempool {
         }
         self.precheck(&tx.body, state)?;
         let queue = self.senders.get(&tx.body.sender);
-        if let Some(old) = queue.and_then(|queue| queue.get(&tx.body.nonce)) {
+        if let Some(old) = queue.and_then(|queue| queue.get(tx.body.nonce)) {
             let least = old.tx.body.fee.mul_div_floor(11, 10).unwrap_or(old.tx.body.fee);
             if tx.body.fee < least || tx.body.fee == old.tx.body.fee {
                 let limit = format!("at least {least}");
@@ -278,7 +296,7 @@ impl Mempool {
             }
             return Ok(Room::Replace);
         }
-        let waiting = queue.map_or(0, BTreeMap::len);
+        let waiting = queue.map_or(0, Queue::len);
         if waiting >= self.limits.per_sender_max {
             let limit = self.limits.per_sender_max;
             let message = "too many transactions of this sender wait";
@@ -290,11 +308,16 @@ impl Mempool {
             let message = "too many transactions of this peer wait";
             return Err(refuse("busy", "peer", limit, brought + 1, message));
         }
-        self.push_out(tx, bytes)
+        self.push_out(tx, bytes, state)
     }
 
     /// Whether there is room, or who must go.
-    fn push_out(&self, tx: &SignedTransaction, bytes: usize) -> Result<Room, Refusal> {
+    fn push_out(
+        &self,
+        tx: &SignedTransaction,
+        bytes: usize,
+        state: &State,
+    ) -> Result<Room, Refusal> {
         let (mut count, mut used) = (self.ids.len() + 1, self.bytes + bytes);
         let fits = |count: usize, used: usize| {
             count <= self.limits.count_max && used <= self.limits.bytes_max
@@ -302,7 +325,8 @@ impl Mempool {
         if fits(count, used) {
             return Ok(Room::Free);
         }
-        let offered = rate(tx.body.fee, bytes);
+        let duty = is_duty(state, &tx.body);
+        let offered = if duty { u128::MAX } else { rate(tx.body.fee, bytes) };
         let mut gone = Vec::new();
         // One tail of each queue at most: what stands before it is a tail only when it is gone.
         for (rate, sender, nonce) in &self.tails {
@@ -312,7 +336,7 @@ impl Mempool {
             if *sender == tx.body.sender {
                 continue;
             }
-            let victim = self.senders.get(sender).and_then(|queue| queue.get(nonce));
+            let victim = self.senders.get(sender).and_then(|queue| queue.get(*nonce));
             count -= 1;
             used -= victim.map_or(0, |victim| victim.bytes);
             gone.push((*sender, *nonce));
@@ -326,44 +350,63 @@ impl Mempool {
         Err(full(self.limits.count_max, self.ids.len()))
     }
 
-    fn place(&mut self, waiting: Waiting, room: Room) {
+    fn place(&mut self, waiting: Waiting, room: Room, state: &State) {
         let (sender, nonce) = (waiting.tx.body.sender, waiting.tx.body.nonce);
         match room {
             Room::Free => {}
-            Room::Replace => drop(self.remove(sender, nonce)),
+            Room::Replace => self.remove(sender, nonce),
             Room::PushOut(gone) => {
                 for (sender, nonce) in gone {
-                    drop(self.remove(sender, nonce));
+                    self.remove(sender, nonce);
                 }
             }
         }
-        self.untail(&sender);
         self.ids.insert(waiting.id);
         self.verified.insert(witness_id(&waiting.id, &waiting.tx.signature));
         self.bytes += waiting.bytes;
         *self.sources.entry(waiting.source).or_default() += 1;
-        self.senders.entry(sender).or_default().insert(nonce, waiting);
-        self.retail(&sender);
+        self.expiries.insert((waiting.tx.body.expires_at, sender, nonce));
+        if waiting.is_duty {
+            self.duties.insert((sender, nonce));
+        }
+        let next = state.accounts().account(&sender).nonce;
+        self.change(sender, |queue| {
+            queue.next = next;
+            queue.insert(waiting);
+        });
         debug_assert!(self.ids.len() <= self.limits.count_max, "the pool is bounded in count");
         debug_assert!(self.bytes <= self.limits.bytes_max, "the pool is bounded in bytes");
     }
 
-    fn remove(&mut self, sender: Address, nonce: u64) -> Option<Waiting> {
-        self.untail(&sender);
-        let queue = self.senders.get_mut(&sender)?;
-        let waiting = queue.remove(&nonce);
-        if queue.is_empty() {
+    fn remove(&mut self, sender: Address, nonce: u64) {
+        if let Some(waiting) = self.change(sender, |queue| queue.remove(nonce)) {
+            self.forget(&waiting);
+        }
+    }
+
+    /// Changes one sender's queue, and with it what is known of its head and its tail.
+    fn change<T>(&mut self, sender: Address, change: impl FnOnce(&mut Queue) -> T) -> T {
+        let queue = self.senders.entry(sender).or_default();
+        if let Some(head) = queue.head(sender) {
+            self.heads.remove(&head);
+        }
+        if let Some(tail) = queue.tail(sender) {
+            self.tails.remove(&tail);
+        }
+        let changed = change(queue);
+        self.heads.extend(queue.head(sender));
+        self.tails.extend(queue.tail(sender));
+        if queue.len() == 0 {
             self.senders.remove(&sender);
         }
-        if let Some(waiting) = &waiting {
-            self.forget(waiting);
-        }
-        self.retail(&sender);
-        waiting
+        changed
     }
 
     fn forget(&mut self, waiting: &Waiting) {
+        let body = &waiting.tx.body;
         self.ids.remove(&waiting.id);
+        self.expiries.remove(&(body.expires_at, body.sender, body.nonce));
+        self.duties.remove(&(body.sender, body.nonce));
         self.verified.remove(&witness_id(&waiting.id, &waiting.tx.signature));
         self.bytes -= waiting.bytes;
         if let Some(count) = self.sources.get_mut(&waiting.source) {
@@ -374,95 +417,40 @@ impl Mempool {
         }
     }
 
-    fn tail(&self, sender: &Address) -> Option<(u128, Address, u64)> {
-        let (nonce, waiting) = self.senders.get(sender)?.last_key_value()?;
-        Some((waiting.rate(), *sender, *nonce))
-    }
-
-    fn untail(&mut self, sender: &Address) {
-        if let Some(tail) = self.tail(sender) {
-            self.tails.remove(&tail);
+    /// Follows the chain to a state: what has expired by its time is dropped, verdicts that came too late to be free, and of those who sent something in the blocks before it whatever has a used
+    /// nonce. `senders` are those of every block since the pool was last told, as [`Applied::senders`](crate::Applied::senders) has them.
+    pub fn prune(&mut self, state: &State, senders: impl IntoIterator<Item = Address>) {
+        while let Some((expires_at, sender, nonce)) = self.expiries.first().copied()
+            && expires_at <= state.time()
+        {
+            self.remove(sender, nonce);
         }
-    }
-
-    fn retail(&mut self, sender: &Address) {
-        if let Some(tail) = self.tail(sender) {
-            self.tails.insert(tail);
-        }
-    }
-
-    /// Transactions to order next: each sender's in nonce order, dearer heads first, without those in `in_flight`.
-    /// `limit` is transactions and bytes; see [`Mempool::build`] for more.
-    #[must_use]
-    pub fn select(
-        &self,
-        state: &State,
-        in_flight: &BTreeSet<Hash>,
-        limit: (usize, usize),
-    ) -> Vec<SignedTransaction> {
-        let (txs, bytes) = limit;
-        self.build(state, in_flight, Budget { txs, bytes, ops: usize::MAX, work: u64::MAX })
-    }
-
-    /// The transactions of the next block: each sender's in nonce order, dearer heads first, without those in `in_flight`, within a budget. A
-    /// transaction that does not fit is passed over with everything behind it in its queue, and the others go on.
-    #[must_use]
-    pub fn build(
-        &self,
-        state: &State,
-        in_flight: &BTreeSet<Hash>,
-        budget: Budget,
-    ) -> Vec<SignedTransaction> {
-        let mut heads: BTreeSet<(Reverse<Amount>, Address, u64)> = BTreeSet::new();
-        for (sender, queue) in &self.senders {
-            let mut nonce = state.accounts().account(sender).nonce;
-            while queue.get(&nonce).is_some_and(|waiting| in_flight.contains(&waiting.id)) {
-                nonce += 1;
-            }
-            if let Some(waiting) = queue.get(&nonce) {
-                heads.insert((Reverse(waiting.tx.body.fee), *sender, nonce));
-            }
-        }
-        let (mut picked, mut rest, mut misses) = (Vec::new(), budget.begin(), 0);
-        while let Some((_, sender, nonce)) = heads.pop_first() {
-            let Some(queue) = self.senders.get(&sender) else { continue };
-            let Some(waiting) = queue.get(&nonce) else { continue };
-            if !rest.take(&waiting.tx.body, waiting.bytes) {
-                misses += 1;
-                if rest.txs == 0 || misses == MISSES_MAX {
-                    break;
-                }
-                continue;
-            }
-            picked.push(waiting.tx.clone());
-            if let Some(next) = queue.get(&(nonce + 1)) {
-                heads.insert((Reverse(next.tx.body.fee), sender, nonce + 1));
-            }
-        }
-        picked
-    }
-
-    /// Drops what a block has made void: used nonces and expired transactions.
-    pub fn prune(&mut self, state: &State) {
-        let void = |nonce: u64, at: u64, waiting: &Waiting| {
-            at < nonce || waiting.tx.body.expires_at <= state.time()
+        let is_late = |(sender, nonce): &&(Address, u64)| {
+            let waiting = self.senders.get(sender).and_then(|queue| queue.get(*nonce));
+            waiting.is_some_and(|waiting| waiting.tx.body.fee < fee_due(state, &waiting.tx.body))
         };
-        let mut gone = Vec::new();
-        for (sender, queue) in &self.senders {
-            let nonce = state.accounts().account(sender).nonce;
-            let of_queue = queue.iter().filter(|(at, waiting)| void(nonce, **at, waiting));
-            gone.extend(of_queue.map(|(at, _)| (*sender, *at)));
+        let late: Vec<(Address, u64)> = self.duties.iter().filter(is_late).copied().collect();
+        for (sender, nonce) in late {
+            self.remove(sender, nonce);
         }
-        for (sender, nonce) in gone {
-            drop(self.remove(sender, nonce));
+        for sender in senders {
+            let next = state.accounts().account(&sender).nonce;
+            let Some(queue) = self.senders.get(&sender).filter(|queue| queue.next != next) else {
+                continue;
+            };
+            let used: Vec<u64> = queue.before(next).collect();
+            for nonce in used {
+                self.remove(sender, nonce);
+            }
+            if self.senders.contains_key(&sender) {
+                self.change(sender, |queue| queue.next = next);
+            }
         }
     }
 }
 
 /// Transactions that one newcomer may push out. Kept at 8: a long one must not empty the pool.
 const PUSHED_OUT_MAX: usize = 8;
-/// Heads passed over before a block counts as full. Kept at 64: looking for the last fitting transaction must not cost more than it brings.
-const MISSES_MAX: usize = 64;
 
 fn full(limit: usize, got: usize) -> Refusal {
     let message = "the pool is full of transactions that pay as much; pay more or try again later";

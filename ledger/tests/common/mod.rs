@@ -11,6 +11,7 @@ use gongsuan_types::job::{Check, JOB_VERSION, JobOrder, JobSpec, Limits, MapInpu
 use gongsuan_types::order::{
     Ask, Bid, Capabilities, Class, FillRule, Machine, Region, Requirements, SelfMatch, Work,
 };
+use gongsuan_types::secrets::Secrets;
 use gongsuan_types::{
     Address, Amount, DurationMs, Fuel, Hash, Height, OrderId, Price, PublicKey, SecretKey, Term,
     TimeMs, Units, Verified,
@@ -94,11 +95,16 @@ pub(crate) fn bid(price_max: u64) -> Op {
             run_within: DurationMs(1_000),
             samples: 2,
             deposit_basis_points: 10_000,
-            secret_hash: JobOrder::hash_secret(&Hash::of_content(b"secret")),
+            secret_hash: secrets().root(),
             check: Check::default(),
             pace: Pace::default(),
         })),
     })))
+}
+
+pub(crate) fn secrets() -> &'static Secrets {
+    static SECRETS: std::sync::OnceLock<Secrets> = std::sync::OnceLock::new();
+    SECRETS.get_or_init(|| Secrets::new(Hash::of_content(b"secret")))
 }
 
 pub(crate) fn transaction(

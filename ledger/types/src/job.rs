@@ -108,8 +108,8 @@ pub struct JobOrder {
     pub samples: u16,
     /// The provider's deposit in basis points of the deal's price: 10,000 is once the price.
     pub deposit_basis_points: u32,
-    /// `Hash::of("gongsuan/secret/v1", secret)`: the renter's share of the randomness that draws the samples,
-    /// revealed after the commitment. For several batches it is the end of a chain: each secret is hashed to the one revealed before it.
+    /// What the renter commits to: its share of the randomness that draws the samples of each deal, revealed after each commitment
+    /// ([`crate::secrets`]).
     pub secret_hash: Hash,
     /// How the results are checked.
     pub check: Check,
@@ -279,7 +279,7 @@ impl JobOrder {
         }
     }
 
-    /// The commitment to a renter's secret.
+    /// What a secret is hashed to: the one revealed before it.
     #[must_use]
     pub fn hash_secret(secret: &Hash) -> Hash {
         Hash::of("gongsuan/secret/v1", &secret.0)

@@ -17,8 +17,12 @@
 //! | [`merkle`] | binary Merkle trees with inclusion proofs |
 //! | [`order`] | asks, bids, classes, attributes and requirements |
 //! | [`court`] | what validators say of a disputed segment: [`court::Verdict`] |
+//! | [`encryption`] | [`EncryptionKey`]: what others encrypt to |
 //! | [`credential`] | attributes that an issuer vouches for, shown one by one |
 //! | [`job`] | what a renter wants run: module, shape, limits |
+//! | [`secrets`] | a renter's share of the draws, one chain of secrets for each deal |
+//! | [`lease`] | leased time: cores by the second, metered by heartbeat |
+//! | [`capacity`] | the challenge that shows what a machine has |
 //! | [`receipt`] | what running a segment produced, and the summing tree over a job's receipts |
 //! | [`refusal`] | [`Refusal`]: code, field, limit, got; the form in which bad input is answered |
 //!
@@ -37,24 +41,29 @@ mod bytes;
 pub mod address;
 pub mod amount;
 pub mod batch;
+pub mod capacity;
 pub mod codec;
 pub mod court;
 pub mod credential;
+pub mod encryption;
 pub mod hash;
 pub mod job;
 pub mod keys;
+pub mod lease;
 pub mod merkle;
 pub mod order;
 pub mod receipt;
 pub mod refusal;
 #[cfg(feature = "schema")]
 mod schema;
+pub mod secrets;
 pub mod signed;
 pub mod units;
 
 pub use address::Address;
 pub use amount::{Amount, Price};
 pub use batch::BatchVerifier;
+pub use encryption::EncryptionKey;
 pub use hash::{Hash, Hasher, PairHasher};
 pub use keys::{PublicKey, SecretKey, Signature};
 pub use refusal::Refusal;

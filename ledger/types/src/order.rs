@@ -8,8 +8,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::JobOrder;
-use crate::{Address, Price, Refusal, TimeMs, Units};
+use crate::job::{Check, JobOrder, Pace};
+use crate::lease::LeaseOrder;
+use crate::{Address, DurationMs, Price, Refusal, TimeMs, Units};
 
 /// Units in one order, at most.
 pub const UNITS_MAX: Units = Units(1_000_000_000);
@@ -153,6 +154,10 @@ impl Capabilities {
     pub const VETTED: Self = Self(1);
     /// The work runs inside a trusted execution environment (claimed by the provider).
     pub const TEE: Self = Self(1 << 1);
+    /// The owner can be sent secrets: it has published an encryption key. Set by the chain, as [`Self::VETTED`] is.
+    pub const PRIVATE: Self = Self(1 << 32);
+    /// What only the chain sets.
+    pub const ATTESTED: Self = Self::VETTED.union(Self::PRIVATE);
 
     /// Both sets together.
     #[must_use]
@@ -317,6 +322,67 @@ pub struct Bid {
 pub enum Work {
     /// Run a job and prove it.
     Job(Box<JobOrder>),
+    /// Be there for some time.
+    Lease(Box<LeaseOrder>),
+}
+
+impl Work {
+    /// The job, if it is one.
+    #[must_use]
+    pub fn job(&self) -> Option<&JobOrder> {
+        match self {
+            Self::Job(job) => Some(job),
+            Self::Lease(_) => None,
+        }
+    }
+
+    /// The lease, if it is one.
+    #[must_use]
+    pub fn lease(&self) -> Option<&LeaseOrder> {
+        match self {
+            Self::Lease(lease) => Some(lease),
+            Self::Job(_) => None,
+        }
+    }
+
+    /// How the results are checked; a lease has none.
+    #[must_use]
+    pub fn check(&self) -> Check {
+        self.job().map_or(Check::Lottery, |job| job.check)
+    }
+
+    /// How a deal goes on in time. A lease is paid by the interval, and has no batches.
+    #[must_use]
+    pub fn pace(&self) -> Pace {
+        match self {
+            Self::Job(job) => job.pace,
+            Self::Lease(lease) => Pace { attempts_max: lease.attempts_max, ..Pace::default() },
+        }
+    }
+
+    /// Segments drawn in each batch; none in a lease.
+    #[must_use]
+    pub fn samples(&self) -> u16 {
+        self.job().map_or(0, |job| job.samples)
+    }
+
+    /// From the match: the provider must begin within this.
+    #[must_use]
+    pub fn ack_within(&self) -> DurationMs {
+        match self {
+            Self::Job(job) => job.ack_within,
+            Self::Lease(lease) => lease.ack_within,
+        }
+    }
+
+    /// The provider's deposit in basis points of the deal's price.
+    #[must_use]
+    pub fn deposit_basis_points(&self) -> u32 {
+        match self {
+            Self::Job(job) => job.deposit_basis_points,
+            Self::Lease(lease) => lease.deposit_basis_points,
+        }
+    }
 }
 
 /// Which side of the book.
@@ -361,13 +427,13 @@ impl Ask {
         within("fill_min", self.fill_min.0, 1, self.units.0)?;
         within("machine.cpu_cores", u64::from(self.machine.cpu_cores), 1, u64::from(u16::MAX))?;
         within("machine.region", u64::from(self.machine.region.0), 0, 63)?;
-        if self.machine.capabilities.covers(Capabilities::VETTED) {
+        if self.machine.capabilities.0 & Capabilities::ATTESTED.0 != 0 {
             return Err(Refusal::new(
                 "reserved",
                 "machine.capabilities",
-                "without bit 0 (vetted)",
+                "without bits 0 (vetted) and 32 (private)",
                 self.machine.capabilities.0,
-                "vetting is attested on the chain and cannot be claimed in an ask",
+                "what the chain attests cannot be claimed in an ask",
             ));
         }
         live("expires_at", self.expires_at, now)
@@ -395,17 +461,42 @@ impl Bid {
             ));
         }
         live("expires_at", self.expires_at, now)?;
-        let Work::Job(job) = &self.work;
-        if self.class.unit != Unit::GigaFuel {
-            return Err(Refusal::new(
-                "wrong-unit",
-                "class.unit",
-                "giga-fuel",
-                self.class,
-                "a job is paid by proved work; leased time is not open yet",
-            ));
+        let (unit, message) = match &self.work {
+            Work::Job(_) => {
+                (Unit::GigaFuel, "a job is paid by proved work: its class is giga-fuel")
+            }
+            Work::Lease(_) => {
+                (Unit::CoreSecond, "a lease is paid by time: its class is core-second")
+            }
+        };
+        if self.class.unit != unit {
+            let limit = Class { unit, ..self.class };
+            return Err(Refusal::new("wrong-unit", "class.unit", limit, self.class, message));
         }
-        job.validate(self.units, self.lot).map_err(|refusal| refusal.within("work"))
+        match &self.work {
+            Work::Job(job) => job.validate(self.units, self.lot),
+            Work::Lease(lease) => {
+                lease.validate(self.units, self.lot).and_then(|()| self.validate_lease(lease))
+            }
+        }
+        .map_err(|refusal| refusal.within("work"))
+    }
+
+    /// A lease is one machine's, from its beginning to its end; more machines are more bids.
+    fn validate_lease(&self, lease: &LeaseOrder) -> Result<(), Refusal> {
+        within("deals_max", u64::from(self.deals_max), 1, 1)?;
+        within("fill_min", self.fill_min.0, self.units.0, self.units.0)?;
+        let cores = u64::from(self.requirements.cpu_cores_min);
+        within("requirements.cpu_cores_min", cores, u64::from(lease.cores), u64::from(u16::MAX))?;
+        let seconds = lease.duration(self.units).0 / 1_000;
+        let wanted = u64::from(self.requirements.duration_s_min);
+        within("requirements.duration_s_min", wanted, seconds, u64::from(u32::MAX))
+    }
+
+    /// Whether modules, inputs and outputs are for those only who have to execute them: the bid asks for providers that can be sent secrets.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        self.requirements.capabilities.covers(Capabilities::PRIVATE)
     }
 
     /// The segments that this many units buy.

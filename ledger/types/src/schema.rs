@@ -6,7 +6,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::{RefOr, schema::SchemaType};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::{Address, Amount, Hash, PublicKey, Signature};
+use crate::{Address, Amount, EncryptionKey, Hash, PublicKey, Signature};
 
 macro_rules! text {
     ($name:ident, $pattern:expr, $description:expr) => {
@@ -30,6 +30,7 @@ macro_rules! text {
 
 text!(Hash, "^[0-9a-f]{64}$", "32 bytes in hexadecimal.");
 text!(PublicKey, "^[0-9a-f]{64}$", "An x-only public key of BIP 340 in hexadecimal.");
+text!(EncryptionKey, "^[0-9a-f]{64}$", "An X25519 public key in hexadecimal.");
 text!(Signature, "^[0-9a-f]{128}$", "A signature of BIP 340 in hexadecimal.");
 text!(Address, "^gs1[02-9ac-hj-np-z]+$", "An account's address: bech32m of its public key.");
 text!(

@@ -117,6 +117,8 @@ pub enum Why {
     SearchBudget,
     /// What it held no longer covered it, after a fine. Only in the attribute market.
     Deposit,
+    /// Its owner's certificate of capacity is gone, or shows less than it lists. Only in the attribute market.
+    Uncertified,
 }
 
 impl Why {
@@ -133,6 +135,7 @@ impl Why {
             Self::Counterparties => "it is in as many deals as it may be",
             Self::SearchBudget => "its search budget was used up",
             Self::Deposit => "after a fine, what it held no longer covered it",
+            Self::Uncertified => "its owner's certificate of capacity no longer covers it",
         }
     }
 }

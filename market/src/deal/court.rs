@@ -10,7 +10,7 @@ use gongsuan_types::{Address, Amount, DealId};
 
 use super::machine::{check_place, wrong};
 use super::money::{Penalty, forfeit_bond, hold_stake, pay_for_receipt, return_stake};
-use super::{Cancellation, Case, Deal, DealState, Failure, Question, Step, Vote};
+use super::{Cancellation, Case, Deal, DealState, Failure, Kind, Question, Step, Vote};
 use crate::{Event, Market, MarketError, Outcome};
 
 impl Market {
@@ -110,8 +110,9 @@ impl Market {
         outcome: &mut Outcome,
     ) -> Result<(), MarketError> {
         let mut deal = self.find_as_provider(sender, id)?;
-        if !matches!(deal.state, DealState::Matched { .. }) {
-            return Err(wrong(&deal, "matched"));
+        // What a lease needs is between its parties; validators could not judge it.
+        if !matches!((&deal.state, deal.terms.kind), (DealState::Matched { .. }, Kind::Job)) {
+            return Err(wrong(&deal, "matched, for a job"));
         }
         let stake = self.claim_stake(&deal);
         hold_stake(&deal, sender, stake, outcome);
@@ -211,6 +212,8 @@ impl Market {
             | DealState::Closing { .. }
             | DealState::Sealed { .. }
             | DealState::Rematch { .. }
+            | DealState::Leased { .. }
+            | DealState::Completed { .. }
             | DealState::Cancelled { .. } => unreachable!("the caller knows that a window stands"),
         };
         let stood = self.now.time.since(opened);
@@ -240,7 +243,7 @@ impl Market {
         };
         let before = case.votes.len();
         for vote in votes {
-            if !answers(&case.question, &vote.finding) {
+            if !case.question.is_answered_by(&vote.finding) {
                 return Err(MarketError::Mismatch {
                     field: "finding",
                     limit: "an answer to the question of the case".into(),
@@ -354,19 +357,24 @@ fn case_mut(state: &mut DealState) -> Option<&mut Case> {
         | DealState::Closing { .. }
         | DealState::Sealed { .. }
         | DealState::Rematch { .. }
+        | DealState::Leased { .. }
+        | DealState::Completed { .. }
         | DealState::Cancelled { .. } => None,
     }
 }
 
-/// Whether a finding answers a question.
-fn answers(question: &Question, finding: &Finding) -> bool {
-    match (question, finding) {
-        (Question::Result { committed, .. }, Finding::Produced(got)) => {
-            got.segment == committed.segment
+impl Question {
+    /// Whether a finding is an answer to it.
+    #[must_use]
+    pub fn is_answered_by(&self, finding: &Finding) -> bool {
+        match (self, finding) {
+            (Self::Result { committed, .. }, Finding::Produced(got)) => {
+                got.segment == committed.segment
+            }
+            (Self::Result { .. }, Finding::Unavailable)
+            | (Self::Output { .. } | Self::Input, Finding::Available | Finding::Unavailable)
+            | (Self::Predicate, Finding::Accepts | Finding::Refuses) => true,
+            _ => false,
         }
-        (Question::Result { .. }, Finding::Unavailable)
-        | (Question::Output { .. } | Question::Input, Finding::Available | Finding::Unavailable)
-        | (Question::Predicate, Finding::Accepts | Finding::Refuses) => true,
-        _ => false,
     }
 }

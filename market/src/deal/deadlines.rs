@@ -74,9 +74,11 @@ impl Market {
                 let why = (*why, *fine);
                 self.fail(deal, Step::NoOffer, why, outcome);
             }
+            DealState::Leased { .. } => self.miss(deal, outcome),
             DealState::Committed { .. }
             | DealState::Settled { .. }
             | DealState::Failed { .. }
+            | DealState::Completed { .. }
             | DealState::Cancelled { .. } => {}
         }
     }
@@ -119,7 +121,7 @@ impl Market {
         }
         let (Some(beacon), true) = (beacon, secret.is_some() || is_silent) else { return };
         let seed = draw::seed(secret, commitment.root, beacon);
-        let samples = draw::samples(seed, &deal, commitment.count, &self.eligible(auditors));
+        let samples = draw::samples(seed, &deal, commitment.count, &self.eligible(&deal, auditors));
         outcome.events.push(Event::Drawn { deal: deal.id, samples: samples.clone() });
         let audit_by = now.time.plus(self.rules.audit_window);
         // The window is for challenges, which need the draw, so it has its full length from there for a quorum that was waited for.

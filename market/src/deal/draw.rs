@@ -1,5 +1,7 @@
 //! Drawing segments and auditors after the commitment.
 
+use std::collections::BTreeSet;
+
 use gongsuan_types::job::Check;
 use gongsuan_types::{Address, Hash, Hasher};
 
@@ -12,15 +14,16 @@ pub(crate) fn seed(secret: Option<Hash>, root: Hash, beacon: Hash) -> Hash {
     hasher.finish()
 }
 
-/// Distinct segments of the next `count` of a deal, in the order drawn, each with an auditor who is no party to the deal; with the renter, if it
-/// looks itself.
-pub(crate) fn samples(seed: Hash, deal: &Deal, count: u32, auditors: &[Address]) -> Vec<Sample> {
-    let eligible: Vec<Address> = if deal.terms.check == Check::Own {
-        vec![deal.renter]
-    } else {
-        let is_no_party = |auditor: &Address| *auditor != deal.provider && *auditor != deal.renter;
-        auditors.iter().copied().filter(is_no_party).collect()
-    };
+/// Distinct segments of the next `count` of a deal, in the order drawn, each with an auditor; with the renter, if it looks itself.
+///
+/// `auditors` come with their owners. Nobody is drawn who is of one owner with a party, and no owner twice while there are others.
+pub(crate) fn samples(
+    seed: Hash,
+    deal: &Deal,
+    count: u32,
+    auditors: &[(Address, Hash)],
+) -> Vec<Sample> {
+    let mut drawn = BTreeSet::new();
     let count = u64::from(count);
     let wanted = u64::from(deal.terms.samples).min(count);
     // A partial Fisher–Yates shuffle over the positions, with only the swapped ones stored.
@@ -30,10 +33,21 @@ pub(crate) fn samples(seed: Hash, deal: &Deal, count: u32, auditors: &[Address])
             let pick = index + draw(seed, "segment", index) % (count - index);
             let here = swapped.get(&index).copied().unwrap_or(index);
             let chosen = swapped.insert(pick, here).unwrap_or(pick);
-            let auditor = (!eligible.is_empty()).then(|| {
-                let at = draw(seed, "auditor", index) % eligible.len() as u64;
-                eligible[usize::try_from(at).expect("an index of a list")]
-            });
+            let auditor = if deal.terms.check == Check::Own {
+                Some(deal.renter)
+            } else {
+                let fresh = auditors.iter().filter(|(_, owner)| !drawn.contains(owner));
+                let mut left: Vec<&(Address, Hash)> = fresh.collect();
+                if left.is_empty() {
+                    left = auditors.iter().collect();
+                }
+                (!left.is_empty()).then(|| {
+                    let at = draw(seed, "auditor", index) % left.len() as u64;
+                    let (auditor, owner) = *left[usize::try_from(at).expect("an index of a list")];
+                    drawn.insert(owner);
+                    auditor
+                })
+            };
             let offset = u32::try_from(chosen).expect("below the count, which is 32 bits");
             Sample {
                 segment: deal.batch_first() + offset,

@@ -1,12 +1,14 @@
 //! What the parties of a deal can do.
 
 use gongsuan_types::court::CaseId;
-use gongsuan_types::job::Check;
+use gongsuan_types::job::{Check, JobOrder};
+use gongsuan_types::merkle;
 use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof};
 use gongsuan_types::{Address, Amount, DealId, Hash, TimeMs};
 
 use super::{
-    COMMENT_BYTES_MAX, Cancellation, Case, Deal, DealState, Question, Rating, Stage, Step, Stop,
+    COMMENT_BYTES_MAX, Cancellation, Case, Deal, DealState, Kind, Question, Rating, Stage, Step,
+    Stop,
 };
 use crate::{Event, Market, MarketError, Outcome};
 
@@ -24,7 +26,11 @@ pub(super) fn wrong(deal: &Deal, needed: &'static str) -> MarketError {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "callers pass numbers and text by value")]
-fn mismatch(field: &'static str, limit: impl ToString, got: impl ToString) -> MarketError {
+pub(super) fn mismatch(
+    field: &'static str,
+    limit: impl ToString,
+    got: impl ToString,
+) -> MarketError {
     MarketError::Mismatch { field, limit: limit.to_string(), got: got.to_string() }
 }
 
@@ -91,10 +97,15 @@ impl Market {
         if !matches!(deal.state, DealState::Matched { .. }) {
             return Err(wrong(&deal, "matched"));
         }
-        let done_by = self.now.time.plus(deal.terms.run_within);
-        let (done, heartbeat_by) = (deal.accepted, self.heartbeat(&deal));
         outcome.events.push(Event::Acknowledged { deal: id });
-        let state = DealState::Running { done, done_by, heartbeat_by };
+        let state = match deal.terms.kind {
+            Kind::Lease { interval, grace, .. } => self.leased(self.now.time, interval, grace),
+            Kind::Job | Kind::Probe { .. } => {
+                let done_by = self.now.time.plus(deal.terms.run_within);
+                let (done, heartbeat_by) = (deal.accepted, self.heartbeat(&deal));
+                DealState::Running { done, done_by, heartbeat_by }
+            }
+        };
         self.enter(deal, Step::Acknowledge, state, outcome);
         Ok(())
     }
@@ -152,6 +163,8 @@ impl Market {
             | DealState::Demanded { .. }
             | DealState::Sealed { .. }
             | DealState::Rematch { .. }
+            | DealState::Leased { .. }
+            | DealState::Completed { .. }
             | DealState::Cancelled { .. } => return Err(wrong(&deal, "running")),
         }
         self.take_results(deal, Step::Commit, (commitment, receipts), outcome);
@@ -191,6 +204,10 @@ impl Market {
         if deal.group.is_some() {
             // The copies are compared first, so no draw is due before all are there.
             reveal_by = reveal_by.max(self.unseal_by(deal));
+        }
+        if deal.is_probe() {
+            // The chain has no secret: the next block draws.
+            reveal_by = at;
         }
         let (beacon, secret) = (None, None);
         DealState::Committed { commitment, receipts, at, height, beacon, secret, reveal_by }
@@ -267,7 +284,7 @@ impl Market {
         &mut self,
         sender: Address,
         id: DealId,
-        revealed: Hash,
+        (revealed, path): (Hash, Option<&merkle::Proof>),
         outcome: &mut Outcome,
     ) -> Result<(), MarketError> {
         let mut deal = self.find_as_renter(sender, id)?;
@@ -278,9 +295,15 @@ impl Market {
         if secret.is_some() {
             return Err(mismatch("secret", "once for each batch", "another one"));
         }
-        if !deal.is_secret(&revealed) {
-            let limit = format!("a secret with the hash {}", deal.secret_hash());
-            let got = gongsuan_types::job::JobOrder::hash_secret(&revealed);
+        if !deal.is_secret(&revealed, path) {
+            let got = JobOrder::hash_secret(&revealed);
+            let limit = match deal.secret {
+                Some(last) => format!("a secret with the hash {last}, the one revealed before"),
+                None => format!(
+                    "the first secret of deal {} of the order, with its path to {}",
+                    deal.number, deal.terms.secret_hash
+                ),
+            };
             return Err(mismatch("secret", limit, format!("one with the hash {got}")));
         }
         *secret = Some(revealed);
@@ -348,8 +371,10 @@ impl Market {
         outcome: &mut Outcome,
     ) -> Result<(), MarketError> {
         let mut deal = self.find(id)?;
-        if !matches!(deal.state, DealState::Settled { .. }) {
-            return Err(wrong(&deal, "settled"));
+        if deal.is_probe()
+            || !matches!(deal.state, DealState::Settled { .. } | DealState::Completed { .. })
+        {
+            return Err(wrong(&deal, "settled or completed, and between two parties"));
         }
         if !(1..=5).contains(&stars) {
             return Err(mismatch("stars", "1..=5", stars));
@@ -390,6 +415,10 @@ impl Market {
                 self.cancel_deal(deal, Step::Stop, Cancellation::Stopped, outcome);
                 return Ok(());
             }
+            Stage::Leased => {
+                self.complete(deal, Step::Stop, outcome);
+                return Ok(());
+            }
             Stage::Running => {
                 DealState::Closing { commit_by: self.now.time.plus(self.rules.stop_window) }
             }
@@ -400,7 +429,11 @@ impl Market {
             | Stage::Demanded => deal.state.clone(),
             // A seal is a promise of all, and a missing input is for the validators to see.
             Stage::Asked | Stage::Sealed => return Err(wrong(&deal, "at work or in its window")),
-            Stage::Closing | Stage::Settled | Stage::Failed | Stage::Cancelled => {
+            Stage::Closing
+            | Stage::Settled
+            | Stage::Failed
+            | Stage::Cancelled
+            | Stage::Completed => {
                 return Err(wrong(&deal, "under way"));
             }
         };

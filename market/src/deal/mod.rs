@@ -2,11 +2,14 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `record` | what is known of a deal: [`Deal`], [`DealState`], [`Case`] |
+//! | `record` | what is known of a deal: [`Deal`] |
+//! | `terms` | what was agreed: [`Terms`], [`Kind`] |
+//! | `state` | where it is in its life: [`DealState`], [`Case`] |
 //! | `steps` | the table of transitions, [`Step`], and the one function that changes a deal's state |
 //! | `machine` | what its parties can do |
 //! | `court` | cases: who may bring what before the validators, and what follows from their verdict |
 //! | `deadlines` | what time does |
+//! | `lease` | heartbeats, and how a lease ends |
 //! | `rematch` | finding the next provider |
 //! | `money` | who is paid, fined and given back what |
 //! | `pledge` | what stands behind the word of auditors |
@@ -19,18 +22,20 @@
 mod court;
 mod deadlines;
 mod draw;
+mod lease;
 mod machine;
 mod money;
 mod pledge;
 mod record;
 mod rematch;
+mod state;
 mod steps;
+mod terms;
 
 pub use pledge::{Pledge, audit_seal};
-pub use record::{
-    Batch, COMMENT_BYTES_MAX, Cancellation, Case, Deal, DealState, Failure, Question, Rating,
-    Sample, Stop, Terms, Vote, seal,
-};
+pub use record::{Batch, COMMENT_BYTES_MAX, Deal, Rating, Sample, Stop, seal};
+pub use state::{Cancellation, Case, DealState, Failure, Question, Vote};
 pub use steps::{Stage, Step, Transition};
+pub use terms::{Kind, Terms};
 
 pub(crate) use machine::Report;

@@ -96,6 +96,26 @@ impl Market {
         Ok(paid)
     }
 
+    /// Pays a provider for work out of what is not reserved for others, less the fee. Answers what it and the treasury got.
+    pub(super) fn pay_for_work(
+        &self,
+        deal: &mut Deal,
+        earned: Amount,
+        outcome: &mut Outcome,
+    ) -> (Amount, Amount) {
+        let escrow = HoldId::Escrow(deal.id);
+        let reserved = deal.bond.checked_add(deal.audit_budget).expect("parts of the escrow");
+        let earned = earned.min(deal.escrow.saturating_sub(reserved));
+        let fee = share(earned, self.rules.fee_basis_points);
+        let paid = earned.saturating_sub(fee);
+        post(escrow, deal.provider, paid, Reason::Work, outcome);
+        post(escrow, Address::TREASURY, fee, Reason::Fee, outcome);
+        deal.escrow = deal.escrow.saturating_sub(earned);
+        deal.paid = deal.paid.checked_add(paid).expect("a part of the escrow");
+        deal.fees = deal.fees.checked_add(fee).expect("a part of the escrow");
+        (paid, fee)
+    }
+
     /// Pays for results, and ends the deal or lets it go on.
     pub(super) fn accept(
         &mut self,
@@ -104,15 +124,8 @@ impl Market {
         (commitment, receipts, samples): (Commitment, Hash, Vec<Sample>),
         outcome: &mut Outcome,
     ) {
-        let escrow = HoldId::Escrow(deal.id);
-        let reserved = deal.bond.checked_add(deal.audit_budget).expect("parts of the escrow");
         let earned = deal.terms.price.cost_of_fuel(commitment.fuel);
-        let earned = earned.min(deal.escrow.saturating_sub(reserved));
-        let fee = share(earned, self.rules.fee_basis_points);
-        let paid = earned.saturating_sub(fee);
-        post(escrow, deal.provider, paid, Reason::Work, outcome);
-        post(escrow, Address::TREASURY, fee, Reason::Fee, outcome);
-        deal.escrow = deal.escrow.saturating_sub(earned);
+        let (paid, fee) = self.pay_for_work(&mut deal, earned, outcome);
         let first = deal.batch_first();
         deal.accepted += commitment.count;
         let (id, count) = (deal.id, commitment.count);
@@ -137,16 +150,21 @@ impl Market {
         let refund = self.close_deal(&mut deal, outcome);
         let audited = deal.audited;
         outcome.events.push(Event::Settled { deal: id, paid, fee, audited, refund });
-        self.table.count_deal(deal.provider, true);
+        self.credit(&deal);
+        self.probe_is_over(&deal, None, outcome);
         let state =
             DealState::Settled { commitment, receipts, samples, paid, fee, audited, refund };
         self.enter(deal, step, state, outcome);
     }
 
     /// Everything that is left goes home. Answers what the renter got.
-    fn close_deal(&mut self, deal: &mut Deal, outcome: &mut Outcome) -> Amount {
+    pub(super) fn close_deal(&mut self, deal: &mut Deal, outcome: &mut Outcome) -> Amount {
         let refund = deal.escrow;
-        void(HoldId::Escrow(deal.id), refund, outcome);
+        if deal.is_probe() {
+            self.back_to_certificate(deal, HoldId::Escrow(deal.id), refund, outcome);
+        } else {
+            void(HoldId::Escrow(deal.id), refund, outcome);
+        }
         (deal.escrow, deal.audit_budget, deal.bond) = (Amount::ZERO, Amount::ZERO, Amount::ZERO);
         self.return_deposit(deal, deal.deposit, outcome);
         refund
@@ -189,9 +207,7 @@ impl Market {
         self.return_deposit(&mut deal, rest, outcome);
         let (id, provider) = (deal.id, deal.provider);
         outcome.events.push(Event::Dropped { deal: id, provider, why, fine });
-        if why != Failure::Disputed && why != Failure::Refused {
-            self.table.count_deal(provider, false);
-        }
+        self.debit(&deal, why);
         deal.tried.push((provider, why));
         let may_go_on = deal.tried.len() < usize::from(deal.terms.attempts_max)
             && deal.stop == Stop::No
@@ -214,6 +230,7 @@ impl Market {
         outcome: &mut Outcome,
     ) {
         self.close_deal(&mut deal, outcome);
+        self.probe_is_over(&deal, Some(why), outcome);
         outcome.events.push(Event::Failed { deal: deal.id, why, fine });
         self.enter(deal, step, DealState::Failed { why, fine }, outcome);
     }
@@ -224,6 +241,10 @@ impl Market {
         let source = HoldId::Deposit(deal.id);
         let units = std::mem::take(&mut deal.taken);
         deal.deposit = Amount::ZERO;
+        if deal.is_probe() {
+            self.back_to_certificate(deal, source, amount, outcome);
+            return;
+        }
         if units.0 == 0 {
             return;
         }

@@ -120,14 +120,15 @@ impl Market {
         }
     }
 
-    /// Those who can be drawn: attested, with enough behind them.
-    pub(super) fn eligible(&self, auditors: &[Address]) -> Vec<Address> {
+    /// Those who can be drawn for a deal: attested, with enough behind them, and of no owner that is a party to it; with their owners.
+    pub(super) fn eligible(&self, deal: &Deal, auditors: &[Address]) -> Vec<(Address, Hash)> {
         let least = Amount::new(u128::from(self.rules.pledge_min_micro));
-        let is_good = |auditor: &Address| {
+        let parties = [&deal.provider, &deal.renter].map(|party| self.owner_of(party));
+        let is_good = |(auditor, owner): &(Address, Hash)| {
             let pledge = self.pledge_of(auditor);
-            pledge.amount >= least && pledge.until.is_none()
+            pledge.amount >= least && pledge.until.is_none() && !parties.contains(owner)
         };
-        auditors.iter().copied().filter(is_good).collect()
+        auditors.iter().map(|who| (*who, self.owner_of(who))).filter(is_good).collect()
     }
 
     /// An auditor binds itself to what it got.

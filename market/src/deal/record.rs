@@ -1,53 +1,14 @@
 //! The record of a deal.
 
-use gongsuan_types::court::{CaseId, Finding};
-use gongsuan_types::job::{Check, JobOrder};
+use gongsuan_types::job::JobOrder;
+use gongsuan_types::merkle;
 use gongsuan_types::order::Class;
-use gongsuan_types::receipt::{Commitment, Receipt};
-use gongsuan_types::{
-    Address, Amount, DealId, DurationMs, Fuel, Hash, Height, OrderId, Price, TimeMs, Units,
-};
+use gongsuan_types::receipt::Commitment;
+use gongsuan_types::secrets::{self, Secrets};
+use gongsuan_types::{Address, Amount, DealId, DurationMs, Hash, OrderId, TimeMs, Units};
 use serde::{Deserialize, Serialize};
 
-/// What both sides signed.
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = DealTerms))]
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Terms {
-    /// The job.
-    pub job: Hash,
-    /// Fuel of one segment, at most.
-    pub fuel_max: Fuel,
-    /// The first segment.
-    pub first: u32,
-    /// How many segments.
-    pub count: u32,
-    /// Units: segments × lot.
-    pub units: Units,
-    /// Per unit, by the ask of the present provider.
-    pub price: Price,
-    /// To acknowledge.
-    pub ack_within: DurationMs,
-    /// To commit.
-    pub run_within: DurationMs,
-    /// Segments to draw in each batch.
-    pub samples: u16,
-    /// The renter's commitment to its share of the draw.
-    pub secret_hash: Hash,
-    /// Units of one segment.
-    pub lot: Units,
-    /// Per unit, at most, for the next provider if this one fails.
-    pub price_max: Price,
-    /// The provider's deposit, in basis points of the price of what is left to do.
-    pub deposit_basis_points: u32,
-    /// How the results are checked.
-    pub check: Check,
-    /// Progress, or a commitment, must come within this; zero demands nothing.
-    pub heartbeat_within: DurationMs,
-    /// Batches, at most.
-    pub batches_max: u16,
-    /// Providers one after another, at most.
-    pub attempts_max: u8,
-}
+use super::{Case, DealState, Failure, Kind, Terms};
 
 /// A segment drawn for re-execution.
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -79,250 +40,6 @@ pub struct Batch {
     pub samples: Vec<Sample>,
     /// To the provider, without the fee.
     pub paid: Amount,
-}
-
-/// Why a provider failed, and with it the deal, if nobody takes it over.
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Failure {
-    /// The provider did not acknowledge in time.
-    NoAck,
-    /// The provider did not commit in time.
-    Late,
-    /// A result was challenged and nobody has judged.
-    Disputed,
-    /// The validators got another result than the provider committed.
-    Fraud,
-    /// The provider did not show what it had committed.
-    Withheld,
-    /// The provider gave no sign of life in time.
-    Silent,
-    /// The renter's predicate refused an output.
-    Refused,
-}
-
-/// Why a deal ended without anybody's failure.
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Cancellation {
-    /// The renter stopped it, and there was nothing more to pay for.
-    Stopped,
-    /// The renter did not serve the module or the input: its bond is the provider's.
-    NoInput,
-    /// The provider says that the input is missing, and nobody has judged.
-    InputUnjudged,
-}
-
-/// What is asked of the validators.
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Question {
-    /// What does this segment produce?
-    Result {
-        /// What the provider committed.
-        committed: Receipt,
-        /// What the challenger found.
-        found: Receipt,
-    },
-    /// Is the list of receipts, and the output of this one, there?
-    Output {
-        /// What the provider committed.
-        committed: Receipt,
-    },
-    /// Are the module and the inputs of the deal's segments there?
-    Input,
-    /// Does the renter's predicate accept every output of the batch?
-    Predicate,
-}
-
-/// What one validator found.
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Vote {
-    /// Its seat.
-    pub seat: u16,
-    /// What it found.
-    pub finding: Finding,
-}
-
-/// A question before the validators.
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Case {
-    /// Its name.
-    pub id: CaseId,
-    /// Who brought it.
-    pub by: Address,
-    /// What it set aside for it.
-    pub stake: Amount,
-    /// What is asked.
-    pub question: Question,
-    /// When.
-    pub opened: TimeMs,
-    /// Without equal findings of enough validators it lapses then.
-    pub until: TimeMs,
-    /// What validators found so far.
-    pub votes: Vec<Vote>,
-}
-
-/// Where a deal is in its life.
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DealState {
-    /// Waiting for the provider.
-    Matched {
-        /// Until then.
-        ack_by: TimeMs,
-    },
-    /// The provider works.
-    Running {
-        /// Segments it says are done.
-        done: u32,
-        /// All must be committed by then.
-        done_by: TimeMs,
-        /// It must give a sign of life by then.
-        heartbeat_by: Option<TimeMs>,
-    },
-    /// Results are committed; the draw needs the next block's hash and the renter's secret.
-    Committed {
-        /// The results.
-        commitment: Commitment,
-        /// The list of receipts, by content address.
-        receipts: Hash,
-        /// When.
-        at: TimeMs,
-        /// In which block.
-        height: Height,
-        /// The hash of the next block.
-        beacon: Option<Hash>,
-        /// The renter's secret.
-        secret: Option<Hash>,
-        /// Waiting for the secret until then.
-        reveal_by: TimeMs,
-    },
-    /// Segments are drawn and wait for their auditors and the window.
-    Drawn {
-        /// The results.
-        commitment: Commitment,
-        /// The list of receipts, by content address.
-        receipts: Hash,
-        /// What was drawn.
-        samples: Vec<Sample>,
-        /// Silence accepts from then on.
-        audit_by: TimeMs,
-        /// Nothing is paid before.
-        open_until: TimeMs,
-    },
-    /// Somebody says that a result is wrong or withheld, and the validators judge. The window stands still.
-    Disputed {
-        /// The results.
-        commitment: Commitment,
-        /// The list of receipts, by content address.
-        receipts: Hash,
-        /// What was drawn.
-        samples: Vec<Sample>,
-        /// As when it was drawn.
-        audit_by: TimeMs,
-        /// As when it was drawn.
-        open_until: TimeMs,
-        /// What is judged.
-        case: Box<Case>,
-    },
-    /// Paid.
-    Settled {
-        /// The last results.
-        commitment: Commitment,
-        /// The list of receipts, by content address.
-        receipts: Hash,
-        /// The samples and who answered for them.
-        samples: Vec<Sample>,
-        /// To the provider, for the last results.
-        paid: Amount,
-        /// To the treasury, for the last results.
-        fee: Amount,
-        /// To auditors, in the whole deal.
-        audited: Amount,
-        /// Back to the renter.
-        refund: Amount,
-    },
-    /// Given up.
-    Failed {
-        /// Why.
-        why: Failure,
-        /// What the last provider lost to the renter.
-        fine: Amount,
-    },
-    /// The provider says that it cannot get the input, and the validators look.
-    Asked {
-        /// What is judged.
-        case: Box<Case>,
-    },
-    /// The validators run the renter's predicate over the committed outputs.
-    Examined {
-        /// The results.
-        commitment: Commitment,
-        /// The list of receipts, by content address.
-        receipts: Hash,
-        /// When.
-        at: TimeMs,
-        /// What is judged.
-        case: Box<Case>,
-    },
-    /// Somebody wants to see a receipt, and the provider must show it. The window stands still.
-    Demanded {
-        /// The results.
-        commitment: Commitment,
-        /// The list of receipts, by content address.
-        receipts: Hash,
-        /// What was drawn.
-        samples: Vec<Sample>,
-        /// As when it was drawn.
-        audit_by: TimeMs,
-        /// As when it was drawn.
-        open_until: TimeMs,
-        /// The segment whose receipt is wanted.
-        segment: u32,
-        /// Who wants it.
-        by: Address,
-        /// What the provider is paid for showing it.
-        fee: Amount,
-        /// When it was asked for.
-        opened: TimeMs,
-        /// Not to show it by then is fraud.
-        serve_by: TimeMs,
-    },
-    /// The renter has stopped the deal; the provider may commit what it has done.
-    Closing {
-        /// Until then.
-        commit_by: TimeMs,
-    },
-    /// One of a quorum: the result is sealed until all others are.
-    Sealed {
-        /// [`seal`] of what will be committed.
-        seal: Hash,
-        /// It must be opened by then.
-        unseal_by: TimeMs,
-    },
-    /// The provider is out; another one is looked for.
-    Rematch {
-        /// Why the provider is out.
-        why: Failure,
-        /// What it lost to the renter.
-        fine: Amount,
-        /// Until then.
-        until: TimeMs,
-        /// Where the search for one goes on at the end of the block; nowhere, when all asks were looked at and new ones are waited for.
-        from: Option<(u64, u64)>,
-    },
-    /// Ended without anybody's failure; what was accepted before is paid.
-    Cancelled {
-        /// Why.
-        why: Cancellation,
-    },
 }
 
 /// Whether the renter wants the deal to end.
@@ -410,6 +127,14 @@ pub struct Deal {
     pub of_provider: Option<Rating>,
     /// What the provider says of the renter.
     pub of_renter: Option<Rating>,
+    /// Which deal of its order it is, from 0.
+    pub number: u16,
+    /// What the present provider was paid for work so far.
+    pub paid: Amount,
+    /// What the treasury got of its work so far.
+    pub fees: Amount,
+    /// Whether issuers had vetted the renter and the present provider when they ordered and offered.
+    pub vetted: bool,
 }
 
 /// What one of a quorum says before it says what it got. Nobody else can use it: it binds the provider.
@@ -419,12 +144,58 @@ pub fn seal(provider: Address, commitment: &Commitment, salt: Hash) -> Hash {
 }
 
 impl Deal {
+    /// A deal that nobody is a party of yet, and that holds nothing.
+    pub(crate) fn new(id: DealId, terms: Terms, (class, now): (Class, TimeMs)) -> Self {
+        let nobody = Address::TREASURY;
+        Self {
+            id,
+            ask: OrderId(0),
+            bid: OrderId(0),
+            provider: nobody,
+            renter: nobody,
+            class,
+            state: DealState::Matched { ack_by: now.plus(terms.ack_within) },
+            terms,
+            escrow: Amount::ZERO,
+            audit_budget: Amount::ZERO,
+            audited: Amount::ZERO,
+            deposit: Amount::ZERO,
+            matched: now,
+            bond: Amount::ZERO,
+            taken: Units(0),
+            accepted: 0,
+            batches: Vec::new(),
+            commits: 0,
+            tried: Vec::new(),
+            cases: 0,
+            stop: Stop::No,
+            secret: None,
+            time_left: DurationMs(0),
+            group: None,
+            of_provider: None,
+            of_renter: None,
+            number: 0,
+            paid: Amount::ZERO,
+            fees: Amount::ZERO,
+            vetted: false,
+        }
+    }
+
+    /// Whether the chain itself asked for it, to see what a provider has.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        matches!(self.terms.kind, Kind::Probe { .. })
+    }
+
     /// Whether nothing more happens.
     #[must_use]
     pub fn is_over(&self) -> bool {
         matches!(
             self.state,
-            DealState::Settled { .. } | DealState::Failed { .. } | DealState::Cancelled { .. }
+            DealState::Settled { .. }
+                | DealState::Failed { .. }
+                | DealState::Cancelled { .. }
+                | DealState::Completed { .. }
         )
     }
 
@@ -439,26 +210,35 @@ impl Deal {
         self.tried.iter().copied()
     }
 
-    /// Whether an account has failed in this deal.
-    pub(crate) fn has_tried(&self, provider: &Address) -> bool {
-        self.tried.iter().any(|(tried, _)| tried == provider)
-    }
-
     /// Segments not accepted yet.
     #[must_use]
     pub fn left(&self) -> u32 {
         self.terms.count.saturating_sub(self.accepted)
     }
 
-    /// What [`JobOrder::hash_secret`] of the next secret must be.
-    #[must_use]
-    pub fn secret_hash(&self) -> Hash {
-        self.secret.unwrap_or(self.terms.secret_hash)
+    /// Whether this is the renter's next secret. The first one shows by its path that it belongs to this deal of the order.
+    pub(crate) fn is_secret(&self, secret: &Hash, path: Option<&merkle::Proof>) -> bool {
+        match (&self.secret, path) {
+            (Some(last), _) => JobOrder::hash_secret(secret) == *last,
+            (None, Some(path)) => {
+                secrets::is_first(self.terms.secret_hash, self.number, secret, path)
+            }
+            (None, None) => false,
+        }
     }
 
-    /// Whether this is the next secret.
-    pub(crate) fn is_secret(&self, secret: &Hash) -> bool {
-        JobOrder::hash_secret(secret) == self.secret_hash()
+    /// What the renter reveals next, out of its order's secrets: the secret, and for the first one its path. Nothing when the chain is used up.
+    #[must_use]
+    pub fn next_secret(&self, secrets: &Secrets) -> Option<(Hash, Option<merkle::Proof>)> {
+        match &self.secret {
+            Some(last) => Some((secrets.after(self.number, last)?, None)),
+            None => secrets.first(self.number).map(|(secret, path)| (secret, Some(path))),
+        }
+    }
+
+    /// The token of a lease that was shown last, or the end of all tokens.
+    pub(crate) fn token(&self) -> Hash {
+        self.secret.unwrap_or(self.terms.secret_hash)
     }
 
     /// The results that are committed and not given up, and the content address of the list of their receipts.
@@ -478,6 +258,8 @@ impl Deal {
             | DealState::Closing { .. }
             | DealState::Sealed { .. }
             | DealState::Rematch { .. }
+            | DealState::Leased { .. }
+            | DealState::Completed { .. }
             | DealState::Cancelled { .. } => None,
         }
     }
@@ -505,6 +287,8 @@ impl Deal {
             | DealState::Closing { .. }
             | DealState::Sealed { .. }
             | DealState::Rematch { .. }
+            | DealState::Leased { .. }
+            | DealState::Completed { .. }
             | DealState::Cancelled { .. } => None,
         }
     }
@@ -538,9 +322,11 @@ impl Deal {
             DealState::Closing { commit_by } => Some(*commit_by),
             DealState::Sealed { unseal_by, .. } => Some(*unseal_by),
             DealState::Rematch { until, .. } => Some(*until),
-            DealState::Settled { .. } | DealState::Failed { .. } | DealState::Cancelled { .. } => {
-                None
-            }
+            DealState::Leased { beat_by, .. } => Some(*beat_by),
+            DealState::Settled { .. }
+            | DealState::Failed { .. }
+            | DealState::Completed { .. }
+            | DealState::Cancelled { .. } => None,
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use gongsuan_types::{DealId, OrderId, Units};
+use gongsuan_types::{Amount, DealId, OrderId, Units};
 
 use super::{Deal, DealState, Step};
 use crate::attributes::{AskKey, Step as Found};
@@ -40,7 +40,9 @@ impl Market {
         let DealState::Rematch { why, fine, until, from } = deal.state else { return };
         let units = Units(u64::from(deal.left()) * deal.terms.lot.0);
         let suits = |ask: &Order| {
-            let is_new = ask.owner != deal.renter && !deal.has_tried(&ask.owner);
+            let owner = self.owner_of(&ask.owner);
+            let has_tried = deal.dropped().any(|(tried, _)| self.owner_of(&tried) == owner);
+            let is_new = owner != self.owner_of(&deal.renter) && !has_tried;
             let is_enough = ask.open >= units;
             is_new && is_enough && ask.ask().is_some_and(|offer| offer.fill_min <= units)
         };
@@ -104,6 +106,9 @@ impl Market {
         (deal.ask, deal.provider, deal.terms.price) = (ask.id, ask.owner, price);
         (deal.deposit, deal.taken, deal.matched) = (deposit, units, self.now.time);
         deal.commits = 0;
+        (deal.paid, deal.fees) = (Amount::ZERO, Amount::ZERO);
+        let renter = self.table.orders.get(&deal.bid);
+        deal.vetted = ask.vetted && renter.is_some_and(|order| order.vetted);
         outcome.events.push(Event::Rematched {
             deal: deal.id,
             ask: ask.id,

@@ -25,6 +25,8 @@ pub enum Stage {
     Sealed,
     Rematch,
     Cancelled,
+    Leased,
+    Completed,
 }
 
 impl Stage {
@@ -46,6 +48,8 @@ impl Stage {
             DealState::Sealed { .. } => Self::Sealed,
             DealState::Rematch { .. } => Self::Rematch,
             DealState::Cancelled { .. } => Self::Cancelled,
+            DealState::Leased { .. } => Self::Leased,
+            DealState::Completed { .. } => Self::Completed,
         }
     }
 
@@ -67,6 +71,8 @@ impl Stage {
             Self::Sealed => "sealed",
             Self::Rematch => "rematch",
             Self::Cancelled => "cancelled",
+            Self::Leased => "leased",
+            Self::Completed => "completed",
         }
     }
 }
@@ -116,7 +122,7 @@ macro_rules! steps {
 
 steps! {
     /// Work begins.
-    Acknowledge: [Matched] => [Running], "provider", "has the module and the inputs", "–";
+    Acknowledge: [Matched] => [Running, Leased], "provider", "has the module and the inputs; of a lease: the machine is ready", "–";
     /// Nobody began.
     NoAck: [Matched] => [Rematch, Failed], "deadline", "`ack_by`", "5 % of the deposit to the renter, the rest home";
     /// The input is said to be missing.
@@ -182,13 +188,21 @@ steps! {
     /// Nothing was found.
     WindowOver: [Drawn] => [Running, Closing, Settled], "deadline", "`open_until`, and all samples answered or `audit_by`", "fuel × price of the batch less 2 % to the provider, 2 % to the treasury; absent auditors lose 5 % of their pledge; at the end deposit and unused escrow home";
     /// The renter wants it to end.
-    Stop: [Matched, Rematch, Running, Committed, Drawn, Disputed, Examined, Demanded] => [Cancelled, Closing, Committed, Drawn, Disputed, Examined, Demanded], "renter", "stops early: what is done may still be committed once", "from matched and rematch: everything home";
+    Stop: [Matched, Rematch, Running, Committed, Drawn, Disputed, Examined, Demanded, Leased] => [Cancelled, Closing, Committed, Drawn, Disputed, Examined, Demanded, Completed], "renter", "stops early: what is done may still be committed once; a lease ends", "from matched, rematch and leased: everything that is left home";
     /// Nothing more was committed.
     Closed: [Closing] => [Cancelled], "deadline", "`commit_by`", "deposit and unused escrow home";
     /// Another provider.
     Rematched: [Rematch] => [Matched], "matcher", "the cheapest suitable ask of somebody who has not tried, for all that is left", "deposit moves from the ask";
     /// Nobody else.
     NoOffer: [Rematch] => [Failed], "deadline", "`until`", "unused escrow home";
+    /// The machine is there.
+    Beat: [Leased] => [Leased, Completed], "provider", "shows the renter's token for the interval, or answers what the chain asked for it", "the interval's price less 2 % to the provider, 2 % to the treasury; at the end deposit and unused escrow home";
+    /// The machine is gone.
+    Gap: [Leased] => [Rematch, Failed], "deadline", "`beat_by`, where the chain is the witness", "10 % of the deposit to the renter, the rest home";
+    /// Nobody says that the machine is there.
+    Unwitnessed: [Leased] => [Rematch, Failed], "deadline", "`beat_by`, where the renter is the witness: who is silent cannot be told", "the interval is not paid; deposit home";
+    /// The provider goes.
+    Leave: [Leased] => [Rematch, Failed], "provider", "leaves early", "the interval is not paid; 5 % of the deposit to the renter, the rest home";
 }
 
 impl Step {

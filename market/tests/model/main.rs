@@ -14,6 +14,7 @@
     reason = "a test picks what it needs and panics when it cannot go on"
 )]
 
+mod orders;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gongsuan_market::{Stage, Step};
 use gongsuan_types::job::{Check, Predicate};
 use gongsuan_types::{Fuel, Hash};
-use world::{Bounds, Honest, World};
+use world::{Bounds, Honest, What, World};
 
 /// What a search found.
 #[derive(Default)]
@@ -97,6 +98,23 @@ fn search(bounds: Bounds) -> Found {
     found
 }
 
+/// A lease of two intervals, and a probe of one lane.
+fn other_bounds(what: What) -> Bounds {
+    let is_large = std::env::var_os("MODEL").is_some_and(|size| size == "large");
+    let is_probe = what == What::Probe;
+    Bounds {
+        what,
+        check: Check::Lottery,
+        segments: if is_probe { 1 } else { 2 + u32::from(is_large) },
+        batches: 1,
+        attempts: if is_probe { 1 } else { 3 },
+        heartbeat: false,
+        seals: is_probe,
+        claims: u8::from(is_probe) * (1 + u8::from(is_large)),
+        honest: Honest::Nobody,
+    }
+}
+
 fn bounds(check: Check) -> Bounds {
     let is_large = std::env::var_os("MODEL").is_some_and(|size| size == "large");
     // Three attempts where there are two providers: then nobody is left.
@@ -111,7 +129,8 @@ fn bounds(check: Check) -> Bounds {
     let heartbeat = is_large || check == Check::Own;
     let seals = matches!(check, Check::Predicate(_));
     let honest = Honest::Nobody;
-    Bounds { check, segments, batches, attempts, heartbeat, seals, claims, honest }
+    let what = What::Job;
+    Bounds { what, check, segments, batches, attempts, heartbeat, seals, claims, honest }
 }
 
 #[test]
@@ -120,13 +139,17 @@ fn no_choice_of_anybody_loses_money_or_sticks_a_deal_and_the_honest_never_lose()
     let mut steps = BTreeSet::new();
     let (mut states, mut edges) = (0, 0);
     let predicate = Check::Predicate(Predicate { module: Hash::ZERO, fuel: Fuel(1_000) });
-    for check in [Check::Lottery, Check::Own, Check::Quorum { copies: 2 }, predicate] {
+    let jobs = [Check::Lottery, Check::Own, Check::Quorum { copies: 2 }, predicate].map(bounds);
+    let others = [What::LeaseByRenter, What::LeaseByChain, What::Probe].map(other_bounds);
+    for bounds in jobs.into_iter().chain(others) {
         for honest in
             [Honest::Nobody, Honest::Provider, Honest::Renter, Honest::Auditor, Honest::Challenger]
         {
-            let found = search(Bounds { honest, ..bounds(check) });
+            let found = search(Bounds { honest, ..bounds });
             println!(
-                "{check:?}, honest {honest:?}: {} states, {} edges, {} steps, ends {:?}",
+                "{:?} {:?}, honest {honest:?}: {} states, {} edges, {} steps, ends {:?}",
+                bounds.what,
+                bounds.check,
                 found.states,
                 found.edges,
                 found.steps.len(),

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 
 use gongsuan_market::{
-    Command, Deal, DealState, Event, HoldId, Market, Moment, Outcome, Question, Rules, Settlement,
-    Stage, Step, Vote, audit_seal, seal,
+    CapacityRules, Command, Deal, DealState, Event, HoldId, Market, Moment, Outcome, Question,
+    Rules, Settlement, Stage, Step, Vote, audit_seal, seal,
 };
+use gongsuan_types::capacity::Capacity;
 use gongsuan_types::court::{CaseId, Finding};
-use gongsuan_types::job::{Check, JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Pace, Shape};
-use gongsuan_types::order::{
-    Ask, Bid, Capabilities, Class, FillRule, Machine, Party, Region, Requirements, SelfMatch, Work,
-};
-use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof, Status};
-use gongsuan_types::{
-    Address, Amount, DealId, DurationMs, Fuel, Hash, Height, Price, TimeMs, Units, codec,
-};
+use gongsuan_types::job::Check;
+use gongsuan_types::lease::answer;
+use gongsuan_types::order::{Capabilities, Party};
+use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof};
+use gongsuan_types::{Address, Amount, DealId, DurationMs, Hash, Height, TimeMs, codec};
+
+use crate::orders::{INTERVAL, LATE, ask, bid, receipts, secrets, tokens};
 
 pub(crate) const START: u128 = 1_000_000;
 pub(crate) const RENTER: Address = Address([1; 32]);
@@ -22,8 +22,6 @@ pub(crate) const PROVIDERS: [Address; 2] = [Address([2; 32]), Address([3; 32])];
 pub(crate) const CHALLENGER: Address = Address([4; 32]);
 pub(crate) const AUDITOR: Address = Address([5; 32]);
 const PEOPLE: [Address; 5] = [RENTER, PROVIDERS[0], PROVIDERS[1], CHALLENGER, AUDITOR];
-/// Orders live until then: longer than any deal.
-const LATE: TimeMs = TimeMs(1 << 40);
 const SALT: Hash = Hash([9; 32]);
 
 /// Who follows the protocol while all others do anything.
@@ -36,9 +34,22 @@ pub(crate) enum Honest {
     Challenger,
 }
 
+/// What the deal is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum What {
+    Job,
+    /// A lease with the renter's tokens.
+    LeaseByRenter,
+    /// A lease with the chain's questions.
+    LeaseByChain,
+    /// The chain asks the first provider what its machine has.
+    Probe,
+}
+
 /// What bounds the world.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
+    pub(crate) what: What,
     pub(crate) check: Check,
     pub(crate) segments: u32,
     pub(crate) batches: u16,
@@ -76,94 +87,18 @@ pub(crate) struct World {
     pub(crate) steps: Vec<Step>,
 }
 
-/// The renter's secrets: each is the hash of the one before, and they are revealed backwards.
-fn secrets() -> &'static [Hash] {
-    static CHAIN: std::sync::OnceLock<Vec<Hash>> = std::sync::OnceLock::new();
-    CHAIN.get_or_init(|| {
-        let mut chain = vec![Hash([7; 32])];
-        for at in 0..8 {
-            chain.push(JobOrder::hash_secret(&chain[at]));
-        }
-        chain
-    })
-}
-
-fn receipts(first: u32, count: u32, is_right: bool) -> Vec<Receipt> {
-    let receipt = |segment| Receipt {
-        segment,
-        input: Hash::ZERO,
-        output: if is_right || segment != first { Hash([8; 32]) } else { Hash([6; 32]) },
-        output_bytes: 4,
-        fuel: Fuel(1_000_000_000),
-        status: Status::Ok,
-    };
-    (first..first + count).map(receipt).collect()
-}
-
-fn ask(price: u64, bounds: &Bounds) -> Command {
-    Command::PlaceAsk(Ask {
-        class: Class::WASM,
-        price: Price(price),
-        units: Units(u64::from(bounds.segments)),
-        fill_min: Units(1),
-        machine: Machine {
-            cpu_cores: 1,
-            memory_mib: 1,
-            disk_mib: 0,
-            gpu_count: 0,
-            duration_s_max: 60,
-            region: Region(0),
-            capabilities: Capabilities::NONE,
-        },
-        expires_at: LATE,
-    })
-}
-
-fn bid(bounds: &Bounds) -> Command {
-    let segments = bounds.segments;
-    let spec = JobSpec {
-        version: JOB_VERSION,
-        module: Hash::ZERO,
-        meter: 1,
-        args: vec![],
-        shape: Shape::Map { segments, input: MapInput::Shared(Hash::ZERO) },
-        limits: Limits { fuel: Fuel(1_000_000_000), memory_pages: 1, output_bytes: 0 },
-        seed: Hash::ZERO,
-    };
-    let secrets = secrets();
-    Command::PlaceBid(Box::new(Bid {
-        class: Class::WASM,
-        price_max: Price(1_100),
-        units: Units(u64::from(segments)),
-        lot: Units(1),
-        fill_min: Units(1),
-        deals_max: 1,
-        requirements: Requirements::ANY,
-        fill_rule: FillRule::ImmediateOrCancel,
-        self_match: SelfMatch::Skip,
-        expires_at: LATE,
-        work: Work::Job(Box::new(JobOrder {
-            spec,
-            ack_within: DurationMs(10_000),
-            run_within: DurationMs(100_000),
-            samples: 1,
-            deposit_basis_points: 10_000,
-            secret_hash: JobOrder::hash_secret(&secrets[secrets.len() - 1]),
-            check: bounds.check,
-            pace: Pace {
-                heartbeat_within: DurationMs(if bounds.heartbeat { 15_000 } else { 0 }),
-                batches_max: bounds.batches,
-                attempts_max: bounds.attempts,
-            },
-        })),
-    }))
-}
-
 impl World {
     /// Two providers have offered, a renter has ordered, and the first deal is matched.
     pub(crate) fn new(bounds: Bounds) -> Self {
         let seal_window = DurationMs(if bounds.seals { 10_000 } else { 0 });
-        let rules = Rules { seal_window, pledge_min_micro: 500, ..Rules::default() };
+        let capacity = CapacityRules {
+            module: Hash([1; 32]),
+            // As much fuel as a segment of the other worlds.
+            steps: 25_000_000,
+            redraw_every: DurationMs(0),
+            ..CapacityRules::default()
+        };
+        let rules = Rules { seal_window, pledge_min_micro: 500, capacity, ..Rules::default() };
         let people = PEOPLE.iter().map(|who| (*who, START));
         let mut world = Self {
             bounds,
@@ -178,16 +113,21 @@ impl World {
             earned: (0, 0),
             steps: Vec::new(),
         };
-        for (who, command) in [
-            (AUDITOR, Command::Pledge(Amount::new(1_000))),
-            (PROVIDERS[0], ask(1_000, &bounds)),
-            (PROVIDERS[1], ask(1_100, &bounds)),
-            (RENTER, bid(&bounds)),
-        ] {
+        let pledge = (AUDITOR, Command::Pledge(Amount::new(1_000)));
+        let commands = if bounds.what == What::Probe {
+            let claim = Capacity { lanes: 1, mebibytes: 1 };
+            vec![pledge, (PROVIDERS[0], Command::ProveCapacity(claim))]
+        } else {
+            let asks = [(PROVIDERS[0], ask(1_000, &bounds)), (PROVIDERS[1], ask(1_100, &bounds))];
+            [pledge].into_iter().chain(asks).chain([(RENTER, bid(&bounds))]).collect()
+        };
+        for (who, command) in commands {
             world.begin(0);
             assert!(world.make(&Move::Submit(who, command)), "the orders are good");
             world.end();
         }
+        world.begin(0);
+        world.end();
         assert!(world.market.deal(DealId(1)).is_some(), "they match");
         world
     }
@@ -243,6 +183,8 @@ impl World {
             DealState::Sealed { .. } => {
                 Some(deal.matched.plus(deal.terms.ack_within).plus(deal.terms.run_within))
             }
+            DealState::Leased { from, .. } if self.bounds.what == What::LeaseByRenter => Some(from),
+            DealState::Leased { from, .. } => Some(from.plus(INTERVAL)),
             _ => None,
         });
         let next = shown.filter(|at| *at > self.now.time).chain([due]).min()?;
@@ -279,6 +221,18 @@ impl World {
                 add(Command::Unseal { deal: id, commitment, receipts: list, salt: SALT });
             }
         }
+        if let DealState::Leased { question, .. } = deal.state {
+            add(Command::Leave(id));
+            for interval in deal.accepted + 1..=deal.terms.count {
+                let token = if self.bounds.what == What::LeaseByRenter {
+                    tokens(deal.terms.count)[(deal.terms.count - interval) as usize]
+                } else {
+                    answer(question, id, interval, deal.provider)
+                };
+                add(Command::Beat { deal: id, interval, token });
+                add(Command::Beat { deal: id, interval, token: Hash([2; 32]) });
+            }
+        }
         if let Some((list, _)) = committed(deal) {
             let proof = ReceiptProof::new(&list, 0).unwrap();
             add(Command::Serve { deal: id, receipt: list[0], proof });
@@ -288,10 +242,8 @@ impl World {
     fn other_moves(&self, deal: &Deal, moves: &mut Vec<Move>) {
         let id = deal.id;
         moves.push(Move::Submit(RENTER, Command::Stop(id)));
-        let chain = secrets();
-        let next = chain.iter().find(|s| JobOrder::hash_secret(s) == deal.secret_hash());
-        if let Some(secret) = next {
-            moves.push(Move::Submit(RENTER, Command::Reveal { deal: id, secret: *secret }));
+        if let Some((secret, path)) = deal.next_secret(secrets()) {
+            moves.push(Move::Submit(RENTER, Command::Reveal { deal: id, secret, path }));
         }
         let Some((list, _)) = committed(deal) else { return };
         for (at, committed) in list.iter().copied().enumerate() {
@@ -383,6 +335,7 @@ impl World {
                 seal(deal.provider, &Commitment::new(&list).unwrap(), SALT) == *sealed
             }
             (Honest::Provider, Command::Acknowledge(_)) => !self.input_missing,
+            (Honest::Provider, Command::Leave(_)) => false,
             (Honest::Auditor, Command::SealAudit { deal, sample, seal }) if *who == AUDITOR => {
                 let state = &self.market.deal(*deal).expect("a deal of the world").state;
                 let DealState::Drawn { samples, .. } = state else { return true };
@@ -403,6 +356,9 @@ impl World {
     pub(crate) fn is_owed(&self) -> bool {
         self.deals().into_iter().any(|deal| match (self.bounds.honest, &deal.state) {
             (Honest::Provider, DealState::Matched { .. }) => true,
+            (Honest::Provider, DealState::Leased { from, .. }) => {
+                self.bounds.what == What::LeaseByChain && self.now.time >= from.plus(INTERVAL)
+            }
             (Honest::Provider, DealState::Running { .. } | DealState::Demanded { .. }) => true,
             (Honest::Provider, DealState::Sealed { .. }) => {
                 let works = [Stage::Matched, Stage::Asked, Stage::Running];
@@ -510,6 +466,7 @@ impl World {
     pub(crate) fn settle_up(mut self) {
         self.begin(LATE.since(self.now.time).0);
         self.make(&Move::Submit(AUDITOR, Command::Unpledge));
+        self.make(&Move::Submit(PROVIDERS[0], Command::GiveUpCapacity));
         self.end();
         self.begin(self.market.rules().pledge_window.0);
         self.end();
@@ -518,8 +475,10 @@ impl World {
         match self.bounds.honest {
             Honest::Nobody => {}
             Honest::Provider => {
-                assert!(PROVIDERS.iter().all(|who| has(who) >= START));
-                let all: u128 = PROVIDERS.iter().map(has).sum();
+                // Whoever wants a certificate pays for its audits.
+                let audits = if self.bounds.what == What::Probe { self.earned.1 } else { 0 };
+                assert!(PROVIDERS.iter().all(|who| has(who) + audits >= START));
+                let all = PROVIDERS.iter().map(has).sum::<u128>() + audits;
                 assert!(all >= 2 * START + self.earned.0, "something of what was paid is gone");
             }
             Honest::Renter => assert!(has(&RENTER) >= START - self.spent, "{:?}", self.free),
@@ -535,11 +494,16 @@ impl World {
             self.market.orders().map(|o| (o.id, o.state, o.open, o.held, o.reputation)).collect();
         let pledge = self.market.pledge_of(&AUDITOR).amount;
         let reputation = PROVIDERS.map(|who| self.market.reputation(&who));
-        let facts = (self.claims, self.input_missing, self.output_missing);
+        let certificate = self.market.certificate(&PROVIDERS[0]);
+        let certificate = certificate.map(|one| (one.held, one.probe, one.shown.is_some()));
+        let facts = (self.claims, self.input_missing, self.output_missing, certificate);
         // The market knows no balance, so those of others than the honest party make no difference to what is looked at.
         let of = |who: &[Address]| who.iter().map(|who| self.free[who]).collect::<Vec<_>>();
         let money = match self.bounds.honest {
             Honest::Nobody => vec![],
+            Honest::Provider if self.bounds.what == What::Probe => {
+                [of(&PROVIDERS), vec![self.earned.1]].concat()
+            }
             Honest::Provider => [of(&PROVIDERS), vec![self.earned.0]].concat(),
             Honest::Renter => vec![self.free[&RENTER] + self.spent],
             Honest::Auditor => vec![self.free[&AUDITOR] - self.earned.1],
@@ -584,7 +548,11 @@ impl World {
             DealState::Closing { commit_by } => shift(commit_by),
             DealState::Sealed { unseal_by, .. } => shift(unseal_by),
             DealState::Rematch { until, .. } => shift(until),
-            DealState::Settled { .. } | DealState::Failed { .. } | DealState::Cancelled { .. } => {}
+            DealState::Leased { from, beat_by, .. } => [from, beat_by].into_iter().for_each(shift),
+            DealState::Settled { .. }
+            | DealState::Failed { .. }
+            | DealState::Completed { .. }
+            | DealState::Cancelled { .. } => {}
         }
         deal
     }

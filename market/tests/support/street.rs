@@ -14,6 +14,7 @@ use gongsuan_types::order::{
     Ask, Bid, Capabilities, Class, FillRule, Machine, Party, Region, Requirements, SelfMatch, Work,
 };
 use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof, Status};
+use gongsuan_types::secrets::Secrets;
 use gongsuan_types::{
     Address, Amount, DealId, DurationMs, Fuel, Hash, Height, Price, TimeMs, Units,
 };
@@ -41,13 +42,7 @@ impl Street {
 
     /// The same with so many segments, and so many of them drawn.
     pub(crate) fn with(rules: Rules, check: Check, pace: Pace, size: (u32, u16)) -> Self {
-        let mut street = Self {
-            market: Market::new(rules),
-            money: BTreeMap::new(),
-            owners: BTreeMap::new(),
-            now: Moment { height: Height(0), time: TimeMs(1_000), block: Hash::ZERO },
-            events: Vec::new(),
-        };
+        let mut street = Self::empty(rules);
         street.good(AUDITOR, Command::Pledge(Amount::new(4_000)));
         street.good(CHEAP, ask(1_000, size.0));
         street.good(DEAR, ask(1_100, size.0));
@@ -55,15 +50,48 @@ impl Street {
         street
     }
 
+    /// Nobody offers or orders anything yet.
+    pub(crate) fn empty(rules: Rules) -> Self {
+        Self {
+            market: Market::new(rules),
+            money: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            now: Moment { height: Height(0), time: TimeMs(1_000), block: Hash::ZERO },
+            events: Vec::new(),
+        }
+    }
+
+    pub(crate) fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    pub(crate) fn time(&self) -> TimeMs {
+        self.now.time
+    }
+
     pub(crate) fn block(
         &mut self,
         after: u64,
         what: impl FnOnce(&mut Market) -> Option<Outcome>,
     ) -> bool {
+        self.block_with(after, &[AUDITOR], what)
+    }
+
+    /// A block with other auditors.
+    pub(crate) fn wait_with(&mut self, ms: u64, auditors: &[Address]) {
+        self.block_with(ms, auditors, |_| None);
+    }
+
+    fn block_with(
+        &mut self,
+        after: u64,
+        auditors: &[Address],
+        what: impl FnOnce(&mut Market) -> Option<Outcome>,
+    ) -> bool {
         self.now.height = self.now.height.next();
         self.now.time = self.now.time.plus(DurationMs(after));
         self.now.block = Hash::of_content(&self.now.height.0.to_le_bytes());
-        let begun = self.market.begin_block(self.now, &[AUDITOR]);
+        let begun = self.market.begin_block(self.now, auditors);
         self.book(begun);
         let outcome = what(&mut self.market);
         let is_done = outcome.is_some();
@@ -138,15 +166,15 @@ impl Street {
         let commitment = Commitment::new(list).unwrap();
         let receipts = Hash::of_content(b"list");
         self.good(from, Command::Commit { deal: DEAL, commitment, receipts });
-        let secret = self.next_secret();
-        self.good(RENTER, Command::Reveal { deal: DEAL, secret });
+        self.good(RENTER, self.reveal());
         self.wait(1);
         assert!(matches!(self.state(1), DealState::Drawn { .. }));
     }
 
-    pub(crate) fn next_secret(&self) -> Hash {
-        let wanted = self.market.deal(DEAL).unwrap().secret_hash();
-        secrets().into_iter().find(|secret| JobOrder::hash_secret(secret) == wanted).unwrap()
+    /// The renter reveals what it has to reveal next.
+    pub(crate) fn reveal(&self) -> Command {
+        let (secret, path) = self.market.deal(DEAL).unwrap().next_secret(secrets()).unwrap();
+        Command::Reveal { deal: DEAL, secret, path }
     }
 
     /// The drawn auditor answers what it is drawn for.
@@ -169,12 +197,9 @@ impl Street {
     }
 }
 
-pub(crate) fn secrets() -> Vec<Hash> {
-    let mut chain = vec![Hash([7; 32])];
-    for at in 0..8 {
-        chain.push(JobOrder::hash_secret(&chain[at]));
-    }
-    chain
+pub(crate) fn secrets() -> &'static Secrets {
+    static SECRETS: std::sync::OnceLock<Secrets> = std::sync::OnceLock::new();
+    SECRETS.get_or_init(|| Secrets::new(Hash([7; 32])))
 }
 
 pub(crate) fn work(segments: std::ops::Range<u32>, provider: &[u8]) -> Vec<Receipt> {
@@ -239,7 +264,7 @@ pub(crate) fn bid(check: Check, pace: Pace, (segments, samples): (u32, u16)) -> 
             run_within: DurationMs(100_000),
             samples,
             deposit_basis_points: 10_000,
-            secret_hash: JobOrder::hash_secret(&secrets()[8]),
+            secret_hash: secrets().root(),
             check,
             pace,
         })),

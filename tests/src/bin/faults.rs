@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use gongsuan_ledger::Retention;
+use gongsuan_tests::enclose::{Network, enclose};
 use gongsuan_tests::faults::{Plant, kill, power, writer};
 
 /// Real faults under a real folder: what was acknowledged must be there, exactly once. Exit code 0: it was; 7: something was lost;
@@ -68,7 +69,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Act::Kill(run) => kills(&run),
         Act::Power(run) if run.inside => cuts(&run),
-        Act::Power(_) => skipped(&power::enclose("--inside")),
+        Act::Power(_) => skipped(&enclose(Network::Shared, "--inside")),
         Act::Write { dir, acks, retention, plant } => {
             let Err(error) = writer::write(&dir, &acks, retention, plant);
             eprintln!("the writer stops: {error}");

@@ -243,6 +243,14 @@ struct Sum {
     failed: Vec<(u64, Outcome)>,
 }
 
+/// Runs a worker whose engines compute on its own thread: the others have worlds of their own, and handing over costs more than small worlds' hashes.
+fn alone(work: impl FnOnce() + Send) {
+    match rayon::ThreadPoolBuilder::new().num_threads(1).build() {
+        Ok(pool) => pool.install(work),
+        Err(_) => work(),
+    }
+}
+
 fn many(seeds: Range<u64>, args: &Args) -> ExitCode {
     let started = Instant::now();
     let available = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -250,7 +258,7 @@ fn many(seeds: Range<u64>, args: &Args) -> ExitCode {
     let (next, sum) = (AtomicU64::new(seeds.start), Mutex::new(Sum::default()));
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| {
+            scope.spawn(|| alone(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds.end {
@@ -276,7 +284,7 @@ fn many(seeds: Range<u64>, args: &Args) -> ExitCode {
                         sum.failed.push((seed, outcome));
                     }
                 }
-            });
+            }));
         }
     });
     let sum = sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);

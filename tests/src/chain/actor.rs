@@ -10,6 +10,8 @@ use crate::sim::dice::Dice;
 
 /// A transaction that is not in a block by then is void, and its sender tries again.
 const PATIENCE: DurationMs = DurationMs(20_000);
+/// How often, in percent, an operation is first tried in a transaction that must be refused.
+const DOOMED: u64 = 10;
 /// Transactions of one actor on the way at one time.
 const ON_THE_WAY_MAX: usize = 8;
 
@@ -72,20 +74,29 @@ impl Actor {
         }
         let ops = self.mind.act(look);
         let expires_at = look.now.plus(PATIENCE);
-        let sign = |(nonce, op): (u64, Op)| {
+        // Now and then an operation is tried together with one that must be refused, before it is tried alone: all of a transaction happens, or none.
+        let mut bundles = Vec::new();
+        for op in ops {
+            if look.dice.percent(DOOMED) {
+                let nothing = Op::Transfer { to: look.me, amount: Amount::ZERO };
+                bundles.push(vec![op.clone(), nothing]);
+            }
+            bundles.push(vec![op]);
+        }
+        let sign = |(nonce, ops): (u64, Vec<Op>)| {
             let body = Transaction {
                 version: TX_VERSION,
                 chain_id: state.chain_id(),
                 sender: look.me,
                 nonce,
-                fee: fee_min(state.params(), 1),
+                fee: fee_min(state.params(), ops.len()),
                 expires_at,
-                ops: vec![op],
+                ops,
             };
             Verified::sign(body, &self.key).into_signed()
         };
         let signed: Vec<_> =
-            (nonce..).zip(ops.into_iter().take(ON_THE_WAY_MAX)).map(sign).collect();
+            (nonce..).zip(bundles.into_iter().take(ON_THE_WAY_MAX)).map(sign).collect();
         self.waits = (!signed.is_empty()).then(|| (nonce + signed.len() as u64, expires_at));
         signed
     }

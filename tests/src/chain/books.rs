@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use gongsuan_ledger::{Applied, Body, Event, Genesis, Op, OrderedBlock, State, TxStatus};
+use gongsuan_ledger::{Applied, Body, Event, Genesis, Op, OrderedBlock, Role, State, TxStatus};
 use gongsuan_market::naive::NaiveMarket;
 use gongsuan_market::{
-    DealState, Event as MarketEvent, HoldId, Market, MarketError, Moment, Outcome, Settlement, Vote,
+    Command, DealState, Event as MarketEvent, HoldId, Market, MarketError, Moment, Outcome,
+    Settlement, Vote,
 };
 use gongsuan_types::court::{CaseId, Verdict, quorum};
 use gongsuan_types::order::{Capabilities, Party};
@@ -44,15 +45,10 @@ impl Books {
     }
 
     /// Books a block, and compares with the state after it.
-    pub(crate) fn take(
-        &mut self,
-        applied: &Applied,
-        senders: &[Address],
-        state: &State,
-    ) -> Result<(), Violation> {
+    pub(crate) fn take(&mut self, applied: &Applied, state: &State) -> Result<(), Violation> {
         let (before, after) = applied.events.split_at(applied.before);
         before.iter().try_for_each(|event| self.event(event))?;
-        for (receipt, sender) in applied.receipts.iter().zip(senders) {
+        for (receipt, sender) in applied.receipts.iter().zip(&applied.senders) {
             self.pay(*sender, Address::TREASURY, receipt.fee.micro())?;
             receipt.events.iter().try_for_each(|event| self.event(event))?;
         }
@@ -83,6 +79,8 @@ impl Books {
             Event::Granted { .. }
             | Event::Revoked { .. }
             | Event::Supervised { .. }
+            | Event::Owned { .. }
+            | Event::KeyPublished { .. }
             | Event::Market(_) => Ok(()),
         }
     }
@@ -162,7 +160,7 @@ fn differs<K: Ord + Copy, V: PartialEq + Copy>(
 /// Checks a block: the market before it, the state after it.
 pub(crate) fn check(
     genesis: &Genesis,
-    before: &Ready,
+    before: Ready,
     state: &State,
     block: &OrderedBlock<'_>,
     applied: &Applied,
@@ -199,7 +197,9 @@ fn escrow(state: &State) -> Result<(), Violation> {
             let (escrow, deposit) = (deal.escrow, deal.deposit);
             return broken(ESCROW, format!("deal {} is over: {escrow}, {deposit}", deal.id));
         }
-        needed.insert(HoldId::Escrow(deal.id), (deal.renter, deal.escrow));
+        // Whoever is probed pays for the audits of it.
+        let payer = if deal.is_probe() { deal.provider } else { deal.renter };
+        needed.insert(HoldId::Escrow(deal.id), (payer, deal.escrow));
         needed.insert(HoldId::Deposit(deal.id), (deal.provider, deal.deposit));
         let by = match (&deal.state, deal.case()) {
             (DealState::Demanded { by, .. }, _) => *by,
@@ -212,6 +212,9 @@ fn escrow(state: &State) -> Result<(), Violation> {
         if let HoldId::Pledge(who) = id {
             needed.insert(*id, (*who, market.pledge_of(who).amount));
         }
+    }
+    for (who, certificate) in market.certificates() {
+        needed.insert(HoldId::Capacity(*who), (*who, certificate.held));
     }
     needed.retain(|_, (_, amount)| !amount.is_zero());
     let there: BTreeMap<HoldId, (Address, Amount)> =
@@ -262,27 +265,26 @@ fn capacity(market: &Market) -> Result<(), Violation> {
 pub(crate) struct Ready {
     market: Market,
     auditors: Vec<Address>,
-    vetted: Vec<Address>,
+    vetted: Vec<(Address, Role)>,
     validators: Vec<PublicKey>,
 }
 
 impl Ready {
     pub(crate) fn of(state: &State) -> Self {
-        let vetted = state.accounts().attestations().filter(|((_, role), attestation)| {
-            *role == gongsuan_ledger::Role::Provider && attestation.expires_at > state.time()
-        });
+        let vetted = state.accounts().attestations();
+        let vetted = vetted.filter(|(_, attestation)| attestation.expires_at > state.time());
         Self {
             market: state.market().clone(),
             auditors: state.auditors(),
-            vetted: vetted.map(|((address, _), _)| *address).collect(),
+            vetted: vetted.map(|(who, _)| *who).collect(),
             validators: state.validators().to_vec(),
         }
     }
 }
 
-/// Plays the block's commands on a copy of the market, and matches what then waits by the obvious matcher.
-fn fills(before: &Ready, block: &OrderedBlock<'_>, applied: &Applied) -> Result<(), Violation> {
-    let mut shadow = before.market.clone();
+/// Plays the block's commands on the copy of the market, and matches what then waits by the obvious matcher.
+fn fills(before: Ready, block: &OrderedBlock<'_>, applied: &Applied) -> Result<(), Violation> {
+    let mut shadow = before.market;
     let moment = Moment { height: block.height, time: block.time, block: block.block };
     let _ = shadow.begin_block(moment, &before.auditors);
     let body = Body::decode(block.body).unwrap_or_default();
@@ -291,18 +293,28 @@ fn fills(before: &Ready, block: &OrderedBlock<'_>, applied: &Applied) -> Result<
             continue;
         }
         let address = tx.body.sender;
-        let vetted = before.vetted.contains(&address);
-        let attested = if vetted { Capabilities::VETTED } else { Capabilities::NONE };
         for op in &tx.body.ops {
             let done = match op {
-                Op::Market(command) => shadow.submit(Party { address, attested }, command.clone()),
+                Op::Market(command) => {
+                    let is_bid = matches!(command, Command::PlaceBid(_));
+                    let role = if is_bid { Role::Renter } else { Role::Provider };
+                    let vetted = before.vetted.contains(&(address, role));
+                    let attested = if vetted { Capabilities::VETTED } else { Capabilities::NONE };
+                    shadow.submit(Party { address, attested }, command.clone())
+                }
                 Op::Judge(verdicts) => judge(&mut shadow, verdicts, &before.validators),
+                Op::ShowOwner { shown, .. } => {
+                    let owner = gongsuan_ledger::identity::owner(&shown.attribute.value);
+                    shadow.set_owner(address, owner);
+                    continue;
+                }
                 Op::Transfer { .. }
                 | Op::Grant { .. }
                 | Op::Revoke { .. }
                 | Op::Attest { .. }
                 | Op::Freeze { .. }
-                | Op::Free { .. } => continue,
+                | Op::Free { .. }
+                | Op::PublishKey { .. } => continue,
             };
             if let Err(error) = done {
                 return broken(BOOK, format!("applied, but refused in a copy: {error}"));

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use gongsuan_ledger::identity::ATTESTATION_MS_MAX;
 use gongsuan_ledger::tx::TX_VERSION;
 use gongsuan_ledger::{
-    Body, Event, Genesis, Op, OrderedBlock, SignedTransaction, State, Transaction, apply_block,
-    fee_min,
+    Event, Genesis, Op, OrderedBlock, SignedTransaction, State, Transaction, apply_block, fee_min,
 };
 use gongsuan_market::{HoldId, Settlement};
 use gongsuan_types::{Address, Amount, Hash, SecretKey, TimeMs, Verified};
@@ -126,19 +125,17 @@ impl Town {
         let applied = apply_block(&mut self.state, block);
         let hash = applied.header.hash();
         self.headers.push(hash);
-        let body = Body::decode(block.body).unwrap_or_default();
-        let senders: Vec<Address> = body.txs.iter().map(|tx| tx.body.sender).collect();
-        self.books.take(&applied, &senders, &self.state)?;
-        books::check(&self.genesis, &before, &self.state, block, &applied)?;
-        self.count(&applied, &senders);
+        self.books.take(&applied, &self.state)?;
+        books::check(&self.genesis, before, &self.state, block, &applied)?;
+        self.count(&applied);
         Ok(hash)
     }
 
-    fn count(&mut self, applied: &gongsuan_ledger::Applied, senders: &[Address]) {
+    fn count(&mut self, applied: &gongsuan_ledger::Applied) {
         use gongsuan_ledger::TxStatus;
         use gongsuan_market::Event as MarketEvent;
         self.counts.blocks += 1;
-        for (receipt, sender) in applied.receipts.iter().zip(senders) {
+        for (receipt, sender) in applied.receipts.iter().zip(&applied.senders) {
             *self.fees.entry(*sender).or_default() += receipt.fee.micro();
             match receipt.status {
                 TxStatus::Applied => self.counts.txs += 1,

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use gongsuan_market::{Deal, Market};
 use gongsuan_types::job::{JobSpec, Limits, MapInput, Shape};
-use gongsuan_types::order::Work;
 use gongsuan_types::receipt::{Receipt, Status};
 use gongsuan_types::{Amount, Fuel, Hash, Hasher, codec};
 
@@ -53,7 +52,7 @@ pub(crate) fn make_up(spec: &JobSpec, segment: u32) -> Receipt {
 
 /// The job of a deal, out of its bid.
 pub(crate) fn job_of<'a>(market: &'a Market, deal: &Deal) -> Option<&'a JobSpec> {
-    let Work::Job(order) = &market.order(deal.bid)?.bid()?.work;
+    let order = market.order(deal.bid)?.bid()?.work.job()?;
     Some(&order.spec)
 }
 

@@ -17,6 +17,8 @@ use super::{Error, Network};
 const PAYERS: usize = 16;
 /// Between two tries of the same bytes.
 const AGAIN: Duration = Duration::from_millis(50);
+/// A network that commits nothing for so long stands still.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What one payer did.
 #[derive(Debug)]
@@ -68,15 +70,15 @@ impl Load {
     }
 
     /// Waits until a transfer is acknowledged that was sent after now; how long that took.
-    pub(super) fn wait_for_commit(&self, patience: Duration) -> Result<Duration, Error> {
+    pub(super) fn wait_for_commit(&self) -> Result<Duration, Error> {
         let start = Instant::now();
         loop {
             let sent = *self.newest.lock().unwrap_or_else(PoisonError::into_inner);
             if sent.is_some_and(|sent| sent >= start) {
                 return Ok(start.elapsed());
             }
-            if start.elapsed() > patience {
-                return Err(Error(format!("nothing was committed for {patience:?}")));
+            if start.elapsed() > PATIENCE {
+                return Err(Error(format!("nothing was committed for {PATIENCE:?}")));
             }
             std::thread::sleep(Duration::from_millis(5));
         }

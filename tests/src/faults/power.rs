@@ -3,7 +3,6 @@
 //! Mounts and loop devices belong to a mount namespace of this program's own, and its processes to a process namespace: both end with it,
 //! however it ends.
 
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::truth::Truth;
 use super::writer::acknowledged;
 use super::{Dice, Plant, retention};
+use crate::enclose::tool;
 
 /// Power cuts of one file system, before a new one is made.
 const CUTS_PER_DISK: u64 = 20;
@@ -37,21 +37,6 @@ pub enum Stop {
     Impossible(String),
     /// Something was lost.
     Lost(String),
-}
-
-fn run_tool(program: &str, args: &[&std::ffi::OsStr]) -> Result<(), String> {
-    let output = Command::new(program).args(args).stdin(Stdio::null()).output();
-    let output = output.map_err(|error| format!("{program}: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim()))
-}
-
-macro_rules! tool {
-    ($program:expr $(, $arg:expr)* $(,)?) => {
-        run_tool($program, &[$(AsRef::<std::ffi::OsStr>::as_ref($arg)),*])
-    };
 }
 
 /// A mounted file system; unmounted when dropped, which frees its loop device.
@@ -85,24 +70,6 @@ impl Drop for Writer {
     }
 }
 
-/// Becomes this program in namespaces of its own, with the same arguments and `inside` after them. Returns only if there can be none, and says why:
-/// the process stays the same, so that whoever kills it kills all of them, and their mounts with them.
-#[must_use]
-pub fn enclose(inside: &str) -> String {
-    const NAMESPACES: [&str; 5] = ["--mount", "--pid", "--mount-proc", "--fork", "--kill-child"];
-    let program = match std::env::current_exe() {
-        Ok(program) => program,
-        Err(error) => return error.to_string(),
-    };
-    let [mount, pid, proc, fork, kill] = NAMESPACES;
-    if let Err(reason) = tool!("unshare", mount, pid, proc, fork, kill, "true") {
-        return reason;
-    }
-    let mut command = Command::new("unshare");
-    command.args(NAMESPACES).arg(program).args(std::env::args_os().skip(1)).arg(inside);
-    format!("unshare: {}", command.exec())
-}
-
 /// Whether a file system in a file can be mounted here.
 ///
 /// # Errors
@@ -118,7 +85,7 @@ pub fn possible(room: &Path) -> Result<(), String> {
 fn make_disk(image: &Path) -> Result<(), String> {
     let file = std::fs::File::create(image).map_err(|error| error.to_string())?;
     file.set_len(DISK_BYTES).map_err(|error| error.to_string())?;
-    tool!("mkfs.ext4", "-q", "-F", image)
+    tool!("mkfs.ext4", "-q", "-F", image).map(drop)
 }
 
 /// Cuts the power of writers.

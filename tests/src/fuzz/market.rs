@@ -323,7 +323,7 @@ fn bid(
             run_within: DurationMs(3_000_000),
             samples: bytes.below(3).into(),
             deposit_basis_points: 10_000,
-            secret_hash: JobOrder::hash_secret(&Hash::ZERO),
+            secret_hash: Hash::ZERO,
             check: match bytes.below(4) {
                 0 => Check::Quorum { copies: 2 },
                 _ => Check::Lottery,

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gongsuan_consensus::{CommittedBlock, Epoch, Evidence, Message, Rank, Record, Vote, VoteKind};
+use gongsuan_consensus::{
+    CommittedBlock, Epoch, Evidence, Message, Rank, Record, Vote, VoteCache, VoteKind, verify,
+};
 use gongsuan_types::{Hash, PublicKey, Term};
 
 /// The name of an invariant.
@@ -256,8 +258,8 @@ impl Judge {
         }
     }
 
-    /// An honest node commits the block that follows in its log.
-    pub(crate) fn commits(&mut self, expected: u64, block: &CommittedBlock) {
+    /// An honest node commits the block that follows in its log. Signatures that are in `known` are good.
+    pub(crate) fn commits(&mut self, expected: u64, block: &CommittedBlock, known: &VoteCache) {
         let header = &block.proposal.block.header;
         let height = header.height.0;
         self.expect(height == expected, EXACTLY_ONCE, || {
@@ -267,10 +269,10 @@ impl Judge {
         let agreed = *self.chain.entry(height).or_insert(hash);
         self.expect(agreed == hash, AGREEMENT, || format!("two blocks are final at {height}"));
         if self.certified.insert(block.certificate.block) {
-            let good = self
-                .epochs
-                .get(&header.epoch)
-                .is_some_and(|epoch| block.certificate.verify(epoch, &self.chain_id).is_ok());
+            let good = self.epochs.get(&header.epoch).is_some_and(|epoch| {
+                let shown = Message::Certificate(block.certificate.clone());
+                verify(shown, epoch, &self.chain_id, known).is_ok()
+            });
             let commit = block.certificate.kind == VoteKind::Commit;
             self.expect(good && commit, CERT, || {
                 format!("the certificate at {height} is not good")

@@ -82,6 +82,7 @@ pub const PLANTED_IN_LEDGER: &[PlantedInLedger] = &{
         PlantedInLedger { fault: Fault::ForgetToMatch, caught_by: &[BOOK] },
         PlantedInLedger { fault: Fault::StaleRoot, caught_by: &[ROOT] },
         PlantedInLedger { fault: Fault::CountInHeader, caught_by: &[ROOT] },
+        PlantedInLedger { fault: Fault::KeepRefused, caught_by: &[CONSERVATION, ESCROW, BOOK] },
     ]
 };
 

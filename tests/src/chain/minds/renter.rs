@@ -1,17 +1,15 @@
 //! Renters: order jobs, serve what they read, reveal their secrets.
 
 use gongsuan_ledger::Op;
-use gongsuan_market::{Command, DealState};
+use gongsuan_market::{Command, Deal, DealState};
 use gongsuan_types::job::{Check, JobOrder, Pace as JobPace};
 use gongsuan_types::order::{Bid, Class, FillRule, Requirements, SelfMatch, Work};
+use gongsuan_types::secrets::Secrets;
 use gongsuan_types::{DurationMs, Hash, OrderId, Price, Units};
 
 use crate::chain::actor::{Look, Mind};
 use crate::chain::cast::Pace;
 use crate::chain::work;
-
-/// Secrets of one order: more than it can have batches and attempts.
-const SECRETS: usize = 16;
 
 /// What a renter does that the protocol does not want.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,20 +30,20 @@ pub(crate) struct Renter {
     /// Jobs still to order.
     jobs: u32,
     ordered: u32,
+    /// The secrets of what it ordered.
+    orders: Vec<Secrets>,
     seed: u64,
 }
 
 impl Renter {
     pub(crate) fn new(temper: Temper, pace: Pace, jobs: u32, seed: u64) -> Self {
-        Self { temper, pace, jobs, ordered: 0, seed }
+        Self { temper, pace, jobs, ordered: 0, orders: Vec::new(), seed }
     }
 
-    /// The secrets of an order, the one revealed last first: each is hashed to the one revealed before it.
-    fn secrets(&self, number: u32) -> impl Iterator<Item = Hash> + use<> {
+    /// The secrets of an order.
+    fn secrets(&self, number: u32) -> Secrets {
         let name = [self.seed.to_le_bytes(), u64::from(number).to_le_bytes()].concat();
-        let last = Hash::of("gongsuan/chain/secret", &name);
-        std::iter::successors(Some(last), |secret| Some(JobOrder::hash_secret(secret)))
-            .take(SECRETS)
+        Secrets::new(Hash::of("gongsuan/chain/secret", &name))
     }
 
     fn bid(&mut self, look: &mut Look<'_>) -> Bid {
@@ -57,7 +55,7 @@ impl Renter {
             look.shelf.serve_job(&spec);
         }
         let lot = spec.lot();
-        let first = self.secrets(self.ordered).last().unwrap_or(Hash::ZERO);
+        let secrets = self.secrets(self.ordered);
         let pace = JobPace {
             heartbeat_within: DurationMs(0),
             batches_max: look.dice.pick(&[1, 1, 2, 4]),
@@ -85,17 +83,19 @@ impl Renter {
                 run_within: self.pace.run_within,
                 samples: self.pace.samples,
                 deposit_basis_points: self.pace.deposit_basis_points,
-                secret_hash: JobOrder::hash_secret(&first),
+                secret_hash: secrets.root(),
                 check: Check::Lottery,
                 pace,
             })),
         }
     }
 
-    /// The secret that a deal of ours waits for.
-    fn secret_of(&self, hash: &Hash) -> Option<Hash> {
-        let all = (0..self.ordered).flat_map(|number| self.secrets(number));
-        all.into_iter().find(|secret| JobOrder::hash_secret(secret) == *hash)
+    /// What a deal of ours reveals next.
+    fn reveal(&self, deal: &Deal) -> Option<Command> {
+        let secrets =
+            self.orders.iter().find(|secrets| secrets.root() == deal.terms.secret_hash)?;
+        let (secret, path) = deal.next_secret(secrets)?;
+        Some(Command::Reveal { deal: deal.id, secret, path })
     }
 }
 
@@ -107,9 +107,9 @@ impl Mind for Renter {
             let asked = matches!(deal.state, DealState::Committed { secret: None, .. });
             if asked
                 && self.temper != Temper::WithholdsSecret
-                && let Some(secret) = self.secret_of(&deal.secret_hash())
+                && let Some(reveal) = self.reveal(deal)
             {
-                ops.push(Op::Market(Command::Reveal { deal: deal.id, secret }));
+                ops.push(Op::Market(reveal));
             }
         }
         let open: Vec<OrderId> = market
@@ -125,6 +125,7 @@ impl Mind for Renter {
             && look.dice.percent(self.pace.haste)
         {
             let bid = self.bid(look);
+            self.orders.push(self.secrets(self.ordered));
             self.ordered += 1;
             ops.push(Op::Market(Command::PlaceBid(Box::new(bid))));
         }

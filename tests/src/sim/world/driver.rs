@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use gongsuan_consensus::{
-    Core, Draft, Input, Message, Millis, Output, Outputs, Proposal, Seq, To, WantPayload,
+    Core, Draft, Input, Message, Millis, Output, Outputs, Proposal, Seq, To, VoteCache, WantPayload,
 };
 use gongsuan_types::{Height, TimeMs};
 
@@ -271,7 +271,9 @@ impl World {
             let height = header.height.0;
             let expected = self.nodes[at].app.height() + 1;
             if honest {
-                self.judge.commits(expected, &block);
+                let stranger = VoteCache::none();
+                let known = if self.people.is_some() { &self.cache } else { &stranger };
+                self.judge.commits(expected, &block, known);
                 let before =
                     self.nodes[at].app.newest().map(|block| block.proposal.block.header.time);
                 let later = before.is_none_or(|time| header.time > time);

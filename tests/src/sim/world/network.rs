@@ -42,6 +42,12 @@ impl World {
     pub(super) fn transmit(&mut self, at: usize, to: To, message: &Message) {
         let node = &self.nodes[at];
         let key = node.key.public_key();
+        if let (Message::Vote(vote), Some(core), true) =
+            (message, &node.core, self.people.is_some() && self.is_honest(at))
+        {
+            // Where the ledger is on trial, what honest nodes sign is taken as good: checking it anew costs as much as all else together.
+            self.cache.remember(vote, core.epoch().validators(), &self.chain_id);
+        }
         let (logged, committed) = (node.app.durable_height(), node.app.height());
         self.judge.leaves(key, message, &judge::Stands { saved: &node.saved, logged, committed });
         if self.trace.is_wanted() {
