@@ -11,7 +11,7 @@
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         ["worker"] => return serve(),
         ["run-job", "--spool", spool, "--name", name] => pilot(spool.into(), name),
         [picture, spool, pilots, ref options @ ..] => {
-            render(picture.into(), spool.into(), pilots, options)
+            render(Path::new(picture), Path::new(spool), pilots, options)
         }
         _ => Err("usage: cluster PICTURE SPOOL PILOTS [--here | SBATCH_OPTION...]".into()),
     };
@@ -60,8 +60,8 @@ fn pilot(spool: PathBuf, name: &str) -> Result<(), Box<dyn Error>> {
 }
 
 fn render(
-    picture: PathBuf,
-    spool: PathBuf,
+    picture: &Path,
+    spool: &Path,
     pilots: &str,
     options: &[&str],
 ) -> Result<(), Box<dyn Error>> {
@@ -96,15 +96,17 @@ fn render(
     let receipts = scheduler.run(&job, &Cancel::new(), &mut |event| match event {
         Event::Done(done) => scene.place(&mut pixels, done.receipt.segment, &done.output),
         Event::Worker { worker, pid, .. } => {
-            eprintln!("pilot {worker}: its worker is process {pid}")
+            eprintln!("pilot {worker}: its worker is process {pid}");
         }
         Event::Retried { segment, why } => eprintln!("segment {segment} again: {why}"),
         Event::Refused(error) => eprintln!("refused: {error}"),
+        Event::Cache { reason } => eprintln!("{reason}"),
+        // More kinds may come.
         _ => {}
     })?;
     let fuel: u64 = receipts.iter().map(|receipt| receipt.fuel.0).sum();
     eprintln!("{} tiles, {} Mf", receipts.len(), fuel / 1_000_000);
     let header = format!("P6\n{} {}\n255\n", scene.width, scene.height);
-    std::fs::write(&picture, [header.as_bytes(), &pixels].concat())?;
+    std::fs::write(picture, [header.as_bytes(), &pixels].concat())?;
     Ok(())
 }

@@ -159,7 +159,7 @@ fn ended(receipt: &Receipt) -> Result<u64, String> {
         Status::OutOfFuel => {
             Err(format!("takes more than {SEGMENT_FUEL_MAX} fuel: make it smaller"))
         }
-        other => Err(format!("ended with {other:?}")),
+        Status::Trap(_) | Status::Refused => Err(format!("ended with {:?}", receipt.status)),
     }
 }
 

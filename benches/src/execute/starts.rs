@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{process_nanos, rounded, text};
 use crate::table::Report;
 
-/// What `scripts/setup --programs` installs: CPython, 20 MB.
+/// What `scripts/setup --programs` installs: `CPython`, 20 MB.
 const MODULE: &str = "target/programs/python/python.wasm";
 
 pub(super) fn run(report: &mut Report, quick: bool, module: Option<&Path>) -> Result<(), String> {

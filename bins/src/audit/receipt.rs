@@ -240,6 +240,7 @@ mod tests {
             heartbeat_within: DurationMs(0),
             batches_max: 3,
             attempts_max: 2,
+            kind: gongsuan_market::Kind::Job,
         };
         let commitment = Commitment::new(&first).unwrap();
         let batch = Batch {
@@ -286,6 +287,10 @@ mod tests {
             group: None,
             of_provider: None,
             of_renter: None,
+            number: 0,
+            paid: Amount::new(666),
+            fees: Amount::new(14),
+            vetted: false,
         };
         (deal, [first, rest].concat())
     }

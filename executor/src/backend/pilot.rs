@@ -220,7 +220,8 @@ impl Pilot {
                 results.note(self.report(&Report::Refused { task: number, error }), &cancel);
             }
             // A worker's failure ends the task: the controller decides what is tried again.
-            Event::Retried { .. } => {}
+            // A pilot's lane keeps no cache.
+            Event::Retried { .. } | Event::Cache { .. } => {}
         };
         let end = lane.run(&job, &job.segments, [&cancel, &cancel], &mut told);
         results.finish()?;

@@ -97,9 +97,11 @@ fn controller(spool: &Path, key: &Path, fleet: &str) -> Outcome {
             println!("{}", done.receipt.segment);
             told += 1;
         }
-        while told == 8 {
+        if told == 8 {
             // It waits for its death here; its pilots go on.
-            std::thread::park();
+            loop {
+                std::thread::park();
+            }
         }
     })?;
     Ok(())

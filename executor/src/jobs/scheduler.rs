@@ -31,6 +31,13 @@ pub enum Lanes {
     Pilots(Arc<Pilots>),
 }
 
+impl Lanes {
+    /// The pilots, if the segments run on other machines.
+    pub(super) fn pilots(&self) -> Option<&Arc<Pilots>> {
+        if let Self::Pilots(pilots) = self { Some(pilots) } else { None }
+    }
+}
+
 /// Bounds of a scheduler.
 #[derive(Clone, Debug)]
 pub struct SchedulerConfig {

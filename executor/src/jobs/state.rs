@@ -99,10 +99,7 @@ impl Entry {
         }
         let id = job.spec.id();
         let log = options.log.map(Mutex::new);
-        let stay = match &shared.config.lanes {
-            Lanes::Pilots(pilots) => Some(pilots.enter(id)),
-            Lanes::Threads(_) | Lanes::Processes(_) => None,
-        };
+        let stay = shared.config.lanes.pilots().map(|pilots| pilots.enter(id));
         let work = Work { job, id, cancel: options.cancel, halt: Cancel::new(), log, stay };
         Self {
             work: Arc::new(work),
@@ -204,12 +201,10 @@ impl State {
 
 impl Shared {
     pub(super) fn new(config: SchedulerConfig) -> Self {
-        let grain = match &config.lanes {
-            Lanes::Threads(_) | Lanes::Processes(_) => Grain::NEAR,
-            Lanes::Pilots(pilots) => {
-                Grain { fuel: pilots.config().batch_fuel.max(1), segments: FAR_SEGMENTS_MAX }
-            }
-        };
+        let grain = config.lanes.pilots().map_or(Grain::NEAR, |pilots| Grain {
+            fuel: pilots.config().batch_fuel.max(1),
+            segments: FAR_SEGMENTS_MAX,
+        });
         let queue = Queue::new(config.memory_bytes, grain);
         let state = State { queue, jobs: BTreeMap::new(), next: 0, closing: false };
         Self { config, state: Mutex::new(state), wake: Condvar::new() }
@@ -221,10 +216,8 @@ impl Shared {
 
     /// Linear memory that one segment may have: what all have together, or what a pilot has.
     pub(super) fn memory_bytes(&self) -> u64 {
-        match &self.config.lanes {
-            Lanes::Pilots(pilots) => self.config.memory_bytes.min(pilots.piece_bytes_max()),
-            Lanes::Threads(_) | Lanes::Processes(_) => self.config.memory_bytes,
-        }
+        let most = self.config.memory_bytes;
+        self.config.lanes.pilots().map_or(most, |pilots| most.min(pilots.piece_bytes_max()))
     }
 
     pub(super) fn enter(&self, entry: Entry, memory: u64) -> Result<u64, SubmitError> {

@@ -24,7 +24,7 @@ const TYPES_MAX: u32 = 10_000;
 const FUNCTIONS_MAX: u32 = 50_000;
 const GLOBALS_MAX: u32 = 10_000;
 const EXPORTS_MAX: u32 = 10_000;
-/// Compilers cut data at every run of zeros: a CPython has 42,695 segments.
+/// Compilers cut data at every run of zeros: a `CPython` has 42,695 segments.
 const SEGMENTS_MAX: u32 = 100_000;
 const LOCALS_MAX: u32 = 10_000;
 const PARAMS_MAX: usize = 128;

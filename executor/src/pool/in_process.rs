@@ -32,12 +32,8 @@ pub struct InProcessCached {
 
 #[cfg(feature = "cache")]
 impl Backend for InProcessCached {
-    fn run(
-        &self,
-        job: &Job,
-        cancel: &Cancel,
-        on_event: &mut dyn FnMut(Event),
-    ) -> Result<Vec<Receipt>, PoolError> {
-        run_alone(Lanes::CachedThreads(self.clone()), job, cancel, on_event)
+    /// On threads that live as long as the handle.
+    fn submit(&self, job: Job, options: Options) -> Result<JobHandle, SubmitError> {
+        submit_alone(Lanes::CachedThreads(self.clone()), job, options)
     }
 }

@@ -262,11 +262,10 @@ impl Descriptors {
     /// Lists a folder from an entry on, in the order of names; what does not fit is cut. Returns how many bytes were written.
     pub(super) fn list(
         &mut self,
-        number: u32,
+        (number, cookie): (u32, u64),
         files: &Tree,
         memory: &mut [u8],
         (pointer, length): (u32, u32),
-        cookie: u64,
         meter: &mut Meter,
     ) -> Result<u32, Refused> {
         let node = self.folder(number, files)?;

@@ -178,7 +178,7 @@ impl Host {
             }
             Call::FdPread => {
                 let at = Some(wide(3));
-                self.read(memory, arg(0), (arg(1), arg(2)), at, arg(4), meter)
+                self.read(memory, (arg(0), at), (arg(1), arg(2)), arg(4), meter)
             }
             Call::FdPrestatGet => {
                 let name = self.descriptors.given(arg(0))?;
@@ -192,11 +192,10 @@ impl Host {
                 }
                 put(memory, arg(1), name)
             }
-            Call::FdRead => self.read(memory, arg(0), (arg(1), arg(2)), None, arg(3), meter),
+            Call::FdRead => self.read(memory, (arg(0), None), (arg(1), arg(2)), arg(3), meter),
             Call::FdReaddir => {
-                let room = (arg(1), arg(2));
-                let used =
-                    self.descriptors.list(arg(0), &self.files, memory, room, wide(3), meter)?;
+                let (from, room) = ((arg(0), wide(3)), (arg(1), arg(2)));
+                let used = self.descriptors.list(from, &self.files, memory, room, meter)?;
                 put(memory, arg(4), &used.to_le_bytes())
             }
             Call::FdSeek => {
@@ -274,9 +273,8 @@ impl Host {
     fn read(
         &mut self,
         memory: &mut [u8],
-        number: u32,
+        (number, at): (u32, Option<u64>),
         (iovecs, count): (u32, u32),
-        at: Option<u64>,
         result: u32,
         meter: &mut Meter,
     ) -> Result<(), Refused> {

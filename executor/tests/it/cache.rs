@@ -77,7 +77,7 @@ fn an_entry_broken_in_any_field_is_compiled_again_and_replaced() {
         bytes
     });
     let cut = [0, 15, 16, 39, 55, 56, 100, good.len() - 1].map(|length| good[..length].to_vec());
-    let longer = [good.clone(), vec![0]].concat();
+    let longer = [&good[..], &[0]].concat();
     for broken in flipped.into_iter().chain(cut).chain([longer]) {
         fs::write(&entry, &broken).unwrap();
         assert!(cache.get(Hash::of_content(&module)).unwrap().is_none());

@@ -2,6 +2,8 @@
 //!
 //! Skipped where Slurm is not installed (`scripts/setup --slurm`) or this is not root; `SLURM_REQUIRED=1` makes that a failure.
 
+#![expect(clippy::print_stderr, reason = "what is skipped is said")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
