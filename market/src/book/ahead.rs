@@ -37,8 +37,8 @@ const NOWHERE: Place = Place { at: NIL, changes: false };
 
 impl Book {
     /// Reads what the next commands will touch, so that it lies in the processor's caches when they come. Changes nothing, and is never wrong: at worst it is
-    /// of no use. With a million resting orders, groups of 32 make a stream of commands about 1.4 times as fast; in a book that fits
-    /// the caches anyway, they cost a third.
+    /// of no use. With a million resting orders, groups of 32 make a stream of commands almost twice as fast; in a book that fits
+    /// the caches anyway, they cost an eighth (`docs/benchmarks-market.md`).
     ///
     /// ```
     /// use gongsuan_market::book::{Book, Lots, Mode, NewOrder, Owner, Side, Tick, Upcoming};
