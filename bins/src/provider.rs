@@ -212,7 +212,6 @@ impl Agent {
         let me = self.key.address();
         let (mut started, mut audited) = (BTreeSet::new(), BTreeSet::new());
         let (mut attended, mut finished) = (BTreeSet::new(), BTreeSet::new());
-        self.publish_key();
         let rules = self.rules();
         for look in 0_u64.. {
             if look.is_multiple_of(CHORES_EVERY) {
@@ -273,7 +272,7 @@ impl Agent {
     }
 
     /// Others can send it secrets from now on. A failure is told; jobs that are not private do not need it.
-    fn publish_key(&self) {
+    pub fn publish_key(&self) {
         let published = Post::new(&self.client, &self.key).and_then(|post| post.publish());
         if let Err(error) = published {
             tracing::warn!(%error, "cannot publish an encryption key");

@@ -10,7 +10,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("gongsuan-journal", &[]),
     ("gongsuan-market", &["gongsuan-types"]),
     ("gongsuan-consensus", &["gongsuan-types"]),
-    ("gongsuan-executor", &["gongsuan-types"]),
+    ("gongsuan-executor", &["gongsuan-types", "gongsuan-executor-cache"]),
+    ("gongsuan-executor-cache", &[]),
     ("gongsuan-ledger", &["gongsuan-types", "gongsuan-journal", "gongsuan-market"]),
     (
         "gongsuan",
@@ -34,7 +35,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("axum", &["gongsuan"]),
     ("snow", &["gongsuan"]),
     ("anyhow", &["gongsuan"]),
-    ("wasmtime", &["gongsuan-executor"]),
+    ("wasmtime", &["gongsuan-executor", "gongsuan-executor-cache"]),
     ("wasmi", &["gongsuan-executor"]),
 ];
 
@@ -89,8 +90,28 @@ fn every_crate_takes_the_workspace_lints() {
     for package in packages() {
         let manifest = package["manifest_path"].as_str().expect("a path");
         let text = std::fs::read_to_string(manifest).expect("a manifest");
-        assert!(text.contains("[lints]\nworkspace = true"), "{manifest} has lints of its own");
+        let takes_them = text.contains("[lints]\nworkspace = true");
+        assert!(takes_them || package["name"] == UNSAFE, "{manifest} has lints of its own");
     }
+}
+
+/// The one crate that may hold an unsafe call, so that all others can forbid it.
+const UNSAFE: &str = "gongsuan-executor-cache";
+
+#[test]
+fn one_crate_has_one_unsafe_call() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../executor/cache");
+    let manifest = std::fs::read_to_string(root.join("Cargo.toml")).expect("a manifest");
+    assert!(
+        manifest.contains("unsafe_code = \"deny\""),
+        "unsafe is denied but where it is allowed"
+    );
+    let sources = std::fs::read_dir(root.join("src")).expect("a folder");
+    let count: usize = sources
+        .map(|entry| std::fs::read_to_string(entry.expect("an entry").path()).expect("a source"))
+        .map(|text| text.matches("unsafe {").count() + text.matches("unsafe fn").count())
+        .sum();
+    assert_eq!(count, 1);
 }
 
 #[test]

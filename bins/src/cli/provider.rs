@@ -114,9 +114,6 @@ fn join(offer: &Offer, context: &Context) -> anyhow::Result<()> {
 
 /// Lists this machine unless it is listed, and again whenever its certificate went and took the listing with it. Comes back only with an error.
 fn keep_listed(agent: &Agent, offer: &Offer, context: &Context) -> anyhow::Result<()> {
-    // First the key, so that the chain knows of the ask that private jobs may go to it.
-    let (client, key) = (context.client(), context.key()?);
-    Post::new(&client, &key)?.publish()?;
     let list = || {
         let ask = offer.ask();
         agent.list(&ask)?;
@@ -163,6 +160,8 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
             let scheduler = backend.start(&state)?;
             let agent = Agent::new(context.client(), context.key()?, scheduler, state);
             let agent = agent.paid_to(payout);
+            // Before anything else is signed with this key, and before the ask: so the chain knows of it that private jobs may go to it.
+            agent.publish_key();
             let worker = agent.clone();
             std::thread::spawn(move || worker.run());
             keep_listed(&agent, &offer, context)?;
