@@ -36,6 +36,8 @@ pub(super) struct Load {
     count: Arc<AtomicUsize>,
     /// When a transfer was last acknowledged that had been sent at a moment; see [`Load::wait_for_commit`].
     newest: Arc<Mutex<Option<Instant>>>,
+    /// The latest moment at which one was sent for the first time that was acknowledged since; see [`Load::acknowledged_after`].
+    begun: Arc<Mutex<Option<Instant>>>,
     payers: Vec<JoinHandle<Result<Paid, Error>>>,
 }
 
@@ -52,16 +54,17 @@ impl Load {
         client.execute(&faucet, &fund)?;
         let genesis = client.genesis()?;
         let (chain, fee) = (genesis.chain_id(), fee_min(&genesis.params, 1));
-        let (stop, count, newest) = (Arc::default(), Arc::default(), Arc::default());
+        let (stop, count) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let (newest, begun) = (Arc::<Mutex<_>>::default(), Arc::<Mutex<_>>::default());
         let payers = keys.into_iter().enumerate().map(|(n, key)| {
             let payee = SecretKey::from_seed(format!("payee {n}").as_bytes()).address();
             let payer = Payer { client: network.client(n), key, payee, chain, fee };
-            let (stop, count, newest): (Arc<AtomicBool>, Arc<AtomicUsize>, Arc<Mutex<_>>) =
-                (Arc::clone(&stop), Arc::clone(&count), Arc::clone(&newest));
-            std::thread::spawn(move || payer.pay(&stop, &count, &newest))
+            let (stop, count) = (Arc::clone(&stop), Arc::clone(&count));
+            let (newest, begun) = (Arc::clone(&newest), Arc::clone(&begun));
+            std::thread::spawn(move || payer.pay(&stop, &count, [&newest, &begun]))
         });
         let payers = payers.collect();
-        Ok(Self { stop, count, newest, payers })
+        Ok(Self { stop, count, newest, begun, payers })
     }
 
     /// Transfers acknowledged so far.
@@ -82,6 +85,13 @@ impl Load {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Whether a transfer was acknowledged that nobody had seen before a moment. One that was sent before it may have been committed before it too, and the
+    /// payer hears of it only when another node is asked.
+    pub(super) fn acknowledged_after(&self, moment: Instant) -> bool {
+        let begun = *self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.is_some_and(|begun| begun >= moment)
     }
 
     /// Ends the work and collects what the payers were told.
@@ -108,14 +118,15 @@ impl Payer {
         &self,
         stop: &AtomicBool,
         count: &AtomicUsize,
-        newest: &Mutex<Option<Instant>>,
+        [newest, begun]: [&Mutex<Option<Instant>>; 2],
     ) -> Result<Paid, Error> {
         let mut acknowledged = Vec::new();
         let mut nonce = 0;
         while !stop.load(Ordering::Relaxed) {
             let op = Op::Transfer { to: self.payee, amount: Amount::new(1) };
             let tx = sign(&self.key, self.chain, nonce, self.fee, vec![op]);
-            let mut sent = Instant::now();
+            let first = Instant::now();
+            let mut sent = first;
             loop {
                 match self.client.submit(&tx) {
                     Ok(TxState::Committed { id, .. }) => {
@@ -133,8 +144,10 @@ impl Payer {
             }
             nonce += 1;
             count.fetch_add(1, Ordering::Relaxed);
-            let mut newest = newest.lock().unwrap_or_else(PoisonError::into_inner);
-            *newest = Some(newest.map_or(sent, |newest| newest.max(sent)));
+            for (latest, moment) in [(newest, sent), (begun, first)] {
+                let mut latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
+                *latest = Some(latest.map_or(moment, |latest| latest.max(moment)));
+            }
         }
         Ok(Paid { payee: self.payee, acknowledged })
     }
