@@ -1,11 +1,10 @@
 //! The provider's agent: takes deals, runs them, commits results; and audits what it is drawn for. What a deal has done is in a journal: an
 //! agent that comes back goes on where it was.
 
-mod journal;
-
 mod after;
 mod auditor;
 mod committer;
+mod journal;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

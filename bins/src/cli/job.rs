@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use gongsuan_executor::guests::{RAYTRACE, RaytraceScene};
 use gongsuan_ledger::Op;
-use gongsuan_market::{COMMENT_BYTES_MAX, Command as MarketCommand, Deal, DealState};
+use gongsuan_market::{Command as MarketCommand, Deal, DealState};
 use gongsuan_types::job::{Check as JobCheck, JOB_VERSION, JobSpec, Limits, MapInput, Shape};
 use gongsuan_types::order::{Bid, Capabilities, Class, RegionSet, Requirements, Side, Work};
 use gongsuan_types::{Amount, DealId, DurationMs, Fuel, Hash, OrderId, Price, SecretKey, Units};
@@ -362,7 +362,7 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
         }
         Command::Deletions { bid } => return super::job_deletions::show(bid, context),
         Command::Rate { bid, stars, comment, deal } => {
-            rate(context, (bid, deal), stars, &comment)?;
+            super::job_rate::rate(context, (bid, deal), stars, &comment)?;
         }
         Command::Fetch { bid, out } => {
             let done = fetch(context, bid, &out)?;
@@ -371,57 +371,6 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
         }
     }
     Ok(0)
-}
-
-/// Rates every settled deal of a bid, or one, of which this account is a side that has not spoken yet.
-fn rate(
-    context: &Context,
-    (bid, only): (OrderId, Option<DealId>),
-    stars: u8,
-    comment: &str,
-) -> anyhow::Result<()> {
-    if comment.len() > COMMENT_BYTES_MAX {
-        let got = comment.len();
-        return Err(usage(format!("--comment has {got} bytes, the limit is {COMMENT_BYTES_MAX}")));
-    }
-    let (client, me) = (context.client(), context.key()?.address());
-    client.order(bid)?;
-    let deals = renter::deals_of(&client, bid)?;
-    let can_be_rated = |deal: &&Deal| {
-        let rated = if deal.renter == me {
-            &deal.of_provider
-        } else if deal.provider == me {
-            &deal.of_renter
-        } else {
-            return false;
-        };
-        rated.is_none() && matches!(deal.state, DealState::Settled { .. })
-    };
-    let wanted = deals.iter().filter(|deal| only.is_none_or(|only| deal.id == only));
-    let rated: Vec<DealId> = wanted.filter(can_be_rated).map(|deal| deal.id).collect();
-    if rated.is_empty() {
-        let what = only.map_or_else(|| format!("bid {bid}"), |deal| format!("deal {deal} of it"));
-        return Err(Coded(
-            exit::REJECTED,
-            format!(
-                "nothing of {what} can be rated by {me}: only the renter and the provider of a settled deal can, once; see `gongsuan job status {bid}`"
-            ),
-        )
-        .into());
-    }
-    for deals in rated.chunks(gongsuan_ledger::tx::OPS_MAX) {
-        let of = |deal: &DealId| {
-            let comment = comment.to_owned();
-            Op::Market(MarketCommand::Rate { deal: *deal, stars, comment })
-        };
-        super::account::execute(context, &deals.iter().map(of).collect::<Vec<_>>())?;
-    }
-    let value = json!({ "bid": bid, "stars": stars, "deals": rated });
-    output::show(context.json, "gongsuan/job-rate/v1", &value, || {
-        let deals: Vec<String> = rated.iter().map(ToString::to_string).collect();
-        format!("{stars} of 5 for deals {}", deals.join(", "))
-    });
-    Ok(())
 }
 
 fn run_job(file: &Path, out: &Path, context: &Context) -> anyhow::Result<u8> {

@@ -13,6 +13,7 @@ mod examples;
 mod help;
 mod job;
 mod job_deletions;
+mod job_rate;
 mod market;
 mod node;
 pub(crate) mod output;
