@@ -10,8 +10,8 @@ use gongsuan::renter::{self, Wish};
 use gongsuan_executor::guests::RAYTRACE;
 use gongsuan_ledger::Op;
 use gongsuan_market::{Cancellation, Command, Deal, DealState, Failure, Rules};
-use gongsuan_types::job::{Check, Predicate};
-use gongsuan_types::order::{Bid, Work};
+use gongsuan_types::job::{Check, Pace, Predicate};
+use gongsuan_types::order::{Bid, Requirements, Work};
 use gongsuan_types::{DurationMs, Fuel, Hash, OrderId, Price};
 use town::{SCENE, Town, address, json, key};
 
@@ -30,7 +30,9 @@ fn bid(change: impl FnOnce(&mut gongsuan_types::job::JobOrder)) -> Bid {
         price_max: Price(200_000),
         deals_max: 1,
         samples: 2,
-        vetted: false,
+        requirements: Requirements::ANY,
+        check: Check::default(),
+        pace: Pace::default(),
         match_within: DurationMs(60_000),
         run_within: DurationMs(60_000),
     };

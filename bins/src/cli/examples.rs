@@ -51,10 +51,24 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("permit grant", &["permit grant ADDRESS provider --days 365 --key .cluster/faucet.key"]),
     ("permit revoke", &["permit revoke ADDRESS provider --key .cluster/faucet.key"]),
     ("permit list", &["permit list ADDRESS"]),
-    ("job init", &["job init > job.toml", "job init --into picture"]),
+    (
+        "job init",
+        &[
+            "job init > job.toml",
+            "job init --into picture",
+            "job init --into words --example words",
+        ],
+    ),
     ("job check", &["job check job.toml"]),
     ("job quote", &["job quote job.toml"]),
-    ("job run", &["job run job.toml --key renter.json", "job run job.toml --out results --json"]),
+    (
+        "job run",
+        &[
+            "job run job.toml --key renter.json",
+            "job run job.toml --out results --json",
+            "job run job.toml --resume",
+        ],
+    ),
     ("job list", &["job list --key renter.json", "job list --open"]),
     ("job status", &["job status 4"]),
     ("job stop", &["job stop 4 --key renter.json"]),

@@ -12,8 +12,6 @@ mod doctor;
 mod examples;
 mod help;
 mod job;
-mod job_deletions;
-mod job_rate;
 mod market;
 mod node;
 pub(crate) mod output;

@@ -190,5 +190,8 @@ impl Town {
 pub(crate) fn json(out: &Output, code: i32) -> serde_json::Value {
     let said = String::from_utf8_lossy(&out.stderr);
     assert_eq!(out.status.code(), Some(code), "{said}\n{}", String::from_utf8_lossy(&out.stdout));
-    serde_json::from_slice(if out.stdout.is_empty() { &out.stderr } else { &out.stdout }).unwrap()
+    // An error is the last line, after notes for people.
+    let line = said.lines().last().unwrap_or_default();
+    let object = if out.stdout.is_empty() { line.as_bytes() } else { &out.stdout };
+    serde_json::from_slice(object).unwrap()
 }

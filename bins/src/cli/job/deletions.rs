@@ -3,7 +3,7 @@
 use gongsuan_types::OrderId;
 use serde_json::json;
 
-use super::{Context, exit, output};
+use crate::cli::{Context, exit, output};
 use crate::envelope::{Content, DELETION, letters};
 use crate::renter;
 
