@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gongsuan_market::{Deal, Vote};
+use gongsuan_market::{Deal, MarketError, Vote};
 use gongsuan_types::court::{CaseId, VERDICTS_MAX, Verdict};
 use gongsuan_types::{Refusal, Signed};
 
@@ -73,6 +73,11 @@ fn vote(state: &State, signed: &Signed<Verdict>) -> Result<Vote, Refusal> {
             message,
         ));
     };
+    // Before the signature, which costs more: verdicts of cases that are over are free to repeat.
+    let open = state.market.deal(verdict.case.deal).and_then(Deal::case);
+    if open.is_none_or(|open| open.id != verdict.case) {
+        return Err(MarketError::NoCase(verdict.case).into());
+    }
     signed.clone().verify().map_err(|error| bad_signature(signed.signature, error))?;
     Ok(Vote { seat, finding: verdict.finding })
 }

@@ -55,5 +55,5 @@ pub use mempool::Mempool;
 pub use proof::Proof;
 pub use replay::{Divergence, Replay};
 pub use state::{State, Supply};
-pub use transition::{Applied, OrderedBlock, apply_block, fee_due, fee_min};
+pub use transition::{Applied, GAP, OrderedBlock, apply_block, fee_due, fee_min};
 pub use tx::{Op, SignedTransaction, Transaction};

@@ -7,6 +7,7 @@ mod common;
 use common::{address, ask, bid, body, genesis, ordered, transaction, transfer};
 use gongsuan_ledger::identity::{OWNER, owner};
 use gongsuan_ledger::{Genesis, Op, Role, State, StateKey, TxStatus, apply_block};
+use gongsuan_market::book::Why;
 use gongsuan_market::{Command, Oddness, RecordId};
 use gongsuan_types::capacity::Capacity;
 use gongsuan_types::credential::{Attribute, Shown, root};
@@ -107,6 +108,21 @@ fn a_frozen_account_finishes_its_deals_and_does_nothing_else() {
     town.good(4, vec![Op::Market(Command::Acknowledge(DealId(1)))]);
     let now = town.state.accounts().account(&address(4)).balance;
     assert_eq!(now.micro(), stays.micro() - 1_000, "the fee, and nothing else");
+}
+
+#[test]
+fn what_a_frozen_account_offers_and_orders_is_withdrawn() {
+    let mut town = Town::new();
+    let free = |town: &Town| town.state.accounts().account(&address(4)).balance.micro();
+    let before = free(&town);
+    town.good(4, vec![ask(100), ask(110)]);
+    town.good(1, vec![freeze(4)]);
+    town.good(2, vec![freeze(4)]);
+    let orders: Vec<_> = town.state.market().orders().cloned().collect();
+    assert!(orders.iter().all(|order| !order.is_live() && order.cancelled == Some(Why::Barred)));
+    assert_eq!(free(&town), before - 1_000, "the fee; what was held is back");
+    town.good(5, vec![bid(150)]);
+    assert_eq!(town.state.market().deals().count(), 0, "nobody deals with it");
 }
 
 #[test]

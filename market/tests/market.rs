@@ -577,3 +577,31 @@ proptest! {
         prop_assert_eq!(bench.market.next_due(), None);
     }
 }
+
+/// Asks by the hundred cannot make a block expensive by the bids that they might wake: from some point on all bids look for themselves, and find the same.
+#[test]
+fn a_flood_of_asks_is_matched_as_a_few_are() {
+    let deals = |visits_max| {
+        let rules = Rules { visits_max, orders_per_account_max: 10_000, ..Rules::default() };
+        let mut bench = Bench { market: Market::new(rules), ..Bench::new() };
+        let wishes = (0..400u64).map(|n| {
+            let mut wish = bid(100 + n % 50, 2, FillRule::Rest);
+            wish.requirements.memory_mib_min = u32::try_from(1 + n % 7).unwrap();
+            (3, Command::PlaceBid(Box::new(wish)))
+        });
+        bench.block(1, wishes.collect());
+        // Too small for anybody, cheap enough for everybody; and some that fit.
+        let offers = (0..300u64).map(|n| {
+            let fits = n % 10 == 0;
+            let mut offer = ask(60 + n % 90, if fits { 8 } else { 1 }, 1, 0);
+            offer.machine.memory_mib = u32::try_from(n % 9).unwrap();
+            (u8::try_from(n % 2).unwrap(), Command::PlaceAsk(offer))
+        });
+        bench.block(1, offers.collect());
+        let deals = bench.market.deals().map(|deal| (deal.bid, deal.ask, deal.terms.clone()));
+        deals.collect::<Vec<_>>()
+    };
+    let (few, all) = (deals(64), deals(u32::MAX));
+    assert!(all.len() > 20, "{} deals", all.len());
+    assert_eq!(few, all);
+}

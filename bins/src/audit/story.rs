@@ -208,6 +208,9 @@ fn market(event: &MarketEvent) -> String {
         MarketEvent::Dropped { deal, provider, why, fine } => {
             format!("deal {deal}: {} is out ({why:?}), {fine} to the renter", provider.short())
         }
+        MarketEvent::BegunPaid { deal, units, paid, fee } => {
+            format!("deal {deal}: {units} core-seconds of a begun interval, {paid} paid, fee {fee}")
+        }
         MarketEvent::Accepted { deal, first, count, paid, fee } => {
             format!(
                 "deal {deal}: segments {first} to {} accepted, {paid} paid, fee {fee}",

@@ -301,10 +301,10 @@ fn opens_case(event: &ChainEvent) -> bool {
     matches!(event, ChainEvent::Market(MarketEvent::CaseOpened { .. }))
 }
 
-/// The open cases in which a seat has not been heard, those that lapse first before others.
+/// The open cases in which a seat has not been heard, the oldest before others: whoever opens more of them only waits longer itself.
 fn dockets(state: &State, seat: u16) -> Vec<Docket> {
     let market = state.market();
-    let open = market.deals().filter_map(|deal| {
+    let open = market.disputed().filter_map(|deal| {
         let case = deal.case().filter(|case| case.votes.iter().all(|vote| vote.seat != seat))?;
         let bid = market.order(deal.bid)?.bid()?;
         let order = bid.work.job()?;
@@ -318,10 +318,7 @@ fn dockets(state: &State, seat: u16) -> Vec<Docket> {
             keys: published.map_or(0, |known| known.number.saturating_add(1)),
         })
     });
-    let mut open: Vec<Docket> = open.collect();
-    open.sort_by_key(|docket| (docket.case.until, docket.case.id));
-    open.truncate(CASES_MAX);
-    open
+    open.take(CASES_MAX).collect()
 }
 
 /// What to say of data that is not to be had: nothing for the first half of the case's time, in which it may still be served.

@@ -117,6 +117,23 @@ impl Market {
         self.drop_provider(deal, why, Penalty { renter, ..Penalty::default() }, outcome);
     }
 
+    /// What has passed of the interval that the renter breaks off, where the chain is the witness: there the provider has nothing in its hands before the
+    /// interval is over. Where the renter is, it has the token of an interval that has begun.
+    pub(super) fn pay_begun(&self, deal: &mut Deal, outcome: &mut Outcome) {
+        let (DealState::Leased { from, .. }, Kind::Lease { interval, witness: Witness::Chain, .. }) =
+            (&deal.state, deal.terms.kind)
+        else {
+            return;
+        };
+        let passed = self.now.time.since(*from).0.min(interval.0);
+        let units =
+            u128::from(deal.terms.lot.0) * u128::from(passed) / u128::from(interval.0.max(1));
+        let units = Units(u64::try_from(units).expect("a part of a lot"));
+        let earned = deal.terms.price.cost(units);
+        let (paid, fee) = self.pay_for_work(deal, earned, outcome);
+        outcome.events.push(Event::BegunPaid { deal: deal.id, units, paid, fee });
+    }
+
     fn pay_intervals(&self, deal: &mut Deal, many: u32, outcome: &mut Outcome) {
         let units = Units(u64::from(many) * deal.terms.lot.0);
         let earned = deal.terms.price.cost(units);
