@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use gongsuan_executor::guests::{RAYTRACE, RaytraceScene};
 use gongsuan_ledger::Op;
-use gongsuan_market::{Command as MarketCommand, Deal, DealState};
+use gongsuan_market::{Command as MarketCommand, Deal, DealState, Order};
 use gongsuan_types::job::{Check as JobCheck, JOB_VERSION, JobSpec, Limits, MapInput, Shape};
 use gongsuan_types::order::{Bid, Capabilities, Class, RegionSet, Requirements, Side, Work};
 use gongsuan_types::{Amount, DealId, DurationMs, Fuel, Hash, OrderId, Price, SecretKey, Units};
@@ -45,7 +45,7 @@ pub(super) enum Command {
         #[arg(long, short, default_value = "out")]
         out: PathBuf,
     },
-    /// The bids of this account, the newest first.
+    /// The jobs of this account, the newest first.
     List {
         /// Only those that are not over.
         #[arg(long)]
@@ -188,12 +188,12 @@ impl JobFile {
     }
 }
 
-struct Ready {
-    wish: Wish,
+pub(super) struct Ready {
+    pub(super) wish: Wish,
     requirements: Requirements,
     check: JobCheck,
-    module: Vec<u8>,
-    input: Vec<u8>,
+    pub(super) module: Vec<u8>,
+    pub(super) input: Vec<u8>,
 }
 
 impl Ready {
@@ -253,7 +253,7 @@ impl std::fmt::Display for Quote {
     }
 }
 
-fn load(path: &Path) -> anyhow::Result<Ready> {
+pub(super) fn load(path: &Path) -> anyhow::Result<Ready> {
     let text = crate::node::config::read_file(path)?;
     let file: JobFile =
         toml::from_str(&text).map_err(|error| usage(format!("{}: {error}", path.display())))?;
@@ -502,7 +502,8 @@ fn list(open: bool, context: &Context) -> anyhow::Result<()> {
     let client = context.client();
     let deals = client.deals(&Page { side: None, ..page })?.deals;
     let mut rows = Vec::new();
-    for order in client.orders(&page)?.orders {
+    let is_job = |order: &Order| order.bid().is_some_and(|bid| bid.work.job().is_some());
+    for order in client.orders(&page)?.orders.into_iter().filter(is_job) {
         let own: Vec<&Deal> = deals.iter().filter(|deal| deal.bid == order.id).collect();
         let running = own.iter().any(|deal| !deal.is_over());
         if open && !running && !order.is_live() {
