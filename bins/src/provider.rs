@@ -7,6 +7,7 @@ mod committer;
 mod journal;
 mod lessor;
 mod rounds;
+mod stalls;
 mod vacancy;
 
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ use gongsuan_types::{Hash, SecretKey, codec};
 use serde::Deserialize;
 
 pub use after::{Payout, earned};
-pub use lessor::{Stalls, cores_of};
+pub use stalls::{Stalls, cores_of};
 pub use vacancy::Vacancy;
 
 use crate::client::{Client, ClientError};

@@ -21,6 +21,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Of the provider, from the match to the beginning.
 const BEGIN_PATIENCE: Duration = Duration::from_secs(30);
 
+/// Of an interval, and of a grace.
+const SECONDS_MAX: i64 = 3_600;
+const _: () = assert!(INTERVAL_MAX.0 == 3_600_000);
+
 /// Who says that the machine was there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 enum WitnessKind {
@@ -42,10 +46,10 @@ pub(super) struct Wanted {
     #[arg(long)]
     max_price: Price,
     /// Seconds that are paid at one time: what either side can lose.
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=i64::from(INTERVAL_MAX.0 as u32 / 1_000)))]
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=SECONDS_MAX))]
     interval: u32,
     /// How many seconds late a sign of life may come.
-    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=i64::from(INTERVAL_MAX.0 as u32 / 1_000)))]
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=SECONDS_MAX))]
     grace: u32,
     /// Memory in MiB, for everything that runs at one time.
     #[arg(long, default_value_t = 512)]

@@ -261,13 +261,14 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
                     };
                     vec![
                         order.id.to_string(),
+                        order.class().to_string(),
                         state.to_owned(),
                         order.price().to_string(),
                         order.open.to_string(),
                     ]
                 });
                 let open = own.iter().filter(|deal| !deal.is_over()).count();
-                let table = output::table(&["ask", "state", "price", "open Gf"], lines);
+                let table = output::table(&["ask", "class", "state", "price", "open"], lines);
                 format!("{me}\n{table}\n{} deals, {open} open", own.len())
             });
         }

@@ -50,19 +50,18 @@ impl Desk {
         Ok(self.post.say(deal.id, deal.provider, content)?)
     }
 
-    /// What a provider says of a task, if it has.
+    /// What a provider says of a task, if it has and the letters that open it are here.
     ///
     /// # Errors
-    /// [`ClientError`], or that what it names does not open or is no answer.
+    /// [`ClientError`], or that what opens is no answer.
     pub fn answer(&mut self, provider: Address, task: Hash) -> anyhow::Result<Option<Answer>> {
         self.letters.extend(self.mailbox.look()?);
-        let said = self.letters.iter().filter(|letter| letter.body.from == provider);
-        let named = said.filter_map(|letter| match &letter.body.content {
+        let mut said = self.letters.iter().filter(|letter| letter.body.from == provider);
+        let named = said.find_map(|letter| match &letter.body.content {
             Content::Done { task: of, answer } if *of == task => Some(*answer),
             _ => None,
         });
-        let Some(answer) = named.last() else { return Ok(None) };
-        let bytes = self.open(answer).context("the answer does not open")?;
+        let Some(bytes) = named.and_then(|answer| self.open(answer)) else { return Ok(None) };
         Ok(Some(codec::decode("answer", TASK_BYTES_MAX, &bytes)?))
     }
 

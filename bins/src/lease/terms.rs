@@ -8,7 +8,8 @@ use super::{CLASS, Tokens};
 use crate::node::letters::LETTERS_MAX;
 
 /// Intervals of a lease whose renter is the witness, at most: each takes a letter, and tasks need some as well.
-pub const TOKEN_LETTERS_MAX: u32 = LETTERS_MAX as u32 / 2;
+pub const TOKEN_LETTERS_MAX: u32 = 512;
+const _: () = assert!(TOKEN_LETTERS_MAX as usize <= LETTERS_MAX / 2);
 
 /// What a renter decides.
 #[derive(Debug, Clone)]

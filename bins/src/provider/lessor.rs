@@ -4,20 +4,19 @@
 //! cores left is not acknowledged, and costs the small fine for that. What an agent serves follows from the chain, and what it has answered from its
 //! letters, so nothing of a lease is on disk and an agent that comes back goes on.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use gongsuan_executor::jobs::{Lanes, Options, Scheduler, SchedulerConfig};
-use gongsuan_executor::worker::PoolConfig;
-use gongsuan_executor::{Cancel, Event, InProcess};
+use gongsuan_executor::jobs::{Options, Scheduler, SchedulerConfig};
+use gongsuan_executor::{Cancel, Event};
 use gongsuan_market::{Command, Deal, DealState, Kind};
 use gongsuan_types::lease::{LeaseOrder, Witness, answer};
 use gongsuan_types::receipt::Receipt;
 use gongsuan_types::{Address, DealId, DurationMs, Hash, TimeMs, codec};
 
-use super::{Agent, assemble_job};
+use super::{Agent, Stalls, assemble_job, cores_of};
 use crate::envelope::{Content, Mailbox, Outputs, Post};
 use crate::lease::{Answer, TASK_BYTES_MAX, Task};
 
@@ -31,77 +30,6 @@ const OPENINGS_PATIENCE: Duration = Duration::from_secs(30);
 const CLOCK_MARGIN: DurationMs = DurationMs(100);
 /// Memory of a lease that asks for none, in MiB.
 const MEMORY_MIB_DEFAULT: u32 = 512;
-
-/// The cores that an agent leases, and what they run.
-#[derive(Debug)]
-pub struct Stalls {
-    lanes: Lanes,
-    cores: u16,
-    /// Leases that are served, and how many cores each has.
-    served: Mutex<BTreeMap<DealId, u16>>,
-}
-
-impl Stalls {
-    /// So many cores for leases, on lanes of this kind.
-    ///
-    /// # Errors
-    /// The reason, if nothing can be reserved on such lanes: pilots belong to a cluster's scheduler.
-    pub fn new(lanes: Lanes, cores: u16) -> Result<Self, &'static str> {
-        match lanes {
-            Lanes::Pilots(_) => Err("cores of pilots cannot be reserved for a lease"),
-            lanes => Ok(Self { lanes, cores, served: Mutex::default() }),
-        }
-    }
-
-    /// Cores that are leased out or free.
-    #[must_use]
-    pub fn cores(&self) -> u16 {
-        self.cores
-    }
-
-    fn lanes(&self, cores: u16) -> Lanes {
-        let count = usize::from(cores);
-        match self.lanes.clone() {
-            Lanes::Processes(pool) => Lanes::Processes(PoolConfig { workers: count, ..pool }),
-            Lanes::Threads(pool) => Lanes::Threads(InProcess { threads: count, ..pool }),
-            other => other,
-        }
-    }
-
-    fn served(&self) -> std::sync::MutexGuard<'_, BTreeMap<DealId, u16>> {
-        self.served.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether nobody serves this lease yet; from now on somebody does, on no cores so far.
-    fn begin(&self, deal: DealId) -> bool {
-        let mut served = self.served();
-        let is_new = !served.contains_key(&deal);
-        if is_new {
-            served.insert(deal, 0);
-        }
-        is_new
-    }
-
-    /// Takes cores for a lease that is being served; `false` if there are not enough.
-    fn take(&self, deal: DealId, cores: u16) -> bool {
-        let mut served = self.served();
-        let others = served.iter().filter(|(id, _)| **id != deal).map(|(_, taken)| *taken);
-        let free = self.cores.saturating_sub(others.sum());
-        if cores > free {
-            return false;
-        }
-        served.insert(deal, cores);
-        true
-    }
-}
-
-/// Cores of one machine that a lease of this deal takes.
-#[must_use]
-pub fn cores_of(deal: &Deal) -> u16 {
-    let Kind::Lease { interval, .. } = deal.terms.kind else { return 0 };
-    let cores = deal.terms.lot.0 / (interval.0 / 1_000).max(1);
-    u16::try_from(cores).unwrap_or(u16::MAX)
-}
 
 /// The heartbeat that may be sent now: its interval, and what it carries.
 fn beat(deal: &Deal, me: Address, now: TimeMs, shown: Option<(u32, Hash)>) -> Option<(u32, Hash)> {
@@ -156,7 +84,7 @@ impl Agent {
                 tracing::warn!(deal = %deal.id, error = format!("{error:#}"), "the lease is not served; tried again while it is open");
                 std::thread::sleep(AGAIN_AFTER);
             }
-            stalls.served().remove(&deal.id);
+            stalls.end(deal.id);
         });
     }
 
@@ -320,25 +248,79 @@ impl Agent {
 
 #[cfg(test)]
 mod tests {
-    use gongsuan_executor::EngineKind;
+    use gongsuan_market::{Market, Rules};
+    use gongsuan_types::order::{Ask, Capabilities, Machine, Party, Region, Requirements};
+    use gongsuan_types::{Price, SecretKey, Units};
 
     use super::*;
+    use crate::lease::{Plan, Tokens};
 
-    fn stalls(cores: u16) -> Stalls {
-        let threads = InProcess { engine: EngineKind::Wasmi, threads: 0 };
-        Stalls::new(Lanes::Threads(threads), cores).expect("threads can be reserved")
+    const STEP: u64 = 10_000;
+
+    /// A lease of three intervals on one core that has just begun, at time 0, with its provider.
+    fn leased(by_renter: bool) -> (Deal, Address, Tokens) {
+        let [renter, provider] =
+            ["renter", "provider"].map(|name| SecretKey::from_seed(name.as_bytes()));
+        let plan = Plan {
+            cores: 2,
+            intervals: 3,
+            interval: DurationMs(STEP),
+            grace: DurationMs(5_000),
+            price_max: Price(7),
+            memory_mib: 1,
+            requirements: Requirements::ANY,
+            attempts_max: 1,
+            by_renter,
+            match_within: DurationMs(1_000),
+        };
+        let machine = Machine {
+            cpu_cores: 2,
+            memory_mib: 1,
+            disk_mib: 0,
+            gpu_count: 0,
+            duration_s_max: 60,
+            region: Region(0),
+            capabilities: Capabilities::NONE,
+        };
+        let (units, expires_at) = (Units(1_000), TimeMs(1_000));
+        let (class, price, fill_min) = (crate::lease::CLASS, Price(7), Units(1));
+        let ask = Ask { class, price, units, fill_min, machine, expires_at };
+        let party =
+            |key: &SecretKey| Party { address: key.address(), attested: Capabilities::PRIVATE };
+        let mut market = Market::new(Rules::default());
+        market.submit(party(&provider), Command::PlaceAsk(ask)).unwrap();
+        let bid = plan.to_bid(TimeMs(0), &renter, Hash::ZERO);
+        market.submit(party(&renter), Command::PlaceBid(Box::new(bid))).unwrap();
+        market.end_block();
+        let deal = DealId(1);
+        market.submit(party(&provider), Command::Acknowledge(deal)).unwrap();
+        let deal = market.deal(deal).unwrap().clone();
+        (deal, provider.address(), Tokens::new(&renter, Hash::ZERO, 3))
     }
 
     #[test]
-    fn cores_are_leased_once() {
-        let stalls = stalls(3);
-        assert!(stalls.take(DealId(1), 2));
-        assert!(stalls.take(DealId(1), 2), "the same lease, after something went wrong");
-        assert!(!stalls.take(DealId(2), 2));
-        assert!(stalls.take(DealId(3), 1));
-        stalls.served().remove(&DealId(1));
-        assert!(stalls.take(DealId(2), 2));
-        let Lanes::Threads(lanes) = stalls.lanes(2) else { panic!("threads") };
-        assert_eq!(lanes.threads, 2, "as many lanes as were ordered");
+    fn the_chain_is_answered_when_an_interval_is_over() {
+        let (deal, me, _) = leased(false);
+        assert_eq!(cores_of(&deal), 2);
+        let DealState::Leased { from, question, .. } = deal.state else { panic!("leased") };
+        let end = from.plus(DurationMs(STEP));
+        assert_eq!(beat(&deal, me, end, None), None, "by the chain's clock it may not be over");
+        let due = beat(&deal, me, end.plus(CLOCK_MARGIN), None);
+        assert_eq!(due, Some((1, answer(question, deal.id, 1, me))));
+    }
+
+    #[test]
+    fn a_token_is_shown_when_its_interval_has_begun_and_only_if_it_is_right() {
+        let (deal, me, tokens) = leased(true);
+        let DealState::Leased { from, .. } = deal.state else { panic!("leased") };
+        let at =
+            |ms: u64, shown| beat(&deal, me, from.plus(DurationMs(ms)).plus(CLOCK_MARGIN), shown);
+        let token = |interval: u32| (interval, tokens.of(interval).unwrap());
+        assert_eq!(at(STEP, None), None, "without a token nothing is due");
+        assert_eq!(at(0, Some(token(1))), Some(token(1)));
+        assert_eq!(at(0, Some(token(2))), None, "it has not begun");
+        assert_eq!(at(STEP, Some(token(2))), Some(token(2)), "one token stands for all before it");
+        assert_eq!(at(STEP, Some((2, token(1).1))), None, "the renter's mistake costs no fee");
+        assert_eq!(at(STEP, Some((0, token(1).1))), None);
     }
 }

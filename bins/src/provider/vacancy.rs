@@ -108,3 +108,58 @@ impl Agent {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use gongsuan_market::{Market, Rules};
+    use gongsuan_types::Address;
+    use gongsuan_types::order::{Capabilities, Party, Region};
+
+    use super::*;
+
+    fn vacancy() -> Vacancy {
+        let machine = Machine {
+            cpu_cores: 4,
+            memory_mib: 1_000,
+            disk_mib: 0,
+            gpu_count: 0,
+            duration_s_max: 600,
+            region: Region(3),
+            capabilities: Capabilities::NONE,
+        };
+        Vacancy { price: Price(7), machine, claim: crate::capacity::claim(&[machine]) }
+    }
+
+    /// The ask as it stands when so much of it is left.
+    fn live(ask: Ask, open: u64) -> Order {
+        let mut market = Market::new(Rules::default());
+        let party = Party { address: Address([7; 32]), attested: Capabilities::NONE };
+        market.submit(party, Command::PlaceAsk(ask)).unwrap();
+        let id = OrderId(1);
+        Order { open: Units(open), ..market.order(id).unwrap().clone() }
+    }
+
+    #[test]
+    fn what_is_free_is_listed_and_what_is_not_is_withdrawn() {
+        let (vacancy, now) = (vacancy(), TimeMs(5));
+        let ask = |free: u16| vacancy.ask(free, now);
+        assert_eq!(ask(0), None);
+        let three = ask(3).unwrap();
+        assert_eq!((three.units, three.machine.memory_mib), (Units(1_800), 750));
+        let change =
+            |order: &Order, free: u16| vacancy.change(std::slice::from_ref(order), free, now);
+        let nothing = Change { withdraw: vec![], list: None };
+        let gone = vec![OrderId(1)];
+
+        assert_eq!(vacancy.change(&[], 3, now), Change { withdraw: vec![], list: ask(3) });
+        let all = live(three.clone(), 1_800);
+        assert_eq!(change(&all, 3), nothing, "it is on offer");
+        assert_eq!(change(&all, 2), Change { withdraw: gone.clone(), list: ask(2) });
+        assert_eq!(change(&all, 0), Change { withdraw: gone.clone(), list: None });
+        let used_up = live(three.clone(), 899);
+        assert_eq!(change(&used_up, 3), Change { withdraw: gone.clone(), list: ask(3) });
+        assert_eq!(change(&live(three, 900), 3), nothing);
+        let dearer = Vacancy { price: Price(8), ..vacancy.clone() };
+        assert_eq!(dearer.change(&[all], 3, now).withdraw, gone, "the price is another one now");
+    }
+}

@@ -60,8 +60,14 @@ fn agents_are_certified_before_they_list_and_again_when_they_are_drawn() {
     let mut town = Town::new(rules());
     let people = ["p1", "p2"];
     town.settle(&["p1", "p2", "newcomer", "payer"], &people);
+    // Each audits what the other answers, so both must be there.
     for name in people {
-        town.provider(name, &["--memory-mib", "64"]);
+        town.spawn(name, &["provider", "run", "--workers", "1", "--memory-mib", "64"]);
+    }
+    for name in people {
+        town.wait("a listing", |client| {
+            Ok((!live_asks(client, address(name))?.is_empty()).then_some(()))
+        });
     }
     let p1 = address("p1");
     assert!(settled(&probes(&town.client, p1).unwrap()) >= 1, "listed without a certificate");
