@@ -110,6 +110,10 @@ fn leased_cores_are_paid_by_the_interval_run_tasks_and_end_when_the_renter_wants
     let bid = bid_of(&lease);
     let number = bid.to_string();
     town.wait_deal("two paid intervals", bid, |deal| paid(deal) >= 2);
+    let listed = json(&town.run("renter", &["lease", "list", "--open", "--json"]), 0);
+    assert_eq!(listed["leases"][0]["bid"], lease["bid"], "{listed}");
+    let kept = json(&town.run("renter", &["lease", "keep", &number, "--json"]), 2);
+    assert!(kept["message"].as_str().unwrap().contains("the chain is the witness"), "{kept}");
     // Its one core is leased, so nothing is on offer, and a second lease is not matched.
     let second =
         ["lease", "order", "--json", "--cores", "1", "--seconds", "10", "--max-price", "1"];

@@ -7,7 +7,7 @@ use gongsuan_ledger::Op;
 use gongsuan_market::{Command as MarketCommand, Deal, DealState, Order, Stage};
 use gongsuan_types::lease::{INTERVAL_MAX, INTERVALS_MAX, Witness};
 use gongsuan_types::order::{Capabilities, RegionSet, Requirements, Side};
-use gongsuan_types::{DurationMs, Hash, OrderId, Price, Units};
+use gongsuan_types::{DurationMs, Hash, OrderId, Price};
 use serde_json::{Value, json};
 
 use super::{Coded, Context, exit, lease_task, output, usage};
@@ -272,13 +272,12 @@ fn order(wanted: &Wanted, context: &Context) -> anyhow::Result<u8> {
     getrandom::fill(&mut setup).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
     let bid = plan.to_bid(crate::node::clock(), &key, Hash(setup));
     bid.validate(crate::node::clock()).map_err(|refusal| usage(refusal.to_string()))?;
-    let units: Units = bid.units;
+    let (units, cost) = (bid.units, plan.price_max.cost(bid.units));
     // Tasks and answers are sealed to the parties.
     Post::new(&client, &key)?.publish()?;
     let id = renter::place(&client, &key, bid)?;
-    let held = client.order(id)?.held;
     output::note(&format!(
-        "bid {id} is placed: {units} core-seconds; {held} tokens are in escrow until it is over"
+        "bid {id} is placed: {units} core-seconds; at most {cost} tokens are in escrow until it is over"
     ));
     let patience = Duration::from_millis(plan.match_within.0) + BEGIN_PATIENCE;
     let begun = client.wait_for("a match", patience, |client| {

@@ -27,11 +27,11 @@ struct Work {
     input: Vec<u8>,
 }
 
-/// The deal of a lease, if work can be handed in there now.
-fn running(client: &Client, bid: OrderId) -> anyhow::Result<Deal> {
+/// The deal of a lease that is not over.
+fn open(client: &Client, bid: OrderId) -> anyhow::Result<Deal> {
     let deal = View::read(client, bid)?.deal;
-    deal.filter(|deal| matches!(deal.state, DealState::Leased { .. })).ok_or_else(|| {
-        let message = format!("lease {bid} does not run now; see `gongsuan lease status {bid}`");
+    deal.filter(|deal| !deal.is_over()).ok_or_else(|| {
+        let message = format!("lease {bid} does not run; see `gongsuan lease status {bid}`");
         Coded(exit::JOB_FAILED, message).into()
     })
 }
@@ -46,18 +46,19 @@ pub(super) fn submit(
     let job::Ready { wish, module, input, .. } = job::load(file)?;
     let work = Work { task: Task { spec: wish.spec }, module, input };
     let (client, key) = (context.client(), context.key()?);
-    let first = running(&client, bid)?;
+    let first = open(&client, bid)?;
     let mut desk = Desk::new(&client, &key, first.id)?;
     let id = work.task.id();
     let mut handed_to = None;
     let (provider, answer) = loop {
-        let deal = running(&client, bid)?;
+        let deal = open(&client, bid)?;
         // Run before, by a command that was interrupted, say.
         if let Some(answer) = desk.answer(deal.provider, id)? {
             break (deal.provider, answer);
         }
-        // The lease may have gone on with the next provider.
-        if handed_to != Some(deal.provider) {
+        // It may begin only now, or have gone on with the next provider.
+        let runs = matches!(deal.state, DealState::Leased { .. });
+        if runs && handed_to != Some(deal.provider) {
             desk.hand_in(&deal, &work.task, (&work.module, &work.input))?;
             handed_to = Some(deal.provider);
             output::note(&format!("task {} is handed in at {}", id.short(), deal.provider.short()));
