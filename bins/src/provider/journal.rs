@@ -102,11 +102,20 @@ impl Journals {
 
     /// Forgets everything of these deals.
     pub(super) fn forget(&self, over: &BTreeSet<DealId>) {
+        self.remove_where(|deal| over.contains(&deal));
+    }
+
+    /// Forgets everything but of these deals.
+    pub(super) fn keep_only(&self, open: &BTreeSet<DealId>) {
+        self.remove_where(|deal| !open.contains(&deal));
+    }
+
+    fn remove_where(&self, is_over: impl Fn(DealId) -> bool) {
         for folder in [self.deals(), self.0.join("lists")] {
             for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 let deal = name.split_once('-').and_then(|(deal, _)| deal.parse().ok());
-                if deal.is_some_and(|deal| over.contains(&deal)) {
+                if deal.is_some_and(&is_over) {
                     let path = entry.path();
                     let _ = match path.is_dir() {
                         true => std::fs::remove_dir_all(path),
@@ -157,6 +166,8 @@ mod tests {
         journals.hold(deal, b"list").unwrap();
         journals.forget(&BTreeSet::from([DealId(14)]));
         assert!(journals.held_list(deal, hash).is_some(), "another deal is over");
+        journals.keep_only(&BTreeSet::from([deal]));
+        assert!(journals.held_list(deal, hash).is_some(), "it is open");
         journals.forget(&BTreeSet::from([deal]));
         assert_eq!(std::fs::read_dir(folder.path().join("lists")).unwrap().count(), 0);
     }

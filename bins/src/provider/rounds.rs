@@ -21,6 +21,8 @@ struct Rounds {
     audited: BTreeSet<Drawn>,
     attended: BTreeSet<CaseId>,
     shown: BTreeSet<(DealId, u16)>,
+    /// Whether journals of deals that ended before this process were looked for.
+    swept: bool,
     /// Own deals that were open at the last look.
     open: BTreeSet<DealId>,
     /// Own deals that may be over and were not finished yet.
@@ -64,9 +66,6 @@ impl Agent {
             Ok(all) => {
                 let own = all.iter().filter(|deal| deal.provider == me && deal.is_over());
                 ended.extend(own.map(|deal| deal.id));
-                if let Some(journals) = &self.journals {
-                    journals.forget(ended);
-                }
                 true
             }
             Err(error) => {
@@ -82,10 +81,12 @@ impl Agent {
         let open: BTreeSet<DealId> = own.map(|deal| deal.id).collect();
         // With more open deals than one answer holds, an absent one may be open as well: the chores look at it.
         let gone: BTreeSet<DealId> = rounds.open.difference(&open).copied().collect();
-        if all.len() < DEALS_MAX
-            && let Some(journals) = self.journals.as_ref().filter(|_| !gone.is_empty())
-        {
-            journals.forget(&gone);
+        if let Some(journals) = self.journals.as_ref().filter(|_| all.len() < DEALS_MAX) {
+            if !std::mem::replace(&mut rounds.swept, true) {
+                journals.keep_only(&open);
+            } else if !gone.is_empty() {
+                journals.forget(&gone);
+            }
         }
         rounds.ended.extend(gone);
         rounds.open = open;
