@@ -124,10 +124,10 @@ const STEPS_MAX: u32 = 100_000;
 
 /// A job that can be ordered.
 #[derive(Debug)]
-pub(super) struct Ready {
+pub(in crate::cli) struct Ready {
     /// What all stages are ordered with; the job in it is the first stage's.
-    pub(super) wish: Wish,
-    pub(super) plan: Plan,
+    pub(in crate::cli) wish: Wish,
+    pub(in crate::cli) plan: Plan,
     /// The program that judges outputs, if they are checked by one.
     pub(super) predicate: Option<Vec<u8>>,
 }
@@ -148,7 +148,7 @@ impl Ready {
 ///
 /// # Errors
 /// [`usage`], naming the file and the field.
-pub(super) fn load(path: &Path) -> anyhow::Result<Ready> {
+pub(in crate::cli) fn load(path: &Path) -> anyhow::Result<Ready> {
     let text = crate::node::config::read_file(path)?;
     let wrong = |reason: String| usage(format!("{}: {reason}", path.display()));
     let file: JobFile = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;

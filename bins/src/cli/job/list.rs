@@ -1,6 +1,6 @@
 //! `gongsuan job list` and `gongsuan job status`.
 
-use gongsuan_market::{Deal, Stage};
+use gongsuan_market::{Deal, Order, Stage};
 use gongsuan_types::OrderId;
 use gongsuan_types::order::Side;
 use serde_json::json;
@@ -9,7 +9,7 @@ use crate::cli::{Context, output};
 use crate::client::Page;
 use crate::renter;
 
-/// What all bids of this account have come to.
+/// What all jobs of this account have come to.
 pub(super) fn list(open: bool, context: &Context) -> anyhow::Result<()> {
     let page = Page {
         limit: Some(1_000),
@@ -21,7 +21,8 @@ pub(super) fn list(open: bool, context: &Context) -> anyhow::Result<()> {
     let client = context.client();
     let deals = client.deals(&Page { side: None, ..page })?.deals;
     let mut rows = Vec::new();
-    for order in client.orders(&page)?.orders {
+    let is_job = |order: &Order| order.bid().is_some_and(|bid| bid.work.job().is_some());
+    for order in client.orders(&page)?.orders.into_iter().filter(is_job) {
         let own: Vec<&Deal> = deals.iter().filter(|deal| deal.bid == order.id).collect();
         let running = own.iter().any(|deal| !deal.is_over());
         if open && !running && !order.is_live() {

@@ -3,7 +3,7 @@
 mod deletions;
 mod example;
 mod fetch;
-mod file;
+pub(super) mod file;
 mod list;
 mod order;
 mod quote;
@@ -52,7 +52,7 @@ pub(super) enum Command {
         #[arg(long)]
         resume: bool,
     },
-    /// The bids of this account, the newest first.
+    /// The jobs of this account, the newest first.
     List {
         /// Only those that are not over.
         #[arg(long)]
