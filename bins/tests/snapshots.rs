@@ -222,7 +222,7 @@ fn who_comes_late_or_lost_everything_gets_the_state_and_goes_on() {
     });
     network.assert_equal(&[0, 1, 2, 3, follower]);
     let log = network.log(3);
-    assert!(log.contains("there is no vote log"), "it knows that it forgot");
+    assert!(log.contains("the votes of this key were lost"), "it knows that it forgot");
     assert!(log.contains("a snapshot took the place of the log"));
     assert_eq!(network.status(3).unwrap().seat, None, "it may have voted in this term");
 

@@ -121,14 +121,16 @@ impl Ledger {
         let path = config.home.join(VOTE_LOG);
         let (mut wal, mut recovered, was_there) = Wal::open(&path)?;
         if !was_there {
+            wal.append(&[Record::Observing(true)], true)?;
+            recovered.apply(Record::Observing(true));
+        }
+        if recovered.is_observing() {
             let file = path.display();
             tracing::warn!(
                 %file,
-                "there is no vote log, so this key may have signed what nobody knows any more: it follows the chain, and votes once terms have \
-                 passed that it cannot have voted in. A key made by `node init` has a vote log from the start"
+                "the votes of this key were lost, or it was not made by `node init`: it follows the chain, and votes once terms have passed that it \
+                 cannot have voted in"
             );
-            wal.append(&[Record::Observing(true)], true)?;
-            recovered.apply(Record::Observing(true));
         }
         let mut named = Height(0);
         if let Some(newest) = past::newest(&chain) {
