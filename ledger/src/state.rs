@@ -122,6 +122,12 @@ impl State {
         &self.params
     }
 
+    /// All headers so far, as their peaks.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
     /// The keys that vote, in the order of their seats.
     #[must_use]
     pub fn validators(&self) -> &[PublicKey] {

@@ -9,6 +9,8 @@ use crossbeam_channel::{
     Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError, bounded, select_biased,
 };
 
+use gongsuan_types::PublicKey;
+
 use super::{Channel, Identity, NetError};
 
 /// Votes waiting for one peer, at most. A vote is 200 bytes.
@@ -83,7 +85,7 @@ impl Outgoing {
 /// # Panics
 /// If the system has no thread left.
 #[must_use]
-pub fn spawn_sender(address: SocketAddr, peer: u16, identity: Identity) -> Outgoing {
+pub fn spawn_sender(address: SocketAddr, peer: PublicKey, identity: Identity) -> Outgoing {
     let (votes, votes_out) = bounded(VOTES_MAX);
     let (blocks, blocks_out) = bounded(BLOCKS_MAX);
     let (bulk, bulk_out) = bounded(BULK_MAX);
@@ -92,7 +94,7 @@ pub fn spawn_sender(address: SocketAddr, peer: u16, identity: Identity) -> Outgo
     let flag = connected.clone();
     let lanes = Lanes { votes: votes_out, blocks: blocks_out, bulk: bulk_out, open: open_out };
     std::thread::Builder::new()
-        .name(format!("send-{peer}"))
+        .name("send".into())
         .spawn(move || keep_up(address, peer, &identity, &lanes, &flag))
         .expect("a thread for a link");
     Outgoing { votes, blocks, bulk, connected, _open: open }
@@ -100,7 +102,7 @@ pub fn spawn_sender(address: SocketAddr, peer: u16, identity: Identity) -> Outgo
 
 fn keep_up(
     address: SocketAddr,
-    peer: u16,
+    peer: PublicKey,
     identity: &Identity,
     lanes: &Lanes,
     connected: &AtomicBool,
@@ -111,21 +113,22 @@ fn keep_up(
             .map_err(NetError::from)
             .and_then(|stream| Channel::dial(stream, identity));
         match opened {
-            Ok(mut channel) if channel.peer == peer => {
-                tracing::info!(peer, %address, "link up");
+            Ok(mut channel) if channel.peer.key == peer => {
+                tracing::info!(%peer, %address, "link up");
                 backoff = BACKOFF.0;
                 connected.store(true, Ordering::Relaxed);
                 let ended = pump(&mut channel, lanes);
                 connected.store(false, Ordering::Relaxed);
                 match ended {
                     None => return,
-                    Some(error) => tracing::info!(peer, %error, "link down"),
+                    Some(error) => tracing::info!(%peer, %error, "link down"),
                 }
             }
             Ok(channel) => {
-                tracing::warn!(peer, got = channel.peer, %address, "another validator answers");
+                let got = channel.peer.key;
+                tracing::warn!(%peer, %got, %address, "another node answers");
             }
-            Err(error) => tracing::debug!(peer, %error, "cannot connect"),
+            Err(error) => tracing::debug!(%peer, %error, "cannot connect"),
         }
         lanes.forget();
         // Nothing is ever sent here: it waits for the time to pass or for the link to be given up, and takes no frame.
@@ -179,23 +182,24 @@ fn pump(channel: &mut Channel, lanes: &Lanes) -> Option<NetError> {
     }
 }
 
-/// What arrives on a link.
-#[derive(Debug)]
-pub struct Incoming<'a> {
-    /// From which validator.
-    pub peer: u16,
-    /// The frame.
-    pub frame: &'a [u8],
+/// Who opened a link to us.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    /// Its node's key.
+    pub key: PublicKey,
+    /// Where it can be dialled: where it came from, at the port that it named.
+    pub address: SocketAddr,
 }
 
-/// Accepts links on a socket; every frame goes to what `make` made for the link, on the link's own thread, until that says `false`.
+/// Accepts links on a socket; every frame goes to what `make` made for the link, on the link's own thread, until that says `false`. A link for which it
+/// makes nothing is closed.
 ///
 /// # Panics
 /// If the system has no thread left.
 pub fn listen<F, T>(socket: TcpListener, identity: Identity, stop: Arc<AtomicBool>, make: F)
 where
-    F: Fn() -> T + Send + 'static,
-    T: FnMut(Incoming<'_>) -> bool + Send + 'static,
+    F: Fn(&Arrival) -> Option<T> + Clone + Send + 'static,
+    T: FnMut(&[u8]) -> bool + Send + 'static,
 {
     let accept = move || {
         for stream in socket.incoming() {
@@ -203,9 +207,9 @@ where
                 return;
             }
             let Ok(stream) = stream else { continue };
-            let (identity, take) = (identity.clone(), make());
+            let (identity, make) = (identity.clone(), make.clone());
             let thread = std::thread::Builder::new().name("receive".into());
-            if let Err(error) = thread.spawn(move || take_in(stream, &identity, take)) {
+            if let Err(error) = thread.spawn(move || take_in(stream, &identity, make)) {
                 tracing::error!(%error, "no thread for a link");
             }
         }
@@ -213,24 +217,38 @@ where
     std::thread::Builder::new().name("accept".into()).spawn(accept).expect("a thread that accepts");
 }
 
-fn take_in(stream: TcpStream, identity: &Identity, mut take: impl FnMut(Incoming<'_>) -> bool) {
-    let mut channel = match Channel::accept(stream, identity) {
-        Ok(channel) => channel,
+fn take_in<T: FnMut(&[u8]) -> bool>(
+    stream: TcpStream,
+    identity: &Identity,
+    make: impl Fn(&Arrival) -> Option<T>,
+) {
+    let from = stream.peer_addr();
+    let accepted = from.map_err(NetError::from).and_then(|from| {
+        let channel = Channel::accept(stream, identity)?;
+        let address = SocketAddr::new(from.ip(), channel.peer.port);
+        Ok((Arrival { key: channel.peer.key, address }, channel))
+    });
+    let (arrival, mut channel) = match accepted {
+        Ok(accepted) => accepted,
         Err(error) => {
             tracing::warn!(%error, "handshake refused");
             return;
         }
     };
-    let peer = channel.peer;
+    let peer = arrival.key;
+    let Some(mut take) = make(&arrival) else {
+        tracing::info!(%peer, "there is no room for another follower");
+        return;
+    };
     loop {
         match channel.receive() {
             Ok(frame) => {
-                if !take(Incoming { peer, frame }) {
+                if !take(frame) {
                     return;
                 }
             }
             Err(error) => {
-                tracing::debug!(peer, %error, "link closed");
+                tracing::debug!(%peer, %error, "link closed");
                 return;
             }
         }

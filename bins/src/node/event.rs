@@ -8,8 +8,8 @@ use gongsuan_ledger::{Location, SignedTransaction};
 use gongsuan_types::batch::NonceHint;
 use gongsuan_types::{Hash, Refusal, codec};
 
-use super::application::View;
 use super::notary::{Judged, Offer};
+use super::view::View;
 use crate::replica::{Front, FrontError, Gate};
 
 /// A question that only reads.

@@ -65,6 +65,7 @@ impl Saved {
             Record::Body(body) => {
                 self.bodies.insert(body.block.hash(chain_id));
             }
+            Record::Observing(_) => {}
             Record::Epoch(epoch) => {
                 if epoch.number() > self.epoch {
                     let term = epoch.first_term();
