@@ -8,7 +8,7 @@ use gongsuan_consensus::ValidatorSet;
 use gongsuan_ledger::{Body, OrderedBlock};
 use gongsuan_types::{Hash, SecretKey, Term, TimeMs};
 
-use super::cast::{Cast, Pace, Persona};
+use super::cast::{Cast, Company, Pace, Persona};
 use super::town::{Counts, Fate, Town};
 use crate::sim::Violation;
 
@@ -34,15 +34,15 @@ pub struct Played {
     pub violation: Option<Violation>,
 }
 
-/// Lives through one world with honest people and these others.
+/// Lives through one world with honest people and this company.
 ///
 /// # Panics
 /// Never: the validators' keys are distinct.
 #[must_use]
-pub fn play(seed: u64, others: &[Persona]) -> Played {
+pub fn play(seed: u64, company: Company) -> Played {
     let keys: Vec<SecretKey> = (0..4u64).map(|n| SecretKey::from_seed(&n.to_le_bytes())).collect();
     let set = ValidatorSet::new(0, keys.iter().map(SecretKey::public_key).collect());
-    let cast = Cast::with(others, Pace::BRISK, JOBS);
+    let cast = Cast::with(company, Pace::BRISK, JOBS);
     let genesis = Arc::new(cast.genesis(&set.expect("the sim's keys are distinct")));
     let mut town = Town::new(genesis, cast, seed, &keys);
     let violation = live(&mut town, keys[0].public_key(), seed).err();
@@ -97,11 +97,11 @@ pub struct Sum {
 /// The first seed in which an invariant broke.
 pub fn measure(
     seeds: Range<u64>,
-    others: &[Persona],
+    company: Company,
 ) -> Result<(BTreeMap<Persona, Sum>, Counts), (u64, Violation)> {
     let (mut sums, mut counts) = (BTreeMap::<Persona, Sum>::new(), Counts::default());
     for seed in seeds {
-        let played = play(seed, others);
+        let played = play(seed, company);
         if let Some(violation) = played.violation {
             return Err((seed, violation));
         }
