@@ -20,6 +20,8 @@ const IDLE_MS: u64 = 2_000;
 const BLOCKS_MAX: u64 = 5_000;
 /// Blocks after which nobody orders any more.
 const BUSY_BLOCKS: u64 = 120;
+/// And on a chain that requires certificates: those have to be had before.
+const BUSY_MS: u64 = 120_000;
 /// Jobs of each renter.
 const JOBS: u32 = 6;
 
@@ -51,6 +53,8 @@ pub fn play(seed: u64, company: Company) -> Played {
 
 fn live(town: &mut Town, proposer: gongsuan_types::PublicKey, seed: u64) -> Result<(), Violation> {
     let mut last_txs = 0;
+    let certified = town.state().market().rules().capacity.required;
+    let open_until = town.state().time().0 + if certified { BUSY_MS } else { 0 };
     for number in 1..BLOCKS_MAX {
         let next = town.state().time().0 + BLOCK_MS;
         let txs = town.act(TimeMs(next));
@@ -68,7 +72,7 @@ fn live(town: &mut Town, proposer: gongsuan_types::PublicKey, seed: u64) -> Resu
         let block = Hash::of("gongsuan/chain/block", &name);
         let ordered = OrderedBlock { height, term: Term(1), time, proposer, block, body: &body };
         town.take(&ordered, None)?;
-        if number == BUSY_BLOCKS {
+        if number >= BUSY_BLOCKS && time.0 >= open_until {
             town.close();
         }
         if town.is_over() {

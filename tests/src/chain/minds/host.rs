@@ -23,7 +23,7 @@ const UNITS: Units = Units(2_000);
 pub(crate) enum Service {
     /// Nothing.
     Honest,
-    /// Is gone after the first interval.
+    /// Is gone after the first interval; where the chain does not look, at once.
     Vanishes,
     /// Serves nothing, and asks to be paid with tokens that it makes up, and before time.
     Grabs,
@@ -35,8 +35,8 @@ pub(crate) struct Host {
     service: Service,
     price: Price,
     prover: Prover,
-    /// Intervals served, by deal, and what serving one costs.
-    served: BTreeMap<DealId, (u32, Amount)>,
+    /// By deal: up to which interval it has served, how many that were, and what serving one costs.
+    served: BTreeMap<DealId, (u32, u32, Amount)>,
     /// What a grabber has tried: once for each interval.
     grabbed: BTreeMap<DealId, u32>,
 }
@@ -76,13 +76,14 @@ impl Host {
         let next = deal.accepted + 1;
         let (number, token) = match (self.service, witness) {
             (Service::Vanishes, _) if deal.accepted > 0 => return None,
+            (Service::Vanishes, Witness::Renter(_)) => return None,
             (Service::Grabs, _) => {
                 if self.grabbed.insert(deal.id, next) == Some(next) {
                     return None;
                 }
                 (next, false_token(witness, *question, deal, look))
             }
-            (Service::Honest | Service::Vanishes, Witness::Renter(_)) => {
+            (Service::Honest, Witness::Renter(_)) => {
                 let (number, token) = look.shelf.token(deal.id)?;
                 if number < next {
                     return None;
@@ -99,7 +100,10 @@ impl Host {
         if self.service != Service::Grabs {
             let each = deal.terms.price.cost(deal.terms.lot);
             let each = each.basis_points(work::COST_BASIS_POINTS).unwrap_or_default();
-            self.served.insert(deal.id, (number, each));
+            let (last, count, _) = self.served.get(&deal.id).copied().unwrap_or_default();
+            // Those before it were another's, if it has taken the lease over.
+            let fresh = number.saturating_sub(last.max(deal.accepted));
+            self.served.insert(deal.id, (number.max(last), count + fresh, each));
         }
         Some(Op::Market(Command::Beat { deal: deal.id, interval: number, token }))
     }
@@ -142,9 +146,10 @@ impl Mind for Host {
     }
 
     fn effort(&self) -> Amount {
-        let served = self.served.values().map(|(intervals, each)| {
-            each.mul_div_floor(u64::from(*intervals), 1).unwrap_or_default()
-        });
+        let served = self
+            .served
+            .values()
+            .map(|(_, count, each)| each.mul_div_floor(u64::from(*count), 1).unwrap_or_default());
         Amount::checked_sum(served.chain([self.prover.effort()])).unwrap_or_default()
     }
 }

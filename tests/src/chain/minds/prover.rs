@@ -12,6 +12,8 @@ use super::Provider;
 use crate::chain::actor::Look;
 use crate::chain::work;
 
+/// Probes after which who claims too much has learnt that it does not pay.
+const LESSONS: usize = 2;
 /// Memory of each lane, in MiB.
 const MEBIBYTES: u32 = 256;
 
@@ -57,9 +59,13 @@ impl Prover {
                 _ => {}
             }
         }
+        let lies = self.has < self.claim.lanes;
+        let learnt = lies && self.answered.len() >= LESSONS;
         let busy = market.deals().any(|deal| deal.provider == me && !deal.is_over());
         match market.certificate(&me) {
-            None if !look.closing => ops.push(Op::Market(Command::ProveCapacity(self.claim))),
+            None if !look.closing && !learnt => {
+                ops.push(Op::Market(Command::ProveCapacity(self.claim)))
+            }
             Some(certificate) if look.closing && !busy && certificate.probe == Probe::No => {
                 ops.push(Op::Market(Command::GiveUpCapacity));
             }
