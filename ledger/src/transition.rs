@@ -148,6 +148,14 @@ fn keeps_refused() -> bool {
     false
 }
 
+/// Whether a planted fault makes validators pay for their verdicts.
+fn charges_judges() -> bool {
+    #[cfg(feature = "faults")]
+    return faults::is(Fault::ChargeJudges);
+    #[cfg(not(feature = "faults"))]
+    false
+}
+
 /// Carries out one settlement.
 fn settle(state: &mut State, settlement: &Settlement) -> Result<(), Refusal> {
     #[cfg(feature = "faults")]
@@ -191,7 +199,7 @@ pub fn fee_min(params: &crate::genesis::Params, ops: usize) -> Amount {
 /// validators and cases.
 #[must_use]
 pub fn fee_due(state: &State, tx: &Transaction) -> Amount {
-    if crate::court::is_duty(state, tx) {
+    if crate::court::is_duty(state, tx) && !charges_judges() {
         Amount::ZERO
     } else {
         fee_min(&state.params, tx.ops.len())

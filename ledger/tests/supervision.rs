@@ -11,6 +11,7 @@ use gongsuan_market::book::Why;
 use gongsuan_market::{Command, Oddness, RecordId};
 use gongsuan_types::capacity::Capacity;
 use gongsuan_types::credential::{Attribute, Shown, root};
+use gongsuan_types::order::Capabilities;
 use gongsuan_types::{Amount, DealId, Hash, TimeMs};
 
 struct Town {
@@ -190,6 +191,31 @@ fn an_account_shows_its_owner_as_an_issuer_attested_it_and_keeps_it() {
     let again = State::restore(&town.genesis, &town.state.snapshot()).unwrap();
     assert_eq!(again.root(), town.state.root());
     assert_eq!(again.market().owner_of(&address(5)), owner("c4f1"));
+}
+
+#[test]
+fn an_order_may_ask_for_providers_whose_owner_is_known() {
+    let mut town = Town::new();
+    let list = [Attribute { name: OWNER.into(), value: "c4f1".into(), salt: Hash::ZERO }];
+    let (subject, expires_at) = (address(5), TimeMs(500_000));
+    let attributes = root(&list).unwrap();
+    town.good(0, vec![Op::Attest { subject, role: Role::Provider, expires_at, attributes }]);
+    // Attested and not shown is not known; neither is what is shown after the offer.
+    town.good(4, vec![ask(90)]);
+    town.good(5, vec![ask(95)]);
+    let Op::Market(Command::PlaceBid(mut order)) = bid(150) else { panic!("a bid") };
+    order.requirements.capabilities = Capabilities::OWNED;
+    town.good(3, vec![Op::Market(Command::PlaceBid(order))]);
+    assert_eq!(town.state.market().deals().count(), 0);
+    let shown = Box::new(Shown::new(&list, OWNER).unwrap());
+    town.good(5, vec![Op::ShowOwner { role: Role::Provider, shown }]);
+    assert_eq!(town.state.market().deals().count(), 0);
+    town.good(5, vec![ask(120)]);
+    let providers: Vec<_> = town.state.market().deals().map(|deal| deal.provider).collect();
+    assert_eq!(providers, [address(5)], "dearer, and known");
+    let Op::Market(Command::PlaceAsk(mut claim)) = ask(80) else { panic!("an ask") };
+    claim.machine.capabilities = Capabilities::OWNED;
+    assert_eq!(town.code(4, Op::Market(Command::PlaceAsk(claim))), "reserved");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use gongsuan_market::{
     Command, DealState, Event, Failure, HoldId, Market, MarketError, Moment, OrderState, Outcome,
     Rules, Settlement,
 };
-use gongsuan_types::job::{Check, JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Pace, Shape};
+use gongsuan_types::job::{Check, JobOrder, Pace};
 use gongsuan_types::order::{
     Ask, Bid, Capabilities, Class, FillRule, Machine, Party, Region, RegionSet, Requirements,
     SelfMatch, Work,
@@ -64,15 +64,7 @@ fn ask(price: u64, units: u64, fill_min: u64, region: u8) -> Ask {
 }
 
 fn bid(price_max: u64, segments: u32, fill_rule: FillRule) -> Bid {
-    let spec = JobSpec {
-        version: JOB_VERSION,
-        module: Hash::ZERO,
-        meter: 1,
-        args: vec![],
-        shape: Shape::Map { segments, input: MapInput::Shared(Hash::ZERO) },
-        limits: Limits { fuel: Fuel(2_000_000_000), memory_pages: 1, output_bytes: 0 },
-        seed: Hash::ZERO,
-    };
+    let spec = support::spec::job(segments, 2);
     Bid {
         class: Class::WASM,
         price_max: Price(price_max),
