@@ -1,18 +1,20 @@
 //! `gongsuan job`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use gongsuan_executor::EngineKind;
 use gongsuan_executor::guests::{RAYTRACE, RaytraceScene};
 use gongsuan_ledger::Op;
 use gongsuan_market::{Command as MarketCommand, Deal, DealState};
-use gongsuan_types::job::{Check as JobCheck, JOB_VERSION, JobSpec, Limits, MapInput, Shape};
-use gongsuan_types::order::{Bid, Capabilities, Class, RegionSet, Requirements, Side, Work};
+use gongsuan_types::job::{Check as JobCheck, JOB_VERSION, JobSpec, Limits, MapInput, Pace, Shape};
+use gongsuan_types::order::{Bid, Capabilities, Class, Requirements, Side, Work};
 use gongsuan_types::{Amount, DealId, DurationMs, Fuel, Hash, OrderId, Price, SecretKey, Units};
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::job_file::{JobFile, TEMPLATE};
 use super::{Coded, Context, exit, output, usage};
 use crate::audit::Check;
 use crate::client::{Client, Page};
@@ -29,17 +31,17 @@ pub(super) enum Command {
     },
     /// Check a job file without a network.
     Check {
-        /// The file.
+        /// The job file; `gongsuan job init` makes one.
         file: PathBuf,
     },
     /// What a job would cost at today's asks, at most.
     Quote {
-        /// The file.
+        /// The job file; `gongsuan job init` makes one.
         file: PathBuf,
     },
     /// Order a job, wait for it, fetch and check its outputs.
     Run {
-        /// The file.
+        /// The job file; `gongsuan job init` makes one.
         file: PathBuf,
         /// Where outputs (`segment-N`) and `receipt.json` are written.
         #[arg(long, short, default_value = "out")]
@@ -53,22 +55,22 @@ pub(super) enum Command {
     },
     /// A bid and its deals.
     Status {
-        /// The bid.
+        /// The bid's number, as `gongsuan job list` shows it.
         bid: OrderId,
     },
     /// Withdraw what is left of a bid.
     Stop {
-        /// The bid.
+        /// The bid's number, as `gongsuan job list` shows it.
         bid: OrderId,
     },
     /// What the providers of a private job have signed about deleting it. A promise is not a proof; see docs/privacy.md.
     Deletions {
-        /// The bid.
+        /// The bid's number, as `gongsuan job list` shows it.
         bid: OrderId,
     },
     /// Rate the other side of a job's settled deals, once each: a renter its providers, a provider its renter.
     Rate {
-        /// The bid.
+        /// The bid's number, as `gongsuan job list` shows it.
         bid: OrderId,
         /// From 1, bad, to 5, good.
         #[arg(value_parser = clap::value_parser!(u8).range(1..=5))]
@@ -82,7 +84,7 @@ pub(super) enum Command {
     },
     /// Fetch a settled job's outputs and receipt.
     Fetch {
-        /// The bid.
+        /// The bid's number, as `gongsuan job list` shows it.
         bid: OrderId,
         /// Where to.
         #[arg(long, short, default_value = "out")]
@@ -90,110 +92,14 @@ pub(super) enum Command {
     },
 }
 
-const TEMPLATE: &str = r#"# A job: a WASI module that runs once for every segment. GONGSUAN_SEGMENT tells the segments apart.
-module = "program.wasm"
-input = "input.bin"            # every segment reads it on standard input
-segments = 8
-args = []
-fuel_max = 1_000_000_000       # for one segment, at most 4_000_000_000 (4 Gf)
-memory_pages = 256             # of 64 KiB, for one segment
-output_bytes = 1_048_576       # for one segment
-price_max = "0.2"              # tokens for a Gf, at most
-deals_max = 4                  # providers, at most
-samples = 2                    # segments of each deal that are executed again
-vetted = true                  # vetted providers only
-match_within_s = 60
-run_within_s = 600
-
-# private = true               # module, inputs and outputs are encrypted; only who executes them reads them: see docs/privacy.md
-# audit = "own"                # who executes the drawn segments again: drawn auditors ("lottery"), or this command ("own": what private jobs do)
-
-# What the machine must have; a line that is absent asks for nothing. An order that no machine fits is not matched: the chain refuses it.
-# regions = [3, 17]            # numbers of the chain's registry, 0 to 63
-# cpu_cores_min = 2
-# memory_mib_min = 1024
-# reputation_min = 500         # of 1,000
-"#;
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct JobFile {
-    module: PathBuf,
-    input: PathBuf,
-    segments: u32,
-    #[serde(default)]
-    args: Vec<String>,
-    fuel_max: u64,
-    memory_pages: u32,
-    output_bytes: u32,
-    price_max: String,
-    deals_max: u16,
-    samples: u16,
-    vetted: bool,
-    match_within_s: u64,
-    run_within_s: u64,
-    regions: Option<Vec<u8>>,
-    #[serde(default)]
-    cpu_cores_min: u16,
-    #[serde(default)]
-    memory_mib_min: u32,
-    #[serde(default)]
-    reputation_min: u16,
-    #[serde(default)]
-    private: bool,
-    audit: Option<Audit>,
-}
-
-/// Who executes drawn segments again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Audit {
-    Lottery,
-    Own,
-}
-
-impl JobFile {
-    /// Drawn auditors, but for a private job, whose inputs they would have to see.
-    fn check(&self) -> JobCheck {
-        match self.audit.unwrap_or(if self.private { Audit::Own } else { Audit::Lottery }) {
-            Audit::Lottery => JobCheck::Lottery,
-            Audit::Own => JobCheck::Own,
-        }
-    }
-
-    /// What the machine must have.
-    fn requirements(&self) -> Result<Requirements, String> {
-        let regions = match &self.regions {
-            None => RegionSet::ANY,
-            Some(regions) => {
-                let all = regions.iter().try_fold(0, |set, region| {
-                    let bit = 1_u64.checked_shl(u32::from(*region));
-                    bit.map(|bit| set | bit)
-                        .ok_or_else(|| format!("regions: {region} is no region; they are 0 to 63"))
-                })?;
-                if all == 0 {
-                    return Err("regions: none is allowed: no machine would fit".to_owned());
-                }
-                RegionSet(all)
-            }
-        };
-        Ok(Requirements {
-            regions,
-            cpu_cores_min: self.cpu_cores_min,
-            memory_mib_min: self.memory_mib_min,
-            reputation_min: self.reputation_min,
-            capabilities: if self.private { Capabilities::PRIVATE } else { Capabilities::NONE },
-            ..Requirements::ANY
-        })
-    }
-}
-
 struct Ready {
     wish: Wish,
     requirements: Requirements,
     check: JobCheck,
+    pace: Pace,
     module: Vec<u8>,
     input: Vec<u8>,
+    predicate: Option<Vec<u8>>,
 }
 
 impl Ready {
@@ -206,6 +112,7 @@ impl Ready {
         };
         if let Work::Job(order) = &mut bid.work {
             order.check = self.check;
+            order.pace = self.pace;
         }
         bid
     }
@@ -263,9 +170,10 @@ fn load(path: &Path) -> anyhow::Result<Ready> {
             .map_err(|error| usage(format!("{}: {error}", base.join(name).display())))
     };
     let (module, input) = (read(&file.module)?, read(&file.input)?);
-    let check = file.check();
-    let requirements =
-        file.requirements().map_err(|reason| usage(format!("{}: {reason}", path.display())))?;
+    let predicate = file.predicate.as_deref().map(read).transpose()?;
+    let wrong = |reason: String| usage(format!("{}: {reason}", path.display()));
+    let (check, pace) = (file.check(predicate.as_deref()).map_err(wrong)?, file.pace());
+    let requirements = file.requirements().map_err(wrong)?;
     let price_max: Price = file
         .price_max
         .parse()
@@ -295,17 +203,19 @@ fn load(path: &Path) -> anyhow::Result<Ready> {
         match_within: DurationMs(file.match_within_s.saturating_mul(1_000)),
         run_within: DurationMs(file.run_within_s.saturating_mul(1_000)),
     };
-    wish.spec
-        .validate()
-        .and_then(|()| {
-            wish.to_bid(crate::node::clock(), &Hash::ZERO).validate(crate::node::clock())
-        })
-        .map_err(|refusal| usage(format!("{}: {refusal}", path.display())))?;
-    let program = gongsuan_executor::Program::load(gongsuan_executor::EngineKind::Wasmi, &module)?;
-    if let Some(why) = program.refusal() {
-        return Err(usage(format!("{}: {why}", base.join(&file.module).display())));
+    let programs =
+        [(Some(&file.module), Some(&module)), (file.predicate.as_ref(), predicate.as_ref())];
+    for (name, bytes) in programs.into_iter().filter_map(|(name, bytes)| name.zip(bytes)) {
+        let program = gongsuan_executor::Program::load(EngineKind::Wasmi, bytes)?;
+        if let Some(why) = program.refusal() {
+            return Err(usage(format!("{}: {why}", base.join(name).display())));
+        }
     }
-    Ok(Ready { wish, requirements, check, module, input })
+    let ready = Ready { wish, requirements, check, pace, module, input, predicate };
+    let bid = ready.to_bid(&Hash::ZERO);
+    let valid = ready.wish.spec.validate().and_then(|()| bid.validate(crate::node::clock()));
+    valid.map_err(|refusal| wrong(refusal.to_string()))?;
+    Ok(ready)
 }
 
 pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
@@ -382,10 +292,9 @@ fn run_job(file: &Path, out: &Path, context: &Context) -> anyhow::Result<u8> {
     getrandom::fill(&mut secret).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
     let secret = Hash(secret);
     let bid = renter::place(&client, &key, ready.to_bid(&secret))?;
-    let order = client.order(bid)?;
     output::note(&format!(
-        "bid {bid} is placed; {} tokens are in escrow until it is over",
-        order.held
+        "bid {bid} is placed; {} tokens are set aside",
+        set_aside(&client, bid)?
     ));
     let wanted = ready.wish.spec.segment_count();
     let patience = Duration::from_millis(ready.wish.match_within.0);
@@ -402,7 +311,7 @@ fn run_job(file: &Path, out: &Path, context: &Context) -> anyhow::Result<u8> {
         )
         .into());
     }
-    let mut told = 0;
+    let (mut told, mut drawn) = (0, BTreeSet::new());
     let patience = Duration::from_millis(ready.wish.run_within.0) + Duration::from_secs(300);
     let deals = renter::follow(&client, &key, bid, secret, patience, |deals| {
         duties.look(deals);
@@ -411,27 +320,52 @@ fn run_job(file: &Path, out: &Path, context: &Context) -> anyhow::Result<u8> {
             told = done;
             output::note(&format!("{done}/{wanted} segments"));
         }
+        for deal in deals {
+            if let DealState::Drawn { open_until, .. } = deal.state
+                && drawn.insert((deal.id, deal.commits))
+            {
+                let left = open_until.since(crate::node::clock()).0.div_ceil(1_000);
+                output::note(&format!(
+                    "deal {}: the results are there; for {left} s anybody may show that one is wrong, then it is paid",
+                    deal.id
+                ));
+            }
+        }
         Ok(())
     })?;
-    if let Some(failed) = deals.iter().find(|deal| matches!(deal.state, DealState::Failed { .. })) {
-        let message = format!("deal {} failed; its escrow is back: {:?}", failed.id, failed.state);
-        return Err(Coded(exit::JOB_FAILED, message).into());
+    for deal in &deals {
+        if let DealState::Failed { why, .. } = deal.state {
+            let (id, words) = (deal.id, renter::failure(why));
+            let message = format!("deal {id} failed: {words}; what it had not paid is back");
+            return Err(Coded(exit::JOB_FAILED, message).into());
+        }
     }
     let done = fetch(context, bid, out)?;
     done.show(context);
     Ok(done.code())
 }
 
+/// What a bid and its deals hold of the renter's money.
+fn set_aside(client: &Client, bid: OrderId) -> anyhow::Result<Amount> {
+    let held = renter::deals_of(client, bid)?.iter().map(|deal| deal.escrow).collect::<Vec<_>>();
+    let sum = Amount::checked_sum(held.into_iter().chain([client.order(bid)?.held]));
+    sum.context("more than there can be")
+}
+
 /// Stores module and input: as they are or, of a private job, encrypted, with somebody to send the keys.
 fn store(ready: &Ready, client: &Client, key: &SecretKey) -> anyhow::Result<Option<Sharer>> {
     if !ready.requirements.capabilities.covers(Capabilities::PRIVATE) {
-        client.put_blob(&ready.module)?;
-        client.put_blob(&ready.input)?;
+        for file in [Some(&ready.module), Some(&ready.input), ready.predicate.as_ref()] {
+            file.map(|file| client.put_blob(file)).transpose()?;
+        }
         return Ok(None);
     }
     let post = Post::new(client, key)?;
     post.publish()?;
-    let files = envelope::Files::shared(&post, &ready.module, &ready.input)?;
+    let mut files = envelope::Files::shared(&post, &ready.module, &ready.input)?;
+    if let Some(program) = &ready.predicate {
+        files = files.with_predicate(&post, program)?;
+    }
     Ok(Some(Sharer::new(post, files)))
 }
 
