@@ -33,7 +33,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Looks at the deals between two at what cannot wait for ever, and need not happen at once: pledges, payouts, promises.
 const CHORES_EVERY: u64 = 100;
 /// Deals in one answer, at most.
-const DEALS_MAX: usize = 1000;
+const PAGE: usize = 1000;
 /// Between two reports of progress.
 const REPORT_EVERY: Duration = Duration::from_millis(500);
 /// Bytes of a list of receipts, at most.
@@ -58,12 +58,21 @@ struct Deals {
     deals: Vec<Deal>,
 }
 
-/// Reads the newest 1,000 deals that a filter lets pass (`state=open`, `order=4`, `account=gs1…`), newest first.
+/// Reads all deals that a filter lets pass (`state=open`, `order=4`, `account=gs1…`), newest first, page after page.
 ///
 /// # Errors
 /// [`ClientError`].
 pub fn deals(client: &Client, filter: &str) -> Result<Vec<Deal>, ClientError> {
-    client.get::<Deals>(&format!("/v1/deals?limit={DEALS_MAX}&{filter}")).map(|all| all.deals)
+    let (mut all, mut older) = (Vec::new(), String::new());
+    loop {
+        let page: Deals = client.get(&format!("/v1/deals?limit={PAGE}&{filter}{older}"))?;
+        let is_last = page.deals.len() < PAGE;
+        all.extend(page.deals);
+        match all.last() {
+            Some(last) if !is_last => older = format!("&below={}", last.id),
+            _ => return Ok(all),
+        }
+    }
 }
 
 /// A job that somebody has to execute.
@@ -217,12 +226,10 @@ impl Agent {
                 self.pledge(&rules);
                 self.finish(&mut finished);
             }
-            match deals(&self.client, "state=open") {
+            match deals(&self.client, &format!("state=open&account={me}")) {
                 Err(error) => tracing::warn!(%error, "cannot read the deals"),
                 Ok(all) => {
-                    if all.len() < DEALS_MAX {
-                        journal::keep_only(&self.state, all.iter().filter(|deal| !deal.is_over()));
-                    }
+                    journal::keep_only(&self.state, all.iter().filter(|deal| !deal.is_over()));
                     for deal in all.into_iter().filter(|deal| !deal.is_over()) {
                         let case =
                             deal.case().filter(|case| [deal.provider, case.by].contains(&me));

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use gongsuan_market::{Deal, Oddness, Order};
+use gongsuan_market::{Deal, DealState, Market, Oddness, Order};
 use gongsuan_types::order::{Class, Side, Unit};
 use gongsuan_types::receipt::Receipt;
 use gongsuan_types::{Address, DealId, OrderId, Refusal};
@@ -86,7 +86,7 @@ pub(super) struct DealFilter {
     /// `open`: only what is not over; `all`.
     #[param(pattern = "^(open|all)$")]
     state: Option<String>,
-    /// Only those in which this account works or pays.
+    /// Only those in which this account works or pays, is drawn to audit now, or has brought the open case.
     account: Option<Address>,
     /// Only of this class, such as `giga-fuel/wasm`.
     #[param(pattern = "^(giga-fuel|core-second)/(wasm|x86_64|aarch64)$")]
@@ -130,57 +130,87 @@ fn page<'a, T: Clone + 'a>(
     (found, total)
 }
 
-/// Orders.
+impl OrderFilter {
+    /// What to look for in a market; a filter that makes no sense is refused.
+    fn query(self) -> Result<impl FnOnce(&Market) -> Orders, ApiError> {
+        let (rows, open) = (rows(self.limit)?, is_open(self.state.as_deref())?);
+        let class = class(self.class.as_deref())?;
+        Ok(move |market: &Market| {
+            let wanted = |order: &&Order| {
+                self.side.is_none_or(|wanted| wanted == order.side())
+                    && self.account.is_none_or(|wanted| wanted == order.owner)
+                    && class.is_none_or(|wanted| wanted == order.class())
+            };
+            let is_older = |order: &Order| is_below(self.below, order.id.0);
+            let (orders, total) = match open {
+                true => page(market.open_orders().filter(wanted), rows, is_older),
+                false => page(market.orders().filter(wanted), rows, is_older),
+            };
+            Orders { orders, total }
+        })
+    }
+}
+
+impl DealFilter {
+    /// What to look for in a market; a filter that makes no sense is refused.
+    fn query(self) -> Result<impl FnOnce(&Market) -> Deals, ApiError> {
+        let (rows, open) = (rows(self.limit)?, is_open(self.state.as_deref())?);
+        let class = class(self.class.as_deref())?;
+        Ok(move |market: &Market| {
+            let wanted = |deal: &&Deal| {
+                self.account.is_none_or(|wanted| has_part(deal, wanted))
+                    && self.order.is_none_or(|wanted| [deal.ask, deal.bid].contains(&wanted))
+                    && class.is_none_or(|wanted| wanted == deal.class)
+            };
+            let is_older = |deal: &Deal| is_below(self.below, deal.id.0);
+            let (deals, total) = match open {
+                true => page(market.open_deals().filter(wanted), rows, is_older),
+                false => page(market.deals().filter(wanted), rows, is_older),
+            };
+            Deals { deals, total }
+        })
+    }
+}
+
+/// Whether an account works or pays in a deal, is drawn to audit it now, or has brought its open case.
+fn has_part(deal: &Deal, account: Address) -> bool {
+    let is_drawn = || match &deal.state {
+        DealState::Drawn { samples, .. } => {
+            samples.iter().any(|sample| sample.auditor == Some(account))
+        }
+        _ => false,
+    };
+    [deal.provider, deal.renter].contains(&account)
+        || deal.case().is_some_and(|case| case.by == account)
+        || is_drawn()
+}
+
+/// Orders, the newest first. More than one answer holds come page by page: `below` is the smallest id of the page before.
 #[utoipa::path(get, path = "/v1/orders", tag = "market", params(OrderFilter), responses((status = OK, description = "A page.", body = Orders)))]
 pub(super) async fn orders(
     State(server): State<Server>,
     Asked(filter): Asked<OrderFilter>,
 ) -> Answer<Orders> {
-    let (rows, open) = (rows(filter.limit)?, is_open(filter.state.as_deref())?);
-    let class = class(filter.class.as_deref())?;
-    let (orders, total) = ask(&server, move |view| {
-        let wanted = |order: &&Order| {
-            (!open || order.is_live())
-                && filter.side.is_none_or(|wanted| wanted == order.side())
-                && filter.account.is_none_or(|wanted| wanted == order.owner)
-                && class.is_none_or(|wanted| wanted == order.class())
-        };
-        let all: Vec<&Order> = view.chain.state().market().orders().filter(wanted).collect();
-        page(all.into_iter(), rows, |order| is_below(filter.below, order.id.0))
-    })
-    .await?;
-    Ok(Json(Orders { orders, total }))
+    let query = filter.query()?;
+    Ok(Json(ask(&server, move |view| query(view.chain.state().market())).await?))
 }
 
-/// Deals.
+/// Deals, the newest first. More than one answer holds come page by page: `below` is the smallest id of the page before.
 #[utoipa::path(get, path = "/v1/deals", tag = "market", params(DealFilter), responses((status = OK, description = "A page.", body = Deals)))]
 pub(super) async fn deals(
     State(server): State<Server>,
     Asked(filter): Asked<DealFilter>,
 ) -> Answer<Deals> {
-    let (rows, open) = (rows(filter.limit)?, is_open(filter.state.as_deref())?);
-    let class = class(filter.class.as_deref())?;
-    let (deals, total) = ask(&server, move |view| {
-        let wanted = |deal: &&Deal| {
-            let parties = [deal.provider, deal.renter];
-            (!open || !deal.is_over())
-                && filter.account.is_none_or(|wanted| parties.contains(&wanted))
-                && filter.order.is_none_or(|wanted| [deal.ask, deal.bid].contains(&wanted))
-                && class.is_none_or(|wanted| wanted == deal.class)
-        };
-        let all: Vec<&Deal> = view.chain.state().market().deals().filter(wanted).collect();
-        page(all.into_iter(), rows, |deal| is_below(filter.below, deal.id.0))
-    })
-    .await?;
-    Ok(Json(Deals { deals, total }))
+    let query = filter.query()?;
+    Ok(Json(ask(&server, move |view| query(view.chain.state().market())).await?))
 }
 
 /// What looks odd in the newest deals: a hint for whoever watches, by rules that stand in the answer. Nothing on the chain follows from it.
 #[utoipa::path(get, path = "/v1/anomalies", tag = "market", responses((status = OK, description = "What is odd, and by which rules.", body = Anomalies)))]
 pub(super) async fn anomalies(State(server): State<Server>) -> Answer<Anomalies> {
     let newest = ask(&server, |view| {
-        let all: Vec<&Deal> = view.chain.state().market().deals().collect();
-        all.into_iter().rev().take(ODD_AMONG).cloned().collect::<Vec<Deal>>()
+        let all = view.chain.state().market().deals();
+        all.rev().take(ODD_AMONG).cloned().collect::<Vec<Deal>>()
     });
     let (deals, oddness) = (newest.await?, Oddness::default());
     let anomalies = gongsuan_market::anomalies(&deals, oddness);
@@ -270,4 +300,156 @@ pub(super) async fn receipts(
         Ok::<_, ApiError>(receipts)
     });
     Ok(Json(DealReceipts { deal: id, receipts: read.await.map_err(stopped)?? }))
+}
+
+#[cfg(test)]
+mod tests {
+    use gongsuan_market::{Command, Moment, Rules};
+    use gongsuan_types::job::{JOB_VERSION, JobSpec, Limits, MapInput, Shape};
+    use gongsuan_types::order::{Ask, Capabilities, Machine, Party, Region};
+    use gongsuan_types::{DurationMs, Fuel, Hash, Height, Price, TimeMs, Units};
+
+    use super::*;
+    use crate::renter::Wish;
+
+    const PAIRS: u64 = 3_000;
+    const RESTING: u64 = 1_200;
+    const NOW: TimeMs = TimeMs(1_000);
+
+    fn party(number: u64) -> Party {
+        Party { address: address(number), attested: Capabilities::NONE }
+    }
+
+    fn address(number: u64) -> Address {
+        Address(Hash::of("lists", &number.to_le_bytes()).0)
+    }
+
+    fn ask(price: u64) -> Command {
+        let machine = Machine {
+            cpu_cores: 1,
+            memory_mib: 1_024,
+            disk_mib: 0,
+            gpu_count: 0,
+            duration_s_max: 86_400,
+            region: Region(0),
+            capabilities: Capabilities::NONE,
+        };
+        let (class, price, units, fill_min) = (Class::WASM, Price(price), Units(1), Units(1));
+        let expires_at = TimeMs(1_000_000);
+        Command::PlaceAsk(Ask { class, price, units, fill_min, machine, expires_at })
+    }
+
+    fn bid() -> Command {
+        let spec = JobSpec {
+            version: JOB_VERSION,
+            module: Hash::ZERO,
+            meter: 1,
+            args: Vec::new(),
+            shape: Shape::Map { segments: 1, input: MapInput::Shared(Hash::ZERO) },
+            limits: Limits { fuel: Fuel(1_000_000_000), memory_pages: 1, output_bytes: 0 },
+            seed: Hash::ZERO,
+        };
+        let wish = Wish {
+            spec,
+            price_max: Price(10),
+            deals_max: 1,
+            samples: 1,
+            vetted: false,
+            match_within: DurationMs(600_000),
+            run_within: DurationMs(600_000),
+        };
+        Command::PlaceBid(Box::new(wish.to_bid(NOW, &Hash::ZERO)))
+    }
+
+    /// As many deals as pairs, of which those with odd numbers run and the others have failed; and asks that nobody takes.
+    fn market() -> Market {
+        let mut market = Market::new(Rules::default());
+        let moment = |height, time| Moment { height: Height(height), time, block: Hash::ZERO };
+        drop(market.begin_block(moment(1, NOW), &[]));
+        for pair in 0..PAIRS {
+            drop(market.submit(party(pair), ask(5)).unwrap());
+            drop(market.submit(party(PAIRS + pair), bid()).unwrap());
+        }
+        for one in 0..RESTING {
+            drop(market.submit(party(one), ask(50)).unwrap());
+        }
+        drop(market.end_block());
+        drop(market.begin_block(moment(2, NOW), &[]));
+        let runs = |deal: &&Deal| deal.id.0 % 2 == 1;
+        let running: Vec<_> =
+            market.deals().filter(runs).map(|deal| (deal.id, deal.provider)).collect();
+        for (deal, provider) in running {
+            let party = Party { address: provider, attested: Capabilities::NONE };
+            drop(market.submit(party, Command::Acknowledge(deal)).unwrap());
+        }
+        drop(market.end_block());
+        // Nobody has acknowledged the others in time.
+        drop(market.begin_block(moment(3, TimeMs(60_000)), &[]));
+        drop(market.end_block());
+        market
+    }
+
+    /// All rows of a list, page after page, and what each page says of how many there are.
+    fn walk<T>(
+        mut page: impl FnMut(Option<u64>) -> (Vec<T>, u64),
+        id: fn(&T) -> u64,
+    ) -> (Vec<u64>, Vec<u64>) {
+        let (mut ids, mut totals) = (Vec::new(), Vec::new());
+        loop {
+            let (rows, total) = page(ids.last().copied());
+            totals.push(total);
+            if rows.is_empty() {
+                return (ids, totals);
+            }
+            ids.extend(rows.iter().map(id));
+        }
+    }
+
+    #[test]
+    fn pages_bring_everything_that_is_open_once_and_nothing_that_is_over() {
+        let market = market();
+        let deals = |state: &str, account| {
+            let page = |below| {
+                let filter = DealFilter {
+                    limit: Some(ROWS_MAX),
+                    below,
+                    state: Some(state.into()),
+                    account,
+                    ..DealFilter::default()
+                };
+                let Ok(query) = filter.query() else { panic!("the filter makes sense") };
+                let found = query(&market);
+                (found.deals, found.total)
+            };
+            walk(page, |deal| deal.id.0)
+        };
+        let expected: Vec<u64> =
+            market.deals().filter(|deal| !deal.is_over()).map(|deal| deal.id.0).rev().collect();
+        assert_eq!(expected.len(), 1_500);
+        let (ids, totals) = deals("open", None);
+        assert_eq!(ids, expected);
+        assert_eq!(totals, [1_500; 3], "two pages and the end");
+        let (ids, totals) = deals("all", None);
+        assert_eq!((ids.len(), totals), (3_000, vec![3_000; 4]));
+        let one = market.deals().find(|deal| !deal.is_over()).unwrap();
+        assert_eq!(deals("open", Some(one.renter)), (vec![one.id.0], vec![1, 1]));
+
+        let orders = |below| {
+            let filter = OrderFilter {
+                limit: Some(ROWS_MAX),
+                below,
+                state: Some("open".into()),
+                ..OrderFilter::default()
+            };
+            let Ok(query) = filter.query() else { panic!("the filter makes sense") };
+            let found = query(&market);
+            (found.orders, found.total)
+        };
+        let expected: Vec<u64> =
+            market.orders().filter(|order| order.is_live()).map(|order| order.id.0).rev().collect();
+        let (ids, totals) = walk(orders, |order| order.id.0);
+        assert_eq!(ids, expected);
+        // Of a deal that failed the ask's capacity is free again.
+        assert_eq!(totals, [expected.len() as u64; 4]);
+    }
 }
