@@ -224,7 +224,7 @@ fn absent(town: &Town, name: &str) {
 /// one is sent everything, and does the whole.
 fn goes_on_with_the_next(town: &mut Town, tiles: &[Vec<u8>]) {
     absent(town, "gone");
-    let file = town.job("next", "private = true\nattempts_max = 2\nheartbeat_s = 2");
+    let file = town.job("next", "private = true\nattempts_max = 2\nheartbeat_s = 8");
     let out = town.path("next/out");
     town.spawn("renter", &["job", "run", file.to_str().unwrap(), "--out", out.to_str().unwrap()]);
     let bid = town.newest_bid("renter");
@@ -232,6 +232,8 @@ fn goes_on_with_the_next(town: &mut Town, tiles: &[Vec<u8>]) {
     let deal = town.wait_deal("the first match", bid, matched);
     assert_eq!(deal.provider, address("gone"), "the cheapest");
     let gone = key("gone");
+    // From here on it has the time of a heartbeat.
+    town.client.execute(&gone, &[Op::Market(Command::Acknowledge(deal.id))]).unwrap();
     let post = Post::new(&town.client, &gone).unwrap();
     let input = SCENE.to_input();
     let opens = |keyring: &gongsuan::envelope::Keyring, plain: &[u8]| {
@@ -243,7 +245,6 @@ fn goes_on_with_the_next(town: &mut Town, tiles: &[Vec<u8>]) {
         Ok(opens(&keyring, &input).then_some(keyring))
     });
     assert!(opens(&sent, RAYTRACE));
-    town.client.execute(&gone, &[Op::Market(Command::Acknowledge(deal.id))]).unwrap();
 
     let over = settled(town, bid);
     assert_eq!(over.provider, address("p2"));

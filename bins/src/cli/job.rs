@@ -311,7 +311,7 @@ fn run_job(file: &Path, out: &Path, context: &Context) -> anyhow::Result<u8> {
         )
         .into());
     }
-    let (mut told, mut drawn) = (0, BTreeSet::new());
+    let (mut told, mut drawn, mut dropped) = (0, BTreeSet::new(), BTreeSet::new());
     let patience = Duration::from_millis(ready.wish.run_within.0) + Duration::from_secs(300);
     let deals = renter::follow(&client, &key, bid, secret, patience, |deals| {
         duties.look(deals);
@@ -321,6 +321,10 @@ fn run_job(file: &Path, out: &Path, context: &Context) -> anyhow::Result<u8> {
             output::note(&format!("{done}/{wanted} segments"));
         }
         for deal in deals {
+            for (who, why) in deal.dropped().filter(|(who, _)| dropped.insert((deal.id, *who))) {
+                let (id, who, why) = (deal.id, who.short(), renter::failure(why));
+                output::note(&format!("deal {id}: {why} ({who}); the next one is looked for"));
+            }
             if let DealState::Drawn { open_until, .. } = deal.state
                 && drawn.insert((deal.id, deal.commits))
             {
