@@ -4,18 +4,20 @@
 mod after;
 mod auditor;
 mod committer;
+mod duty;
 mod journal;
 mod lessor;
 mod rounds;
 mod stalls;
 mod vacancy;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use gongsuan_executor::jobs::{JobLog, Lanes, Options, Scheduler, SchedulerConfig};
+use gongsuan_executor::jobs::{JobLog, Lanes, Next, Options, Scheduler, SchedulerConfig};
 use gongsuan_executor::worker::PoolConfig;
 use gongsuan_executor::{Event, Inputs, Job};
 use gongsuan_ledger::Op;
@@ -24,7 +26,7 @@ use gongsuan_types::capacity::Capacity;
 use gongsuan_types::job::{JobSpec, MapInput, Shape};
 use gongsuan_types::order::Ask;
 use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof};
-use gongsuan_types::{Hash, SecretKey, codec};
+use gongsuan_types::{DealId, Hash, SecretKey, codec};
 use serde::Deserialize;
 
 pub use after::{Payout, earned};
@@ -41,7 +43,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Looks at the deals between two at what cannot wait for ever, and need not happen at once: pledges, payouts, promises.
 const CHORES_EVERY: u64 = 100;
 /// Deals in one answer, at most.
-const DEALS_MAX: usize = 1000;
+const PAGE: usize = 1000;
 /// Between two reports of progress.
 const REPORT_EVERY: Duration = Duration::from_millis(500);
 /// Bytes of a list of receipts, at most.
@@ -55,6 +57,8 @@ pub struct Agent {
     scheduler: Arc<Scheduler>,
     /// What deals have done; an agent that only audits has none.
     journals: Option<Journals>,
+    /// Deals that their renters stop.
+    stopped: Arc<Mutex<BTreeSet<DealId>>>,
     payout: Payout,
     /// The cores that are for leases, if there are any.
     stalls: Option<Arc<Stalls>>,
@@ -68,12 +72,21 @@ struct Deals {
     deals: Vec<Deal>,
 }
 
-/// Reads the newest 1,000 deals that a filter lets pass (`state=open`, `order=4`, `account=gs1…`), newest first.
+/// Reads all deals that a filter lets pass (`state=open`, `order=4`, `account=gs1…`), newest first, page after page.
 ///
 /// # Errors
 /// [`ClientError`].
 pub fn deals(client: &Client, filter: &str) -> Result<Vec<Deal>, ClientError> {
-    client.get::<Deals>(&format!("/v1/deals?limit={DEALS_MAX}&{filter}")).map(|all| all.deals)
+    let (mut all, mut older) = (Vec::new(), String::new());
+    loop {
+        let page: Deals = client.get(&format!("/v1/deals?limit={PAGE}&{filter}{older}"))?;
+        let is_last = page.deals.len() < PAGE;
+        all.extend(page.deals);
+        match all.last() {
+            Some(last) if !is_last => older = format!("&below={}", last.id),
+            _ => return Ok(all),
+        }
+    }
 }
 
 /// A job that somebody has to execute.
@@ -161,6 +174,11 @@ pub fn opening(
     Ok((receipt, proof))
 }
 
+/// The receipts from a segment on without a gap.
+fn in_a_row(first: u32, receipts: &BTreeMap<u32, Receipt>) -> Vec<Receipt> {
+    (first..).map_while(|segment| receipts.get(&segment).copied()).collect()
+}
+
 /// A deal's share of the machine: by what it pays.
 fn weight(deal: &Deal) -> u32 {
     u32::try_from(deal.terms.price.0).unwrap_or(u32::MAX)
@@ -178,7 +196,8 @@ impl Agent {
 
     fn without_journals(client: Client, key: SecretKey, scheduler: Scheduler) -> Self {
         let (scheduler, payout, purse) = (Arc::new(scheduler), Payout::Same, Arc::default());
-        Self { client, key, scheduler, journals: None, payout, stalls: None, purse }
+        let stopped = Arc::default();
+        Self { client, key, scheduler, journals: None, payout, stalls: None, purse, stopped }
     }
 
     /// An agent that audits what it is told to, with one worker process.
@@ -252,17 +271,23 @@ impl Agent {
     }
 
     fn start(&self, deal: Deal) {
-        let agent = self.clone();
-        std::thread::spawn(move || {
-            let id = deal.id;
-            let done = match deal.state {
-                DealState::Demanded { segment, .. } => agent.serve(&deal, segment),
-                _ => agent.work(&deal),
-            };
-            if let Err(error) = done {
-                tracing::error!(deal = %id, error = format!("{error:#}"), "the deal is lost");
-            }
+        let (me, begun) = (self.key.address(), rounds::round(&deal));
+        let is_due = move |now: &Deal| {
+            now.provider == me && rounds::is_to_do(now) && rounds::round(now) == begun
+        };
+        self.start_duty("work", deal, is_due, |agent, deal| match deal.state {
+            DealState::Demanded { segment, .. } => agent.serve(deal, segment),
+            _ => agent.work(deal),
         });
+    }
+
+    /// The renter has stopped the deal: what is done by now is all that is committed.
+    fn stop_early(&self, id: DealId) {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+    }
+
+    fn is_stopped(&self, id: DealId) -> bool {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
     }
 
     /// One deal from the acknowledgement to the commitment.
@@ -317,6 +342,7 @@ impl Agent {
         Ok(())
     }
 
+    /// Executes what is left of a deal; all of it, or what was done in a row when the renter stopped it.
     fn execute_segments(&self, of: &Deal, assignment: Assignment) -> anyhow::Result<Vec<Receipt>> {
         let Assignment { job, private } = assignment;
         let mut outputs = Outputs::new(&self.client, &self.key, private)?;
@@ -338,23 +364,36 @@ impl Agent {
             options =
                 Options { log: Some(Box::new(log) as Box<dyn JobLog>), done: before, ..options };
         }
-        let receipts = self.scheduler.submit(job, options)?.wait(&mut |event| match event {
-            Event::Done(output) => {
-                done += 1;
-                if let Err(error) = outputs.put(&output.output) {
-                    lost = Some(error);
-                }
-                if last.elapsed() >= REPORT_EVERY && done > reported {
-                    (reported, last) = (done, Instant::now());
-                    let told = self.execute(Command::Progress { deal, done: accepted + done });
-                    if let Err(error) = told {
-                        tracing::warn!(%error, "cannot report progress");
+        let mut so_far: BTreeMap<u32, Receipt> =
+            options.done.values().map(|output| (output.receipt.segment, output.receipt)).collect();
+        let handle = self.scheduler.submit(job, options)?;
+        let receipts = loop {
+            if self.is_stopped(deal) {
+                handle.cancel();
+                break in_a_row(of.batch_first(), &so_far);
+            }
+            match handle.poll(LOOK_EVERY) {
+                Next::Over(end) => break end?,
+                Next::Nothing => {}
+                Next::Event(Event::Done(output)) => {
+                    done += 1;
+                    so_far.insert(output.receipt.segment, output.receipt);
+                    if let Err(error) = outputs.put(&output.output) {
+                        lost = Some(error);
+                    }
+                    if last.elapsed() >= REPORT_EVERY && done > reported {
+                        (reported, last) = (done, Instant::now());
+                        let told = self.execute(Command::Progress { deal, done: accepted + done });
+                        if let Err(error) = told {
+                            tracing::warn!(%error, "cannot report progress");
+                        }
                     }
                 }
+                Next::Event(other) => tracing::debug!(?other, "worker"),
             }
-            other => tracing::debug!(?other, "worker"),
-        })?;
+        };
         lost.map_or(Ok(()), |error| Err(error).context("cannot store an output"))?;
+        anyhow::ensure!(!receipts.is_empty(), "the renter stopped before anything was done");
         outputs.deliver(deal, of.renter).context("cannot send the keys of the outputs")?;
         Ok(receipts)
     }

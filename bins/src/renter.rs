@@ -190,19 +190,25 @@ pub fn receipts(client: &Client, deal: &Deal) -> anyhow::Result<Vec<Receipt>> {
             results::lists(client, deal).with_context(|| format!("deal {}", deal.id))
         }
         DealState::Failed { why, .. } => {
-            let words = match why {
-                Failure::NoAck => "the provider did not acknowledge",
-                Failure::Late => "the provider was late",
-                Failure::Disputed => "a result was challenged and nobody has judged",
-                Failure::Fraud => "the validators got another result",
-                Failure::Withheld => "the provider did not show its results",
-                Failure::Silent => "the provider gave no sign of life",
-                Failure::Refused => "the predicate refused an output",
-                Failure::Left => "the provider left the lease",
-                Failure::Unwitnessed => "no token of the renter came for an interval",
-            };
+            let words = failure(*why);
             anyhow::bail!("deal {} failed: {words}", deal.id)
         }
         _ => anyhow::bail!("deal {} is not over", deal.id),
+    }
+}
+
+/// Why a deal failed, in words that go on after "failed: ".
+#[must_use]
+pub fn failure(why: Failure) -> &'static str {
+    match why {
+        Failure::NoAck => "the provider did not acknowledge",
+        Failure::Late => "the provider was late",
+        Failure::Disputed => "a result was challenged and nobody has judged",
+        Failure::Fraud => "the validators got another result",
+        Failure::Withheld => "the provider did not show its results",
+        Failure::Silent => "the provider gave no sign of life",
+        Failure::Refused => "the predicate refused an output",
+        Failure::Left => "the provider left the lease",
+        Failure::Unwitnessed => "no token of the renter came for an interval",
     }
 }

@@ -16,6 +16,8 @@ use std::time::Duration;
 use axum::http::Method;
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
+use gongsuan::cluster::faucet_key;
+use gongsuan::node::config::write_key;
 use gongsuan_ledger::Op;
 use gongsuan_types::{Address, Amount};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -106,6 +108,13 @@ async fn device(browser: &Client, (width, height): (u32, u32)) {
     browser.issue_cmd(Own("goog/cdp/execute", command)).await.unwrap();
 }
 
+/// Light or dark, as the system's setting would say.
+async fn scheme(browser: &Client, value: &str) {
+    let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": value }] });
+    let command = json!({ "cmd": "Emulation.setEmulatedMedia", "params": features });
+    browser.issue_cmd(Own("goog/cdp/execute", command)).await.unwrap();
+}
+
 async fn run(browser: &Client, script: &str) -> Value {
     browser.execute(script, vec![]).await.unwrap()
 }
@@ -147,6 +156,52 @@ async fn open(browser: &Client, path: &str) {
     shown(browser, path).await;
 }
 
+/// A private job on the demo's network, by whoever has all its money, from the order to its outputs. Answers with the order's number.
+fn private_job(dir: &Path, url: &str) -> u64 {
+    let key = dir.join("faucet.key");
+    write_key(&key, &faucet_key("demo-7")).unwrap();
+    let gongsuan = |args: &[&str]| {
+        let out = Command::new(env!("CARGO_BIN_EXE_gongsuan"))
+            .args(args)
+            .args(["--json", "--key", key.to_str().unwrap(), "--node", url])
+            .current_dir(dir)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.success(), "{args:?}: {said}");
+        out.stdout
+    };
+    gongsuan(&["permit", "grant", &faucet_key("demo-7").address().to_string(), "renter"]);
+    gongsuan(&["job", "init", "--into", "job"]);
+    let file = dir.join("job/job.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("\n# private = true"));
+    std::fs::write(&file, text.replacen("\n# private = true", "\nprivate = true", 1)).unwrap();
+    let result = gongsuan(&["job", "run", "job/job.toml", "--out", "private"]);
+    let result: Value = serde_json::from_slice(&result).unwrap();
+    result["bid"].as_u64().unwrap()
+}
+
+/// Nothing of a private job is asked for, and the page says why there is nothing to see.
+async fn hides(browser: &Client, bid: u64, word: &str) {
+    run(browser, "performance.clearResourceTimings()").await;
+    open(browser, &format!("jobs/{bid}")).await;
+    let mark = format!(
+        "return [...document.querySelectorAll('main .tag')].some((e) => e.querySelector('svg.lock') && e.innerText === '{word}')"
+    );
+    until(browser, "a lock and the word for it", &mark).await;
+    let done = "return document.querySelectorAll('.tiles i.done').length";
+    assert_eq!(run(browser, done).await, json!(16), "how far it is everybody may see");
+    assert_eq!(run(browser, "return document.querySelector('canvas')").await, Value::Null);
+    let asked = "return performance.getEntriesByType('resource').map((entry) => new URL(entry.name).pathname)";
+    let asked = run(browser, asked).await;
+    let asked: Vec<&str> =
+        asked.as_array().unwrap().iter().map(|path| path.as_str().unwrap()).collect();
+    assert!(asked.contains(&format!("/v1/orders/{bid}").as_str()), "{asked:?}");
+    let is_content = |path: &&str| path.contains("/blobs/") || path.ends_with("/receipts");
+    assert!(!asked.iter().any(is_content), "{asked:?}");
+}
+
 /// Every page in a language at a width: no error, nothing wider than the page, no text without a translation.
 async fn pages(browser: &Client, shots: &Path, size: (u32, u32), language: &str) {
     device(browser, size).await;
@@ -182,12 +237,21 @@ async fn browser_shows_the_whole_explorer() {
     let out = tempfile::tempdir().unwrap();
     let (_demo, url) = demo(out.path());
     let shots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("explorer");
-    std::fs::create_dir_all(&shots).unwrap();
+    std::fs::create_dir_all(shots.join("dark")).unwrap();
     let browser = connect(&driver).await;
+
+    let (folder, node) = (out.path().to_owned(), url.clone());
+    let private = tokio::task::spawn_blocking(move || private_job(&folder, &node)).await.unwrap();
 
     enter(&browser, &url).await;
     pages(&browser, &shots, WIDE, "en").await;
     pages(&browser, &shots, NARROW, "en").await;
+    hides(&browser, private, "private").await;
+    let shot = browser.screenshot().await.unwrap();
+    std::fs::write(shots.join("private.png"), shot).unwrap();
+    scheme(&browser, "dark").await;
+    pages(&browser, &shots.join("dark"), WIDE, "en").await;
+    scheme(&browser, "light").await;
 
     // The picture of a job, from the outputs of its segments.
     device(&browser, WIDE).await;
@@ -221,7 +285,7 @@ async fn browser_shows_the_whole_explorer() {
     // Live: a transfer, and the page that was open shows its block without being asked.
     open(&browser, "").await;
     until(&browser, "the stream", "return document.querySelector('.live.on') !== null").await;
-    let payer = gongsuan::cluster::faucet_key("demo-7");
+    let payer = faucet_key("demo-7");
     let sent = {
         let url = url.clone();
         tokio::task::spawn_blocking(move || {
@@ -246,6 +310,7 @@ async fn browser_shows_the_whole_explorer() {
     until(&browser, "Chinese", "return document.documentElement.lang === 'zh-CN' && document.querySelector('h1').innerText === '成交 1'").await;
     pages(&browser, &shots, WIDE, "zh").await;
     pages(&browser, &shots, NARROW, "zh").await;
+    hides(&browser, private, "私密").await;
     enter(&browser, &url).await;
     let body = browser.find(Locator::Css("body")).await.unwrap();
     body.send_keys("\u{e004}").await.unwrap();

@@ -13,13 +13,7 @@ use gongsuan_market::{Cancellation, Command, Deal, DealState, Failure, Rules};
 use gongsuan_types::job::{Check, Pace, Predicate};
 use gongsuan_types::order::{Bid, Requirements, Work};
 use gongsuan_types::{DurationMs, Fuel, Hash, OrderId, Price};
-use town::{SCENE, Town, address, json, key};
-
-/// WASI commands of a few bytes: one ends with 0 at once, the other traps.
-const ACCEPTS: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x05\x03\x01\0\x01\
-    \x07\x13\x02\x06memory\x02\0\x06_start\0\0\x0a\x04\x01\x02\0\x0b";
-const REFUSES: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x05\x03\x01\0\x01\
-    \x07\x13\x02\x06memory\x02\0\x06_start\0\0\x0a\x05\x01\x03\0\0\x0b";
+use town::{ACCEPTS, REFUSES, SCENE, Town, address, json, key};
 
 /// A bid for the four tiles.
 fn bid(change: impl FnOnce(&mut gongsuan_types::job::JobOrder)) -> Bid {

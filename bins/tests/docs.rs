@@ -1,6 +1,6 @@
 //! Every command in the book can be pasted: the blocks marked `sh` of a page run one after another in an empty folder, with `gongsuan` on the path.
 //! That takes minutes, so plain tests only read the blocks; `DOCS=1` runs them (`DOCS=quickstart` one page). Blocks marked `sh cargo` run in the
-//! source tree, with `DOCS=embedding`.
+//! source tree, with what cargo has built for this test. The program is the one built for this test as well, or the one that `GONGSUAN_BIN` names.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
@@ -136,7 +136,11 @@ fn dashboard_and_alerts_name_metrics_that_exist() {
 }
 
 fn run(page: &str, script: &str, dir: &Path) {
-    let binary = Path::new(env!("CARGO_BIN_EXE_gongsuan")).parent().unwrap();
+    let built = PathBuf::from(env!("CARGO_BIN_EXE_gongsuan"));
+    let program = std::env::var_os("GONGSUAN_BIN").map_or(built, PathBuf::from);
+    // Cargo starts tests in the package's folder, people name files from the root.
+    let program = folder().join("..").join(program).canonicalize().unwrap();
+    let binary = program.parent().unwrap();
     let path = std::env::var("PATH").unwrap();
     let script = format!(
         "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true; gongsuan cluster down --purge 2>/dev/null || true' EXIT\n{script}"
@@ -173,7 +177,7 @@ fn commands_of_the_book_run_as_they_stand() {
         let blocks = blocks(page);
         let dir = tempfile::tempdir().unwrap();
         run(page, &blocks.shell.concat(), dir.path());
-        if wanted == "embedding" {
+        if !blocks.cargo.is_empty() {
             let home = std::env::var("HOME").unwrap();
             let script = format!("export HOME='{home}'\n{}", blocks.cargo.concat());
             run(page, &script, &folder().join(".."));

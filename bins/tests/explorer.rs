@@ -115,3 +115,18 @@ fn the_files_are_small_and_take_nothing_from_elsewhere() {
         page.matches("<script type=\"module\" src=").count()
     );
 }
+
+/// What the first page tells newcomers to type is there.
+#[test]
+fn the_commands_of_the_first_page_exist() {
+    let path = folder().join("js/pages/overview.js");
+    let text = std::fs::read_to_string(path).unwrap();
+    let start = between(&text, "const START = `", '`')[0];
+    let known = gongsuan::cli::commands();
+    for line in start.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        assert_eq!(words[0], "gongsuan", "{line}");
+        assert!(known.contains(&words[1..3].join(" ")), "{line}");
+    }
+    assert!(start.lines().count() > 3);
+}

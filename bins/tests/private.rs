@@ -7,12 +7,14 @@ mod town;
 
 use std::path::Path;
 
+use gongsuan::envelope::Post;
 use gongsuan_executor::guests::RAYTRACE;
 use gongsuan_executor::{EngineKind, Program, run_segment};
 use gongsuan_ledger::Op;
-use gongsuan_market::{Command, Deal, DealState, Rules};
-use gongsuan_types::{DurationMs, Fuel, Hash, OrderId};
-use town::{SCENE, Town, address, json, key};
+use gongsuan_market::{Command, Deal, DealState, Failure, Rules};
+use gongsuan_types::order::{Ask, Capabilities, Class, Machine, Region};
+use gongsuan_types::{DurationMs, Fuel, Hash, OrderId, Price, Units};
+use town::{ACCEPTS, REFUSES, SCENE, Town, address, json, key};
 
 /// Tiles as this process makes them, without any network.
 fn tiles() -> Vec<Vec<u8>> {
@@ -190,4 +192,131 @@ fn the_court_is_shown_what_it_judges() {
     assert!(judged[0].contains("produced") && judged[0].contains(&committed.output.to_string()));
     assert_eq!(judged[1], "\"available\"");
     assert_eq!(in_the_clear(&town, &tiles), [""; 0], "what validators opened they do not keep");
+}
+
+/// Lists a machine of somebody who can be sent secrets and runs no agent: room for one job, below every other price.
+fn absent(town: &Town, name: &str) {
+    let key = key(name);
+    Post::new(&town.client, &key).unwrap().publish().unwrap();
+    let machine = Machine {
+        cpu_cores: 8,
+        memory_mib: 8_192,
+        disk_mib: 0,
+        gpu_count: 0,
+        duration_s_max: 86_400,
+        region: Region(0),
+        capabilities: Capabilities::NONE,
+    };
+    let units = Units(u64::from(SCENE.tiles()));
+    let expires_at = gongsuan::node::clock().plus(DurationMs(86_400_000));
+    let ask = Ask {
+        class: Class::WASM,
+        price: Price(50_000),
+        units,
+        fill_min: Units(1),
+        machine,
+        expires_at,
+    };
+    town.client.execute(&key, &[Op::Market(Command::PlaceAsk(ask))]).unwrap();
+}
+
+/// The first provider takes the job, is sent what opens it, and is never heard of again. What it was sent stays open to it, and nothing else is; the next
+/// one is sent everything, and does the whole.
+fn goes_on_with_the_next(town: &mut Town, tiles: &[Vec<u8>]) {
+    absent(town, "gone");
+    let file = town.job("next", "private = true\nattempts_max = 2\nheartbeat_s = 8");
+    let out = town.path("next/out");
+    town.spawn("renter", &["job", "run", file.to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    let bid = town.newest_bid("renter");
+    let matched = |deal: &Deal| matches!(deal.state, DealState::Matched { .. });
+    let deal = town.wait_deal("the first match", bid, matched);
+    assert_eq!(deal.provider, address("gone"), "the cheapest");
+    let gone = key("gone");
+    // From here on it has the time of a heartbeat.
+    town.client.execute(&gone, &[Op::Market(Command::Acknowledge(deal.id))]).unwrap();
+    let post = Post::new(&town.client, &gone).unwrap();
+    let input = SCENE.to_input();
+    let opens = |keyring: &gongsuan::envelope::Keyring, plain: &[u8]| {
+        let hash = Hash::of_content(plain);
+        keyring.open(hash, |sealed| town.client.blob(sealed).ok()).as_deref() == Some(plain)
+    };
+    let sent = town.wait("the first provider's letter", |_| {
+        let keyring = post.keyring(deal.id)?;
+        Ok(opens(&keyring, &input).then_some(keyring))
+    });
+    assert!(opens(&sent, RAYTRACE));
+
+    let over = settled(town, bid);
+    assert_eq!(over.provider, address("p2"));
+    let dropped: Vec<_> = over.dropped().collect();
+    assert_eq!(dropped, [(address("gone"), Failure::Silent)]);
+    let DealState::Settled { samples, .. } = &over.state else { unreachable!() };
+    assert!(samples.len() == 2 && samples.iter().all(|sample| sample.passed));
+    // The command of before has been told nothing new, and ends with the outputs.
+    town.wait("the outputs", |_| Ok(out.join("receipt.json").exists().then_some(())));
+    for (segment, tile) in tiles.iter().enumerate() {
+        assert_eq!(&std::fs::read(out.join(format!("segment-{segment}"))).unwrap(), tile);
+        assert!(!opens(&post.keyring(over.id).unwrap(), tile), "whoever left reads no results");
+    }
+    assert_eq!(in_the_clear(town, tiles), [""; 0]);
+}
+
+/// The validators run a program that nobody else reads over outputs that nobody else reads.
+fn is_judged_by_its_predicate(town: &Town, tiles: &[Vec<u8>]) {
+    let judged = |folder: &str, program: &[u8]| {
+        let file = town.job(folder, "private = true\npredicate = \"check.wasm\"");
+        std::fs::write(town.path(folder).join("check.wasm"), program).unwrap();
+        let out = town.path(folder).join("out");
+        let args = ["job", "run", file.to_str().unwrap(), "--json", "--out", out.to_str().unwrap()];
+        (town.run("renter", &args), town.newest_bid("renter"))
+    };
+    let findings = |bid: OrderId| {
+        let deal = town.wait_deal("the end", bid, Deal::is_over);
+        let events = town.client.trail(deal.id).unwrap().events;
+        let of = |row: &gongsuan::api::wire::TrailRow| {
+            Some(row.event.pointer("/market/judged/finding")?.to_string())
+        };
+        (deal, events.iter().filter_map(of).collect::<Vec<_>>())
+    };
+
+    let (done, bid) = judged("accepted", ACCEPTS);
+    assert_eq!(json(&done, 0)["verified"], true);
+    let (deal, found) = findings(bid);
+    assert_eq!(found, ["\"accepts\""]);
+    let DealState::Settled { samples, .. } = &deal.state else { panic!("{:?}", deal.state) };
+    assert!(samples.is_empty(), "nothing is drawn where the validators have looked at all of it");
+    for (segment, tile) in tiles.iter().enumerate() {
+        let name = format!("accepted/out/segment-{segment}");
+        assert_eq!(&std::fs::read(town.path(&name)).unwrap(), tile);
+    }
+
+    let (refused, bid) = judged("refused", REFUSES);
+    assert_eq!(refused.status.code(), Some(6), "{}", String::from_utf8_lossy(&refused.stderr));
+    let (deal, found) = findings(bid);
+    assert_eq!(found, ["\"refuses\""]);
+    assert!(matches!(deal.state, DealState::Failed { why: Failure::Refused, .. }));
+
+    assert_eq!(in_the_clear(town, tiles), [""; 0]);
+    let provider = Post::new(&town.client, &key("p2")).unwrap().keyring(deal.id).unwrap();
+    for program in [ACCEPTS, REFUSES] {
+        let kept = |member: &gongsuan::cluster::Member| contains(&member.home, program);
+        assert!(!town.cluster.members.iter().any(kept), "no node keeps the predicate");
+        assert_eq!(provider.of([Hash::of_content(program)]).count(), 0, "nor is its provider told");
+    }
+}
+
+#[test]
+fn a_private_job_outlives_its_provider_and_is_judged_by_its_predicate() {
+    let rules = Rules {
+        challenge_window: DurationMs(300),
+        audit_window: DurationMs(60_000),
+        dispute_window: DurationMs(60_000),
+        ..Rules::default()
+    };
+    let mut town = Town::new(rules);
+    town.settle(&["renter", "gone", "p2"], &[]);
+    let tiles = tiles();
+    town.provider("p2", &["--price", "0.15"]);
+    goes_on_with_the_next(&mut town, &tiles);
+    is_judged_by_its_predicate(&town, &tiles);
 }

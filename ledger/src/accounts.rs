@@ -58,6 +58,21 @@ struct Kept {
     changed: u64,
 }
 
+/// What is in balances and in holds, all together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Sums {
+    /// In balances, the treasury's among them.
+    pub free: Amount,
+    /// In holds.
+    pub held: Amount,
+}
+
+/// Replaces one part of a sum.
+fn replace(sum: &mut Amount, before: Amount, after: Amount) {
+    let rest = sum.checked_sub(before).expect("what is replaced is part of the sum");
+    *sum = rest.checked_add(after).expect("bounded by the supply");
+}
+
 #[derive(Clone, Debug)]
 enum Undo {
     Account(Address, Option<Account>),
@@ -81,6 +96,8 @@ pub struct Accounts {
     dirty_accounts: Vec<Address>,
     /// How often what changed was taken to be hashed.
     round: u64,
+    /// What all balances and all holds sum to, kept with every change.
+    sums: Sums,
     journal: Option<Vec<Undo>>,
 }
 
@@ -120,6 +137,20 @@ impl Accounts {
     /// All holds.
     pub fn holds(&self) -> impl Iterator<Item = (&HoldId, &Hold)> {
         self.holds.iter()
+    }
+
+    /// What all balances and all holds sum to, as it is kept with every change: costs nothing to ask.
+    #[must_use]
+    pub fn sums(&self) -> Sums {
+        self.sums
+    }
+
+    /// What they sum to when every record is looked at; `None` if that is more than there can be.
+    #[must_use]
+    pub fn recount(&self) -> Option<Sums> {
+        let free = Amount::checked_sum(self.accounts.values().map(|kept| kept.account.balance))?;
+        let held = Amount::checked_sum(self.holds.values().map(|hold| hold.amount))?;
+        Some(Sums { free, held })
     }
 
     /// Money that an account has in holds.
@@ -179,16 +210,30 @@ impl Accounts {
     pub(crate) fn abort(&mut self) {
         for undo in self.journal.take().expect("a transaction is open").into_iter().rev() {
             match undo {
-                Undo::Account(key, Some(before)) => {
-                    self.accounts.entry(key).and_modify(|kept| kept.account = before);
-                }
-                Undo::Account(key, None) => drop(self.accounts.remove(&key)),
-                Undo::Hold(key, before) => drop(set(&mut self.holds, key, before)),
+                Undo::Account(key, before) => self.undo_account(key, before),
+                Undo::Hold(key, before) => drop(self.set_hold(key, before)),
                 Undo::Attestation(key, before) => drop(set(&mut self.attestations, key, before)),
                 Undo::Freeze(key, before) => drop(set(&mut self.freezes, key, before)),
                 Undo::Key(key, before) => drop(set(&mut self.keys, key, before)),
             }
         }
+    }
+
+    fn undo_account(&mut self, address: Address, before: Option<Account>) {
+        let Entry::Occupied(mut place) = self.accounts.entry(address) else { return };
+        let (after, then) = (place.get().account, before.unwrap_or_default());
+        replace(&mut self.sums.free, after.balance, then.balance);
+        match before {
+            Some(before) => place.get_mut().account = before,
+            None => drop(place.remove()),
+        }
+    }
+
+    fn set_hold(&mut self, id: HoldId, hold: Option<Hold>) -> Option<Hold> {
+        let amount = |hold: Option<Hold>| hold.map_or(Amount::ZERO, |hold| hold.amount);
+        let before = set(&mut self.holds, id, hold);
+        replace(&mut self.sums.held, amount(before), amount(hold));
+        before
     }
 
     /// Changes an account, which is empty if it was never used, with one search. If `change` refuses, nothing has changed.
@@ -205,6 +250,7 @@ impl Accounts {
                 let before = kept.account;
                 let mut account = before;
                 change(&mut account)?;
+                replace(&mut self.sums.free, before.balance, account.balance);
                 kept.account = account;
                 if std::mem::replace(&mut kept.changed, round) != round {
                     self.dirty_accounts.push(address);
@@ -214,6 +260,7 @@ impl Accounts {
             Entry::Vacant(place) => {
                 let mut account = Account::default();
                 change(&mut account)?;
+                replace(&mut self.sums.free, Amount::ZERO, account.balance);
                 place.insert(Kept { account, changed: round });
                 self.dirty_accounts.push(address);
                 None
@@ -234,7 +281,7 @@ impl Accounts {
 
     fn put_hold(&mut self, id: HoldId, hold: Option<Hold>) {
         self.dirty.insert(StateKey::Hold(id));
-        let before = set(&mut self.holds, id, hold);
+        let before = self.set_hold(id, hold);
         self.note(Undo::Hold(id, before));
     }
 
@@ -337,7 +384,7 @@ impl Accounts {
     }
 
     pub(crate) fn restore(stored: Stored) -> Self {
-        Self {
+        let mut restored = Self {
             accounts: stored
                 .accounts
                 .into_iter()
@@ -348,7 +395,9 @@ impl Accounts {
             freezes: stored.freezes.into_iter().collect(),
             keys: stored.keys.into_iter().collect(),
             ..Self::default()
-        }
+        };
+        restored.sums = restored.recount().expect("what is stored was there");
+        restored
     }
 }
 

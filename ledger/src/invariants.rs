@@ -2,6 +2,7 @@
 
 use gongsuan_types::Amount;
 
+use crate::accounts::Sums;
 use crate::state::State;
 
 /// A defect: money was made or lost.
@@ -16,6 +17,14 @@ pub enum Violation {
         /// What it is.
         got: Amount,
     },
+    /// The sums that are kept with every change are not those of the records.
+    #[error("the records sum to {got:?}, kept is {kept:?}")]
+    Sums {
+        /// What is kept.
+        kept: Sums,
+        /// What the records sum to; nothing, if that overflows.
+        got: Option<Sums>,
+    },
     /// The holds are not those that the market expects.
     #[error("holds differ from what the market expects: {0}")]
     Holds(String),
@@ -26,6 +35,10 @@ pub enum Violation {
 /// # Errors
 /// The first [`Violation`].
 pub fn check(state: &State) -> Result<(), Violation> {
+    let (kept, got) = (state.accounts().sums(), state.accounts().recount());
+    if got != Some(kept) {
+        return Err(Violation::Sums { kept, got });
+    }
     let supply = state.supply();
     let parts = [supply.free, supply.held, supply.treasury];
     let got = Amount::checked_sum(parts).unwrap_or(Amount::new(u128::MAX));

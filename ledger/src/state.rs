@@ -235,11 +235,9 @@ impl State {
     #[must_use]
     pub fn supply(&self) -> Supply {
         let treasury = self.accounts.account(&Address::TREASURY).balance;
-        let free = self.accounts.accounts().map(|(_, account)| account.balance);
-        let free = Amount::checked_sum(free).unwrap_or_default().saturating_sub(treasury);
-        let held = self.accounts.holds().map(|(_, hold)| hold.amount);
-        let held = Amount::checked_sum(held).unwrap_or_default();
-        Supply { total: self.supply, free, held, treasury }
+        let sums = self.accounts.sums();
+        let free = sums.free.saturating_sub(treasury);
+        Supply { total: self.supply, free, held: sums.held, treasury }
     }
 
     /// The canonical bytes of a record.

@@ -173,7 +173,9 @@ impl Market {
             ahead: self.ahead(order),
             summary: String::new(),
         };
-        if let (Some(bid), Some(shelf)) = (order.bid(), shelf) {
+        // Of one that got everything there is nothing to ask.
+        let bid = order.bid().filter(|_| order.state != OrderState::Filled);
+        if let (Some(bid), Some(shelf)) = (bid, shelf) {
             let asks = shelf.asks.iter().filter_map(|(_, id)| self.table.orders.get(&id));
             compare(&mut explanation, bid, order, asks);
         }
@@ -267,6 +269,7 @@ fn end(order: &Order) -> Option<&'static str> {
 fn sentence(order: &Order, found: &Explanation) -> String {
     match end(order) {
         Some(end) if order.bid().is_none() => format!("the ask is over: {end}"),
+        Some(end) if order.state == OrderState::Filled => format!("the bid is over: {end}"),
         Some(end) => format!("the bid is over: {end}; if it were open, {}", if_open(order, found)),
         None => if_open(order, found),
     }

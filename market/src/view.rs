@@ -1,5 +1,7 @@
 //! What anybody can see of the market: orders, deals, people.
 
+use std::collections::BTreeSet;
+
 use gongsuan_types::{Address, DealId, Hash, OrderId};
 
 use crate::{Deal, Market, Moment, Order, Pledge};
@@ -24,13 +26,27 @@ impl Market {
     }
 
     /// All orders, oldest first.
-    pub fn orders(&self) -> impl Iterator<Item = &Order> {
+    pub fn orders(&self) -> impl DoubleEndedIterator<Item = &Order> {
         self.table.orders.values()
     }
 
+    /// Orders that are not over, oldest first. Costs what is open, not what ever was.
+    pub fn open_orders(&self) -> impl DoubleEndedIterator<Item = &Order> {
+        // Every order that is not over has a time at which it expires.
+        let ids: BTreeSet<OrderId> = self.table.order_due.iter().map(|(_, id)| *id).collect();
+        ids.into_iter().filter_map(|id| self.table.orders.get(&id))
+    }
+
     /// All deals, oldest first.
-    pub fn deals(&self) -> impl Iterator<Item = &Deal> {
+    pub fn deals(&self) -> impl DoubleEndedIterator<Item = &Deal> {
         self.table.deals.values()
+    }
+
+    /// Deals that are not over, oldest first. Costs what is open, not what ever was.
+    pub fn open_deals(&self) -> impl DoubleEndedIterator<Item = &Deal> {
+        // Every state that is not the end has a deadline.
+        let ids: BTreeSet<DealId> = self.table.deal_due.iter().map(|(_, id)| *id).collect();
+        ids.into_iter().filter_map(|id| self.table.deals.get(&id))
     }
 
     /// Whose an account is: the owner that an issuer vouches for and the account has shown, or else the account itself.

@@ -11,9 +11,16 @@ export class ApiError extends Error {
 
 export async function get(path) {
   const response = await fetch(`/v1/${path}`, { headers: { accept: "application/json" } });
-  const body = await response.json().catch(() => ({}));
+  const body = parse(await response.text());
   if (!response.ok) throw new ApiError(body, response.status);
   return body;
+}
+
+/** JSON, or nothing. Integers that a JavaScript number cannot hold stay as they were written, where the browser says how. */
+function parse(text) {
+  const exact = (_key, value, context) =>
+    typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value) && context?.source ? context.source : value;
+  try { return JSON.parse(text, exact); } catch { return {}; }
 }
 
 /** A blob's bytes, or nothing if this node does not have it. */

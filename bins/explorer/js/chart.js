@@ -2,6 +2,7 @@
 
 import { h, s } from "./dom.js";
 import { count, tokens } from "./format.js";
+import { t } from "./words.js";
 
 const [WIDTH, HEIGHT, FOOT] = [640, 240, 2];
 
@@ -34,5 +35,10 @@ export function depth(book, label) {
     s("path", { class: "line-ask", d: area(asks, WIDTH) }),
     s("path", { class: "line-bid", d: area(bids, 0) }),
     s("path", { class: "axis", d: `M0,${y(0)}H${WIDTH}` }));
-  return h("figure", {}, drawn, h("figcaption", {}, h("span", {}, tokens(low)), h("span", {}, `↑ ${count(top)}`), h("span", {}, tokens(high))));
+  // Prices stand below where they begin: the drawing has a margin on both sides.
+  const ends = low === high ? [t("chart.one", { price: tokens(low), n: count(top) })] : [tokens(low), t("chart.top", { n: count(top) }), tokens(high)];
+  const caption = h("figcaption", {}, ends.map((text) => h("span", {}, text)));
+  caption.style.justifyContent = ends.length > 1 ? "space-between" : "center";
+  caption.style.paddingInline = `${ends.length > 1 ? (100 * x(low)) / WIDTH : 0}%`;
+  return h("figure", {}, drawn, caption);
 }

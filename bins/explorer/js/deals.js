@@ -1,6 +1,6 @@
 // What a deal's record says: how far it is, what was paid, until when.
 
-import { h } from "./dom.js";
+import { h, s } from "./dom.js";
 import { count, tagged, time } from "./format.js";
 import { checkName, endOf, stateName } from "./names.js";
 import { t } from "./words.js";
@@ -10,6 +10,16 @@ const BAD = ["failed", "cancelled", "disputed", "rematch"];
 const DEADLINES = ["ack_by", "heartbeat_by", "done_by", "commit_by", "unseal_by", "reveal_by", "serve_by", "until", "audit_by", "open_until"];
 /** In these states the window of a result stands still. */
 const STILL = ["disputed", "demanded"];
+
+/** Of a bid's requirements: only machines whose owners can be sent secrets. A number, because bit operations end at 32. */
+const PRIVATE = 2 ** 32;
+
+/** Whether module, inputs and outputs of an order's job are encrypted to those who execute it: nothing of them is to be had here. */
+export const isPrivate = (order) => Math.floor((order.terms.bid?.requirements.capabilities ?? 0) / PRIVATE) % 2 === 1;
+
+/** A lock, and the word for it. */
+export const privateMark = () => h("span", { class: "tag quiet", title: t("private.text") },
+  s("svg", { class: "lock", viewBox: "0 0 16 16", "aria-hidden": "true" }, s("path", { d: "M4 7V5a4 4 0 0 1 8 0v2h1v8H3V7zm2 0h4V5a2 2 0 0 0-4 0z" })), t("private"));
 
 export const isOver = (deal) => OVER.includes(tagged(deal.state)[0]);
 

@@ -27,7 +27,7 @@ export const seconds = (ms) => new Intl.NumberFormat(locale(), { style: "unit", 
 export function ago(ms) {
   const seconds = Math.round((Date.now() - ms) / 1000);
   if (seconds < 2) return t("time.now");
-  const relative = new Intl.RelativeTimeFormat(locale(), { numeric: "always" });
+  const relative = new Intl.RelativeTimeFormat(locale(), { numeric: "always", style: "short" });
   if (seconds < 90) return relative.format(-seconds, "second");
   if (seconds < 5400) return relative.format(-Math.round(seconds / 60), "minute");
   if (seconds < 129600) return relative.format(-Math.round(seconds / 3600), "hour");

@@ -59,5 +59,5 @@ export async function picture(spec, deals, label) {
     canvas.dataset.deals = String(drawn.size);
   };
   update(deals).catch(() => {});
-  return { canvas, columns: plan.columns, update };
+  return { canvas, columns: plan.columns, shape: (plan.width * plan.rows) / (plan.height * plan.columns), update };
 }

@@ -6,8 +6,8 @@ import { t } from "./words.js";
 
 const TILES_MAX = 4096;
 
-/** The tiles of a job with so many segments, `columns` in a row. */
-export function tiles(segments, deals, columns) {
+/** The tiles of a job with so many segments; of one that draws a picture as many in a row, and of the same shape, as there. */
+export function tiles(segments, deals, drawing) {
   if (segments > TILES_MAX) return null;
   const marks = new Array(segments).fill("");
   for (const deal of deals) {
@@ -16,6 +16,7 @@ export function tiles(segments, deals, columns) {
   }
   const count = marks.filter((mark) => mark.startsWith("done")).length;
   const grid = h("div", { class: "tiles", role: "img", "aria-label": t("job.tiles", { done: count, count: segments }) }, marks.map((mark) => h("i", { class: mark || null })));
-  grid.style.gridTemplateColumns = `repeat(${columns ?? Math.min(32, Math.ceil(Math.sqrt(segments) * 1.4))}, minmax(3px, 1fr))`;
+  grid.style.gridTemplateColumns = `repeat(${drawing?.columns ?? Math.min(32, Math.ceil(Math.sqrt(segments) * 1.4))}, minmax(3px, 1fr))`;
+  if (drawing) grid.style.setProperty("--shape", drawing.shape);
   return grid;
 }

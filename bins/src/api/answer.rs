@@ -40,8 +40,7 @@ impl IntoResponse for ApiError {
 
 pub(super) fn missing(field: &'static str, got: impl std::fmt::Display) -> ApiError {
     let message = format!("there is no such {field}");
-    let limit = format!("a {field} of this chain");
-    ApiError(Refusal::new("not-found", field, limit, got.to_string(), message))
+    ApiError(Refusal::new("not-found", field, "one of this chain", got.to_string(), message))
 }
 
 /// What a worker of the API could not answer.

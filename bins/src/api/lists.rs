@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use gongsuan_market::{Deal, Oddness, Order};
+use gongsuan_market::{Deal, DealState, Market, Oddness, Order};
 use gongsuan_types::order::{Class, Side, Unit};
 use gongsuan_types::receipt::Receipt;
 use gongsuan_types::{Address, DealId, OrderId, Refusal};
@@ -86,7 +86,7 @@ pub(super) struct DealFilter {
     /// `open`: only what is not over; `all`.
     #[param(pattern = "^(open|all)$")]
     state: Option<String>,
-    /// Only those in which this account works or pays.
+    /// Only those in which this account works or pays, is drawn to audit now, or has brought the open case.
     account: Option<Address>,
     /// Only of this class, such as `giga-fuel/wasm`.
     #[param(pattern = "^(giga-fuel|core-second)/(wasm|x86_64|aarch64)$")]
@@ -130,57 +130,87 @@ fn page<'a, T: Clone + 'a>(
     (found, total)
 }
 
-/// Orders.
+impl OrderFilter {
+    /// What to look for in a market; a filter that makes no sense is refused.
+    fn query(self) -> Result<impl FnOnce(&Market) -> Orders, ApiError> {
+        let (rows, open) = (rows(self.limit)?, is_open(self.state.as_deref())?);
+        let class = class(self.class.as_deref())?;
+        Ok(move |market: &Market| {
+            let wanted = |order: &&Order| {
+                self.side.is_none_or(|wanted| wanted == order.side())
+                    && self.account.is_none_or(|wanted| wanted == order.owner)
+                    && class.is_none_or(|wanted| wanted == order.class())
+            };
+            let is_older = |order: &Order| is_below(self.below, order.id.0);
+            let (orders, total) = match open {
+                true => page(market.open_orders().filter(wanted), rows, is_older),
+                false => page(market.orders().filter(wanted), rows, is_older),
+            };
+            Orders { orders, total }
+        })
+    }
+}
+
+impl DealFilter {
+    /// What to look for in a market; a filter that makes no sense is refused.
+    fn query(self) -> Result<impl FnOnce(&Market) -> Deals, ApiError> {
+        let (rows, open) = (rows(self.limit)?, is_open(self.state.as_deref())?);
+        let class = class(self.class.as_deref())?;
+        Ok(move |market: &Market| {
+            let wanted = |deal: &&Deal| {
+                self.account.is_none_or(|wanted| has_part(deal, wanted))
+                    && self.order.is_none_or(|wanted| [deal.ask, deal.bid].contains(&wanted))
+                    && class.is_none_or(|wanted| wanted == deal.class)
+            };
+            let is_older = |deal: &Deal| is_below(self.below, deal.id.0);
+            let (deals, total) = match open {
+                true => page(market.open_deals().filter(wanted), rows, is_older),
+                false => page(market.deals().filter(wanted), rows, is_older),
+            };
+            Deals { deals, total }
+        })
+    }
+}
+
+/// Whether an account works or pays in a deal, is drawn to audit it now, or has brought its open case.
+fn has_part(deal: &Deal, account: Address) -> bool {
+    let is_drawn = || match &deal.state {
+        DealState::Drawn { samples, .. } => {
+            samples.iter().any(|sample| sample.auditor == Some(account))
+        }
+        _ => false,
+    };
+    [deal.provider, deal.renter].contains(&account)
+        || deal.case().is_some_and(|case| case.by == account)
+        || is_drawn()
+}
+
+/// Orders, the newest first. More than one answer holds come page by page: `below` is the smallest id of the page before.
 #[utoipa::path(get, path = "/v1/orders", tag = "market", params(OrderFilter), responses((status = OK, description = "A page.", body = Orders)))]
 pub(super) async fn orders(
     State(server): State<Server>,
     Asked(filter): Asked<OrderFilter>,
 ) -> Answer<Orders> {
-    let (rows, open) = (rows(filter.limit)?, is_open(filter.state.as_deref())?);
-    let class = class(filter.class.as_deref())?;
-    let (orders, total) = ask(&server, move |view| {
-        let wanted = |order: &&Order| {
-            (!open || order.is_live())
-                && filter.side.is_none_or(|wanted| wanted == order.side())
-                && filter.account.is_none_or(|wanted| wanted == order.owner)
-                && class.is_none_or(|wanted| wanted == order.class())
-        };
-        let all: Vec<&Order> = view.chain.state().market().orders().filter(wanted).collect();
-        page(all.into_iter(), rows, |order| is_below(filter.below, order.id.0))
-    })
-    .await?;
-    Ok(Json(Orders { orders, total }))
+    let query = filter.query()?;
+    Ok(Json(ask(&server, move |view| query(view.chain.state().market())).await?))
 }
 
-/// Deals.
+/// Deals, the newest first. More than one answer holds come page by page: `below` is the smallest id of the page before.
 #[utoipa::path(get, path = "/v1/deals", tag = "market", params(DealFilter), responses((status = OK, description = "A page.", body = Deals)))]
 pub(super) async fn deals(
     State(server): State<Server>,
     Asked(filter): Asked<DealFilter>,
 ) -> Answer<Deals> {
-    let (rows, open) = (rows(filter.limit)?, is_open(filter.state.as_deref())?);
-    let class = class(filter.class.as_deref())?;
-    let (deals, total) = ask(&server, move |view| {
-        let wanted = |deal: &&Deal| {
-            let parties = [deal.provider, deal.renter];
-            (!open || !deal.is_over())
-                && filter.account.is_none_or(|wanted| parties.contains(&wanted))
-                && filter.order.is_none_or(|wanted| [deal.ask, deal.bid].contains(&wanted))
-                && class.is_none_or(|wanted| wanted == deal.class)
-        };
-        let all: Vec<&Deal> = view.chain.state().market().deals().filter(wanted).collect();
-        page(all.into_iter(), rows, |deal| is_below(filter.below, deal.id.0))
-    })
-    .await?;
-    Ok(Json(Deals { deals, total }))
+    let query = filter.query()?;
+    Ok(Json(ask(&server, move |view| query(view.chain.state().market())).await?))
 }
 
 /// What looks odd in the newest deals: a hint for whoever watches, by rules that stand in the answer. Nothing on the chain follows from it.
 #[utoipa::path(get, path = "/v1/anomalies", tag = "market", responses((status = OK, description = "What is odd, and by which rules.", body = Anomalies)))]
 pub(super) async fn anomalies(State(server): State<Server>) -> Answer<Anomalies> {
     let newest = ask(&server, |view| {
-        let all: Vec<&Deal> = view.chain.state().market().deals().collect();
-        all.into_iter().rev().take(ODD_AMONG).cloned().collect::<Vec<Deal>>()
+        let all = view.chain.state().market().deals();
+        all.rev().take(ODD_AMONG).cloned().collect::<Vec<Deal>>()
     });
     let (deals, oddness) = (newest.await?, Oddness::default());
     let anomalies = gongsuan_market::anomalies(&deals, oddness);

@@ -123,11 +123,22 @@ pub struct CertifiedState {
 /// `/v1/supply`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct SupplyView {
+    /// After which block.
+    pub height: Height,
     /// Where the money is.
     #[serde(flatten)]
     pub supply: Supply,
     /// Whether the parts sum to the whole.
     pub equal: bool,
+}
+
+impl SupplyView {
+    /// Adds up.
+    #[must_use]
+    pub fn new(height: Height, supply: Supply) -> Self {
+        let parts = [supply.free, supply.held, supply.treasury];
+        Self { height, supply, equal: Amount::checked_sum(parts) == Some(supply.total) }
+    }
 }
 
 /// A block in a list.

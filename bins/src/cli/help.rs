@@ -67,7 +67,7 @@ pub(super) fn of_usage(message: &str) -> Option<&'static str> {
         ("validator.key", "`gongsuan node init --home DIR --name NAME` makes one"),
         ("genesis.json", "`gongsuan node genesis` puts one together"),
         ("config.toml", "`gongsuan config init` prints one that works"),
-        ("job.toml", "`gongsuan job init` prints one that works"),
+        ("job.toml", "`gongsuan job init --into DIR` makes a folder with a job that works"),
         ("no key", "make one with `gongsuan account new FILE`"),
     ];
     table.iter().find(|(word, _)| message.contains(word)).map(|(_, help)| *help)

@@ -1,8 +1,8 @@
 //! `gongsuan market`.
 
 use gongsuan_market::{BookView, Explanation};
-use gongsuan_types::OrderId;
 use gongsuan_types::order::Class;
+use gongsuan_types::{OrderId, Price};
 use serde_json::Value;
 
 use super::{Context, output};
@@ -19,7 +19,7 @@ pub(super) enum Command {
     Orders,
     /// Why an order does not match, and what would make it match.
     Why {
-        /// The order.
+        /// The order's number, as `gongsuan market orders` shows it.
         order: OrderId,
     },
 }
@@ -58,12 +58,12 @@ pub(super) fn run(command: &Command, context: &Context) -> anyhow::Result<u8> {
                                 side.to_owned(),
                                 order["state"].as_str().unwrap_or("?").to_owned(),
                                 order["open"].to_string(),
-                                price.to_string(),
+                                price.as_u64().map_or_else(String::new, |p| Price(p).to_string()),
                                 order["owner"].as_str().unwrap_or("?").to_owned(),
                             ]
                         },
                     );
-                output::table(&["order", "side", "state", "open", "price µ", "owner"], rows)
+                output::table(&["order", "side", "state", "open", "price", "owner"], rows)
             });
         }
         Command::Why { order } => {

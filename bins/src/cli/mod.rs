@@ -52,6 +52,9 @@ pub mod exit {
     pub const INTERRUPTED: u8 = 130;
 }
 
+/// Where help lists what every command takes, apart from its own.
+const EVERYWHERE: &str = "Options of every command";
+
 #[derive(Debug, Parser)]
 #[command(
     name = "gongsuan",
@@ -61,16 +64,16 @@ pub mod exit {
 )]
 struct Cli {
     /// Print JSON with a `schema` field.
-    #[arg(long, global = true, env = "GONGSUAN_JSON", value_parser = FalseyValueParser::new())]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "GONGSUAN_JSON", value_parser = FalseyValueParser::new())]
     json: bool,
     /// Nodes to talk to, separated by commas.
-    #[arg(long, global = true, env = "GONGSUAN_NODE", value_delimiter = ',')]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "GONGSUAN_NODE", value_delimiter = ',')]
     node: Vec<String>,
     /// The key that signs: a keystore file, or a plain key file of a development network.
-    #[arg(long, global = true, env = "GONGSUAN_KEY")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "GONGSUAN_KEY")]
     key: Option<PathBuf>,
     /// The configuration file; see `gongsuan config`.
-    #[arg(long, global = true, env = "GONGSUAN_CONFIG")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "GONGSUAN_CONFIG")]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,

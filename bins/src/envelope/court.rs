@@ -3,7 +3,7 @@
 //! A validator that cannot read what it has to execute publishes an encryption key; every party that holds openings sends it those of the case, and no
 //! others: one segment's module and input, or the output in question.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -35,14 +35,16 @@ pub fn attend(client: &Client, key: &SecretKey, deal: &Deal) -> anyhow::Result<(
     let post = Post::new(client, key)?;
     let seats = client.validators()?.validators;
     let judges: Vec<Address> = seats.iter().map(|seat| Address::from(seat.key)).collect();
-    let mut served = BTreeSet::new();
+    let mut served = BTreeMap::new();
     while client.deal(deal.id)?.case().map(|open| open.id) == Some(case.id) {
         let keyring = post.keyring(deal.id)?;
         let openings = needed(client, &keyring, deal, (&work.spec, &case.question));
-        for judge in judges.iter().filter(|_| !openings.is_empty()) {
-            if !served.contains(judge) && post.send(deal.id, *judge, &openings)? {
+        for judge in &judges {
+            // Letters to this account may still be on their way: what comes later is sent as well.
+            let known = served.get(judge).copied().unwrap_or(0);
+            if openings.len() > known && post.send(deal.id, *judge, &openings)? {
                 tracing::info!(case = %case.id, judge = judge.short(), "a validator can read what it judges");
-                served.insert(*judge);
+                served.insert(*judge, openings.len());
             }
         }
         std::thread::sleep(LOOK_EVERY);

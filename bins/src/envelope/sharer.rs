@@ -16,6 +16,8 @@ pub struct Files {
     input: Opening,
     /// The input of each segment, if each has its own.
     each: Vec<Opening>,
+    /// The program that the validators run over the outputs.
+    predicate: Option<Opening>,
 }
 
 impl Files {
@@ -25,7 +27,7 @@ impl Files {
     /// [`ClientError`].
     pub fn shared(post: &Post, module: &[u8], input: &[u8]) -> Result<Self, ClientError> {
         let (module, input) = (post.put_blob(module)?, post.put_blob(input)?);
-        Ok(Self { module, input, each: Vec::new() })
+        Ok(Self { module, input, each: Vec::new(), predicate: None })
     }
 
     /// Encrypts and stores a job whose segments each read their own.
@@ -36,7 +38,17 @@ impl Files {
         let each =
             inputs.iter().map(|input| post.put_blob(input)).collect::<Result<Vec<_>, _>>()?;
         let index: Vec<u8> = each.iter().flat_map(|opening| opening.plain.0).collect();
-        Ok(Self { module: post.put_blob(module)?, input: post.put_blob(&index)?, each })
+        let (module, input) = (post.put_blob(module)?, post.put_blob(&index)?);
+        Ok(Self { module, input, each, predicate: None })
+    }
+
+    /// The same files with the program of a predicate, encrypted and stored as well. No provider and no auditor is sent it: whoever knew what is
+    /// asked of an output could make one that passes.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn with_predicate(self, post: &Post, program: &[u8]) -> Result<Self, ClientError> {
+        Ok(Self { predicate: Some(post.put_blob(program)?), ..self })
     }
 
     /// The content address of the input, or of the index of inputs: what the job's specification names.
@@ -78,30 +90,27 @@ impl Sharer {
         for deal in deals.iter().filter(|deal| !deal.is_over()) {
             let first = deal.batch_first();
             let left = first..first.saturating_add(deal.left());
-            // The renter itself too, so that another process of its owner can go on.
-            for to in [deal.provider, self.post.address()] {
-                self.send(deal, to, (None, left.clone()));
-            }
+            let mut openings = self.files.of(left);
+            self.send(deal, deal.provider, None, &openings);
+            // The renter itself too, so that another process of its owner can go on; the predicate as well, for the validators who will ask it.
+            openings.extend(self.files.predicate.clone());
+            self.send(deal, self.post.address(), None, &openings);
             let DealState::Drawn { samples, .. } = &deal.state else { continue };
             for sample in samples.iter().filter(|sample| !sample.passed) {
                 let Some(auditor) = sample.auditor else { continue };
                 let segment = sample.segment;
-                self.send(deal, auditor, (Some((deal.commits, segment)), segment..segment + 1));
+                let openings = self.files.of(segment..segment + 1);
+                self.send(deal, auditor, Some((deal.commits, segment)), &openings);
             }
         }
     }
 
-    fn send(
-        &mut self,
-        deal: &Deal,
-        to: Address,
-        (what, segments): (Option<Audit>, std::ops::Range<u32>),
-    ) {
+    fn send(&mut self, deal: &Deal, to: Address, what: Option<Audit>, openings: &[Opening]) {
         let entry = (deal.id, to, what);
         if self.sent.contains(&entry) {
             return;
         }
-        match self.post.send(deal.id, to, &self.files.of(segments)) {
+        match self.post.send(deal.id, to, openings) {
             Ok(was_sent) => {
                 if !was_sent {
                     tracing::warn!(deal = %deal.id, to = to.short(), "has published no encryption key and can execute nothing");

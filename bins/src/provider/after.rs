@@ -14,7 +14,7 @@ pub enum Payout {
     /// It stays in the account that did the work.
     #[default]
     Same,
-    /// To a new address for each deal, whose key follows from the account's: see [`payout_key`].
+    /// To a new address for each deal, whose key follows from the account's (`gongsuan account payout`).
     Fresh,
 }
 

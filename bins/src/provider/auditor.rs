@@ -47,11 +47,14 @@ fn sealed(deal: &Deal, sample: u16) -> Option<Hash> {
 
 impl Agent {
     pub(crate) fn start_audit(&self, deal: Deal, sample: u16, segment: u32) {
-        let agent = self.clone();
-        std::thread::spawn(move || {
-            if let Err(error) = agent.audit(&deal, sample, segment) {
-                tracing::error!(deal = %deal.id, segment, error = format!("{error:#}"), "cannot audit");
-            }
+        let (me, commits) = (self.key.address(), deal.commits);
+        let is_due = move |now: &Deal| {
+            let DealState::Drawn { samples, .. } = &now.state else { return false };
+            let mine = samples.get(usize::from(sample));
+            now.commits == commits && mine.is_some_and(|it| it.auditor == Some(me) && !it.passed)
+        };
+        self.start_duty("audit", deal, is_due, move |agent, deal| {
+            agent.audit(deal, sample, segment)
         });
     }
 

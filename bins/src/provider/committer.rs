@@ -6,7 +6,7 @@ use gongsuan_types::receipt::{Commitment, Receipt};
 use gongsuan_types::{Hash, codec};
 use zeroize::Zeroizing;
 
-use super::auditor::{CLOCKS_DIFFER, may_show};
+use super::auditor::may_show;
 use super::{Agent, LOOK_EVERY};
 
 impl Agent {
@@ -70,7 +70,6 @@ impl Agent {
             self.execute(Command::Seal { deal: deal.id, seal }).context("cannot seal")?;
             tracing::info!(deal = %deal.id, "sealed");
         }
-        let sealed_by = deal.matched.plus(deal.terms.ack_within).plus(deal.terms.run_within);
         loop {
             let copies = crate::renter::deals_of(&self.client, deal.bid)?;
             let works = |copy: &Deal| {
@@ -78,7 +77,10 @@ impl Agent {
                 matches!(stage, Stage::Matched | Stage::Asked | Stage::Running)
             };
             let open = copies.iter().any(|copy| copy.group == deal.group && works(copy));
-            if !open || crate::node::clock() > sealed_by.plus(CLOCKS_DIFFER) {
+            let own = copies.iter().find(|copy| copy.id == deal.id);
+            anyhow::ensure!(own.is_none_or(|own| !own.is_over()), "the deal is over");
+            // Each of the others has a deadline of its own.
+            if !open {
                 break;
             }
             std::thread::sleep(LOOK_EVERY);

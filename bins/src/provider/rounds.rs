@@ -6,10 +6,10 @@ use gongsuan_market::{Deal, DealState, Kind, Rules};
 use gongsuan_types::court::CaseId;
 use gongsuan_types::{Address, DealId, TimeMs};
 
-use super::{Agent, CHORES_EVERY, DEALS_MAX, LOOK_EVERY, deals};
+use super::{Agent, CHORES_EVERY, LOOK_EVERY, deals};
 
 /// A deal's cases, its accepted segments, and when a receipt of it was demanded: after each of these it begins anew.
-type Round = (DealId, u32, u32, Option<TimeMs>);
+pub(super) type Round = (DealId, u32, u32, Option<TimeMs>);
 
 /// A sample: the deal, who works, the commitment's number and the sample's.
 type Drawn = (DealId, Address, u16, u16);
@@ -36,6 +36,22 @@ fn demanded_at(deal: &Deal) -> Option<TimeMs> {
     }
 }
 
+pub(super) fn round(deal: &Deal) -> Round {
+    (deal.id, deal.cases, deal.accepted, demanded_at(deal))
+}
+
+/// Whether a provider has something to do for a job of its own.
+pub(super) fn is_to_do(deal: &Deal) -> bool {
+    matches!(
+        deal.state,
+        DealState::Matched { .. }
+            | DealState::Running { .. }
+            | DealState::Closing { .. }
+            | DealState::Sealed { .. }
+            | DealState::Demanded { .. }
+    )
+}
+
 impl Agent {
     /// Works until the process ends. Errors are logged and tried again: the chain's deadlines decide when it is too late.
     pub fn run(&self) {
@@ -51,7 +67,8 @@ impl Agent {
                 }
                 rounds.ended.retain(|id| !self.finish(*id));
             }
-            match deals(&self.client, "state=open") {
+            let own = format!("state=open&account={}", self.key.address());
+            match deals(&self.client, &own) {
                 Err(error) => tracing::warn!(%error, "cannot read the deals"),
                 Ok(all) => self.look(&mut rounds, all, &rules),
             }
@@ -79,9 +96,8 @@ impl Agent {
         let me = self.key.address();
         let own = all.iter().filter(|deal| deal.provider == me && !deal.is_over());
         let open: BTreeSet<DealId> = own.map(|deal| deal.id).collect();
-        // With more open deals than one answer holds, an absent one may be open as well: the chores look at it.
         let gone: BTreeSet<DealId> = rounds.open.difference(&open).copied().collect();
-        if let Some(journals) = self.journals.as_ref().filter(|_| all.len() < DEALS_MAX) {
+        if let Some(journals) = &self.journals {
             if !std::mem::replace(&mut rounds.swept, true) {
                 journals.keep_only(&open);
             } else if !gone.is_empty() {
@@ -120,15 +136,10 @@ impl Agent {
         if is_checked && rounds.shown.insert((deal.id, deal.commits)) {
             self.start_showing(deal.clone(), rules.clone());
         }
-        let to_do = matches!(
-            deal.state,
-            DealState::Matched { .. }
-                | DealState::Running { .. }
-                | DealState::Sealed { .. }
-                | DealState::Demanded { .. }
-        );
-        let round = (deal.id, deal.cases, deal.accepted, demanded_at(&deal));
-        if to_do && rounds.started.insert(round) {
+        if matches!(deal.state, DealState::Closing { .. }) {
+            self.stop_early(deal.id);
+        }
+        if is_to_do(&deal) && rounds.started.insert(round(&deal)) {
             self.start(deal);
         }
     }

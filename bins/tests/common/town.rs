@@ -28,6 +28,15 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) const SCENE: RaytraceScene =
     RaytraceScene { width: 32, height: 20, columns: 2, rows: 2, seed: 7, samples: 1 };
 
+/// A WASI command of a few bytes that ends with 0 at once: as a predicate it accepts everything.
+pub(crate) const ACCEPTS: &[u8] =
+    b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x05\x03\x01\0\x01\
+    \x07\x13\x02\x06memory\x02\0\x06_start\0\0\x0a\x04\x01\x02\0\x0b";
+/// One that traps: as a predicate it refuses everything.
+pub(crate) const REFUSES: &[u8] =
+    b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x05\x03\x01\0\x01\
+    \x07\x13\x02\x06memory\x02\0\x06_start\0\0\x0a\x05\x01\x03\0\0\x0b";
+
 /// A network that ends with the test.
 pub(crate) struct Town {
     pub(crate) cluster: Cluster,

@@ -29,13 +29,18 @@ macro_rules! quantity {
         }
 
         impl std::str::FromStr for $name {
-            type Err = std::num::ParseIntError;
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                text.parse().map(Self)
+            type Err = NotANumber;
+            fn from_str(text: &str) -> Result<Self, NotANumber> {
+                text.parse().map(Self).map_err(|_| NotANumber(text.chars().take(40).collect()))
             }
         }
     };
 }
+
+/// A text that is not a whole number from 0 to 2⁶⁴ − 1.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("expected a whole number such as `12`, got `{0}`")]
+pub struct NotANumber(String);
 
 quantity!(
     /// A block's position in the chain. Genesis is 0; the first block is 1.

@@ -33,7 +33,7 @@ export default async function account(_place, address) {
     deals.deals.length > 0 && panel(t("account.deals"), table(
       [[t("deal.id")], [t("deal.role")], [t("deal.segments"), true], [t("deal.price"), true], [t("deal.state")]],
       deals.deals.map((one) => [
-        deal(one.id), t(one.provider === address ? "role.provider" : "role.renter"), count(one.terms.count), tokens(one.terms.price), badge(one),
+        deal(one.id), roleName(one.provider === address ? "provider" : one.renter === address ? "renter" : "auditor"), count(one.terms.count), tokens(one.terms.price), badge(one),
       ]))),
     panel(t("account.history"), table(
       [[t("tx.block"), true], [t("tx.index"), true], [t("tx.id")]],

@@ -1,9 +1,9 @@
 // One deal: where it is in its life, who is in it, what it cost, what happened.
 
 import { get, onBlock } from "../api.js";
-import { badge, check, deadlines, done, paid } from "../deals.js";
+import { badge, check, deadlines, done, isPrivate, paid, privateMark } from "../deals.js";
 import { facts, h, panel, table } from "../dom.js";
-import { isOf, line, span } from "../events.js";
+import { isOf, isTold, line, span } from "../events.js";
 import { account, count, deal as dealLink, gigafuel, hash, job, order, seconds, shortHash, tagged, time, tokens } from "../format.js";
 import { failure, finding, question, stateName } from "../names.js";
 import { t } from "../words.js";
@@ -95,6 +95,7 @@ export default async function deal(place, id) {
   const body = h("div");
   const fill = async () => {
     const [found, trail, { validators }] = await Promise.all([get(`deals/${id}`), get(`deals/${id}/trail`), get("validators")]);
+    const bid = await get(`orders/${found.bid}`);
     const [, state] = tagged(found.state);
     const terms = found.terms;
     const drawn = state.samples ?? [];
@@ -108,6 +109,7 @@ export default async function deal(place, id) {
         ...deadlines(found),
         [t("deal.stop"), found.stop && found.stop !== "no" ? t(found.stop === "last" ? "stop.last" : "stop.asked") : null],
         [t("deal.job"), job(found.bid)],
+        [t("order.kept"), isPrivate(bid) ? privateMark() : null],
         [t("role.provider"), account(found.provider)],
         [t("role.renter"), account(found.renter)],
         [t("deal.ask"), order(found.ask)],
@@ -125,7 +127,7 @@ export default async function deal(place, id) {
         [t("deal.deposit"), tokens(found.deposit)],
         [t("deal.fuel"), state.commitment ? gigafuel(state.commitment.fuel) : null],
         [t("deal.root"), state.commitment ? hash(state.commitment.root) : null],
-        [t("deal.receipts"), state.receipts ? h("a", { href: `/v1/deals/${id}/receipts` }, state.receipts) : null],
+        [t("deal.receipts"), state.receipts ? h("a", { href: `/v1/deals/${id}/receipts` }, hash(state.receipts)) : null],
         [t("deal.seal"), typeof state.seal === "string" ? hash(state.seal) : null],
         [t("deal.wanted"), state.serve_by ? [count(state.segment), " · ", account(state.by), ` · ${tokens(state.fee)}`] : null],
         [t("deal.paid"), tokens(paid(found))],
@@ -141,7 +143,7 @@ export default async function deal(place, id) {
       batches(found),
       tried.length > 0 && panel(t("deal.tried"), table([[t("role.provider")], [t("deal.why")]], tried.map(([who, why]) => [account(who), failure(why)]))),
       ratings(found),
-      panel(t("deal.trail"), h("ol", { class: "tape" }, trail.events.map(line)), h("p", { class: "soft" }, t("deal.trail.text", { id }))),
+      panel(t("deal.trail"), h("ol", { class: "tape" }, trail.events.filter(({ event }) => !isTold(event)).map(line)), h("p", { class: "soft" }, t("deal.trail.text", { id: found.bid }))),
     ].filter(Boolean));
   };
   await fill();

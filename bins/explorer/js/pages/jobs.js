@@ -1,7 +1,7 @@
 // Jobs: the newest, and one with its tiles, its picture and its money.
 
 import { get, onBlock } from "../api.js";
-import { badge, check, done, paid, segmentsDone } from "../deals.js";
+import { badge, check, done, isPrivate, paid, privateMark, segmentsDone } from "../deals.js";
 import { card, facts, h, panel, table } from "../dom.js";
 import { account, count, deal, gigafuel, hash, job, order, seconds, tagged, time, tokens } from "../format.js";
 import { orderLife } from "../names.js";
@@ -22,7 +22,7 @@ export async function list(place) {
       const work = one.terms.bid.work.job;
       const segments = work.spec.shape.map?.segments ?? 0;
       const finished = segmentsDone(deals);
-      return [job(one.id), account(one.owner), count(deals.length), `${count(finished)} / ${count(segments)}`, tokens(sum(deals, paid)), orderLife(one)];
+      return [[job(one.id), isPrivate(one) && [" ", privateMark()]], account(one.owner), count(deals.length), `${count(finished)} / ${count(segments)}`, tokens(sum(deals, paid)), orderLife(one)];
     });
     if (place.isHere()) body.replaceChildren(table([[t("job.id")], [t("role.renter")], [t("job.deals"), true], [t("job.segments"), true], [t("job.paid"), true], [t("order.state")]], rows, t("jobs.none")));
   };
@@ -42,7 +42,8 @@ export async function one(place, id) {
   const { spec, samples, check: mode, pace } = bid.terms.bid.work.job;
   const segments = spec.shape.map?.segments ?? 0;
   const first = (await get(`deals?order=${id}&limit=200`)).deals;
-  const drawing = await picture(spec, first, t("job.picture"));
+  const hidden = isPrivate(bid);
+  const drawing = hidden ? null : await picture(spec, first, t("job.picture"));
   const numbers = h("div", { class: "cards" });
   const grid = h("div");
   const rows = h("div");
@@ -54,7 +55,7 @@ export async function one(place, id) {
       card(tokens(sum(deals, (each) => each.escrow)), t("job.escrow")),
       card(tokens(sum(deals, (each) => settled(each).refund)), t("job.refund")),
       card(tokens(sum(deals, (each) => each.audited)), t("job.audited")));
-    grid.replaceChildren(...[tiles(segments, deals, drawing?.columns)].filter(Boolean));
+    grid.replaceChildren(...[tiles(segments, deals, drawing)].filter(Boolean));
     rows.replaceChildren(table(
       [[t("deal.id")], [t("role.provider")], [t("deal.segments"), true], [t("deal.price"), true], [t("deal.fuel"), true], [t("deal.paid"), true], [t("deal.state")]],
       deals.map((each) => {
@@ -80,6 +81,7 @@ export async function one(place, id) {
     numbers,
     h("div", { class: "two" },
       panel(t("job.progress"), grid, h("p", { class: "soft" }, t("job.legend", { samples: count(samples) }))),
+      hidden && panel(privateMark(), h("p", {}, t("private.text"))),
       drawing && panel(t("job.picture"), drawing.canvas, h("p", { class: "soft" }, t("job.picture.text")))),
     panel(t("job.deals"), rows),
     panel(t("job.about"), facts([

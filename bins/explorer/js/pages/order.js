@@ -1,8 +1,9 @@
 // One order, and why it did not match.
 
 import { get } from "../api.js";
-import { check } from "../deals.js";
+import { check, isPrivate, privateMark } from "../deals.js";
 import { facts, h, link, panel, table } from "../dom.js";
+import { machine as machineFacts } from "../machine.js";
 import { account, block, className, count, job, order as orderLink, seconds, tagged, time, tokens } from "../format.js";
 import { orderLife, sideName } from "../names.js";
 import { t } from "../words.js";
@@ -31,6 +32,7 @@ export default async function order(_place, id) {
       [t("order.arrived"), block(found.arrived)],
       [t("order.expires"), time(terms.expires_at)],
       [t("order.job"), isJob ? job(found.id) : null],
+      [t("order.kept"), isPrivate(found) ? privateMark() : null],
       [t("deal.check"), work ? check(work.check) : null],
       [t("order.batches"), pace ? count(pace.batches_max) : null],
       [t("order.attempts"), pace ? count(pace.attempts_max) : null],
@@ -41,6 +43,6 @@ export default async function order(_place, id) {
       h("p", {}, why.summary),
       why.misses.length > 0 && table([[t("why.constraint")], [t("why.asks"), true], [t("why.alone"), true], [t("why.change")]], why.misses.map((miss) => [miss.constraint, count(miss.asks), count(miss.alone), miss.change])),
       why.nearest && h("p", { class: "soft" }, t("why.nearest"), " ", orderLink(why.nearest.ask), ` (${tokens(why.nearest.price)}): ${why.nearest.changes.join("; ")}`)),
-    panel(t(side === "ask" ? "order.machine" : "order.requirements"), h("pre", {}, JSON.stringify(machine, null, 2))),
+    panel(t(side === "ask" ? "order.machine" : "order.requirements"), machineFacts(machine)),
   ];
 }

@@ -7,7 +7,24 @@ import { ago, block, count, shortHash, tokens } from "../format.js";
 import { t } from "../words.js";
 
 const TILES = 14;
+/** What a newcomer can paste: docs/quickstart.md says what each does. */
+const START = `gongsuan cluster up
+gongsuan account new me.json
+gongsuan provider run --price 0.1 --key me.json
+gongsuan job init --into picture
+gongsuan job run picture/job.toml --key me.json
+gongsuan audit supply`;
 const LINES = 40;
+/** Blocks of before whose events are shown until there are new ones. */
+const PAST = 8;
+
+/** The events of a block of before, as the stream tells those of new ones. */
+const happened = (found) => [
+  ...found.receipts.flatMap((receipt) => receipt.events.map((event) => ({ height: found.header.height, tx: receipt.id, event }))),
+  ...found.events.map((event) => ({ height: found.header.height, tx: null, event })),
+];
+
+const told = (events) => events.filter((row) => !isMoney(row.event) && !isTold(row.event)).reverse().map(line);
 
 const tile = (row) =>
   h("a", { href: `#/blocks/${row.height}`, class: "fresh" }, h("b", {}, count(row.height)), t("blocks.txs", { n: count(row.tx_count) }), h("br"), shortHash(row.hash));
@@ -30,8 +47,12 @@ export default async function overview(place) {
   );
   fill(status, supply, orders, deals);
   const tiles = h("div", { class: "blocks" }, recent.blocks.map(tile));
-  const tape = h("ol", { class: "tape", "aria-live": "polite" }, h("li", { class: "soft" }, t("overview.wait")));
-  let first = true;
+  const tape = h("ol", { class: "tape short", "aria-live": "polite", tabindex: "0", "aria-label": t("overview.tape") });
+  const busy = recent.blocks.filter((row) => row.tx_count > 0).slice(0, PAST);
+  const past = await Promise.all(busy.map((row) => get(`blocks/${row.height}`).catch(() => null)));
+  tape.append(...past.filter(Boolean).flatMap((found) => told(happened(found))).slice(0, LINES));
+  let first = tape.children.length === 0;
+  if (first) tape.append(h("li", { class: "soft" }, t("overview.wait")));
   let waiting = false;
   const refresh = async () => {
     if (waiting) return;
@@ -45,11 +66,11 @@ export default async function overview(place) {
     fill(status, supply, orders, deals);
     tiles.replaceChildren(...recent.blocks.map(tile));
   };
-  place.live(onBlock((happened) => {
+  place.live(onBlock((block) => {
     refresh().catch(() => {});
-    const rows = happened.events.filter((row) => !isMoney(row.event) && !isTold(row.event));
+    const rows = told(block.events);
     if (rows.length && first) { tape.replaceChildren(); first = false; }
-    tape.prepend(...rows.reverse().map(line));
+    tape.prepend(...rows);
     while (tape.children.length > LINES) tape.lastChild.remove();
   }));
   return [
@@ -59,7 +80,7 @@ export default async function overview(place) {
     panel(t("overview.blocks"), tiles),
     h("div", { class: "two" },
       panel(t("overview.tape"), tape),
-      panel(t("overview.start"), h("p", {}, t("overview.start.text")), h("pre", {}, "gongsuan job init render > job.toml\ngongsuan job run job.toml\ngongsuan provider join\nscripts/cluster.sh up 4"),
+      panel(t("overview.start"), h("p", {}, t("overview.start.text")), h("pre", {}, START),
         h("p", {}, link("api", t("overview.api")))),
     ),
   ];

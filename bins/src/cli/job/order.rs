@@ -1,5 +1,6 @@
 //! `gongsuan job run`: stage by stage, the whole deal.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use anyhow::Context as _;
 use gongsuan_executor::{Inputs, Job};
 use gongsuan_market::{Deal, DealState, Order};
 use gongsuan_types::order::{Side, Work};
-use gongsuan_types::{OrderId, SecretKey};
+use gongsuan_types::{Amount, OrderId, SecretKey};
 use serde_json::json;
 
 use super::fetch::{Done, fetch, output_path};
@@ -46,12 +47,11 @@ pub(super) fn run(file: &Path, out: &Path, resume: bool, context: &Context) -> a
                 let now = crate::node::clock();
                 let secret = renter::secret(&person.key, &job.spec, now.plus(wish.match_within));
                 let bid = renter::place(&person.client, &person.key, wish.to_bid(now, &secret))?;
-                let order = person.client.order(bid)?;
                 output::note(&format!(
-                    "bid {bid} is placed; {} tokens are in escrow until it is over",
-                    order.held
+                    "bid {bid} is placed; {} tokens are set aside",
+                    person.set_aside(bid)?
                 ));
-                order
+                person.client.order(bid)?
             }
         };
         person.follow(&ready, &job, &order, &mut duties)?;
@@ -148,13 +148,16 @@ impl Person {
         }
         let post = Post::new(&self.client, &self.key)?;
         post.publish()?;
-        let files = match &job.inputs {
+        let mut files = match &job.inputs {
             Inputs::Shared(input) => Files::shared(&post, &job.module, input)?,
             Inputs::Each(each) => {
                 let inputs: Vec<Vec<u8>> = each.values().map(|input| input.to_vec()).collect();
                 Files::each(&post, &job.module, &inputs)?
             }
         };
+        if let Some(program) = &ready.predicate {
+            files = files.with_predicate(&post, program)?;
+        }
         Ok(Some(Sharer::new(post, files)))
     }
 
@@ -180,7 +183,7 @@ impl Person {
         }
         let expires_at = order.bid().context("the order is no bid")?.expires_at;
         let secret = renter::secret(&self.key, &job.spec, expires_at);
-        let mut told = 0;
+        let (mut told, mut drawn, mut dropped) = (0, BTreeSet::new(), BTreeSet::new());
         let patience = Duration::from_millis(wish.run_within.0) + Duration::from_secs(300);
         let deals = renter::follow(&self.client, &self.key, bid, secret, patience, |deals| {
             duties.look(deals);
@@ -189,14 +192,41 @@ impl Person {
                 told = done;
                 output::note(&format!("{done}/{wanted} segments"));
             }
+            for deal in deals {
+                for (who, why) in deal.dropped().filter(|(who, _)| dropped.insert((deal.id, *who)))
+                {
+                    let (id, who, why) = (deal.id, who.short(), renter::failure(why));
+                    output::note(&format!("deal {id}: {why} ({who}); the next one is looked for"));
+                }
+                if let DealState::Drawn { open_until, .. } = deal.state
+                    && drawn.insert((deal.id, deal.commits))
+                {
+                    let left = open_until.since(crate::node::clock()).0.div_ceil(1_000);
+                    output::note(&format!(
+                        "deal {}: the results are there; for {left} s anybody may show that one is wrong, then it is paid",
+                        deal.id
+                    ));
+                }
+            }
             Ok(())
         })?;
         if let Some(failed) = failed(&deals) {
+            let words = match failed.state {
+                DealState::Failed { why, .. } => renter::failure(why),
+                _ => "it is lost",
+            };
             let message =
-                format!("deal {} failed; its escrow is back: {:?}", failed.id, failed.state);
+                format!("deal {} failed: {words}; what it had not paid is back", failed.id);
             return Err(Coded(exit::JOB_FAILED, message).into());
         }
         Ok(())
+    }
+
+    /// What a bid and its deals hold of the renter's money.
+    fn set_aside(&self, bid: OrderId) -> anyhow::Result<Amount> {
+        let deals = renter::deals_of(&self.client, bid)?;
+        let held = deals.iter().map(|deal| deal.escrow).chain([self.client.order(bid)?.held]);
+        Amount::checked_sum(held).context("more than there can be")
     }
 
     fn unmatched(&self, bid: OrderId, error: &ClientError) -> anyhow::Error {
