@@ -46,7 +46,7 @@ pub struct Applied {
 }
 
 /// More time between two blocks than this is a gap: an outage, a leader that held time back, or a chain that had nothing to do. The block after it fires
-/// no deadline of a deal, so that nobody is fined for what could not be said meanwhile.
+/// no deadline of a deal that ran out in it, so that nobody is fined for what could not be said meanwhile.
 pub const GAP: DurationMs = DurationMs(2_000);
 
 /// Applies a block. The payload's signatures have been checked (see [`crate::check_body`]); this checks everything that depends on the

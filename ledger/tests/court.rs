@@ -300,4 +300,9 @@ fn after_an_outage_parties_are_heard_before_their_deadlines_fire() {
         court.block(vec![], gongsuan_ledger::GAP.0);
     }
     assert!(matches!(court.deal(), DealState::Failed { why: Failure::Withheld, .. }));
+    // A chain whose blocks are always far apart does not keep deadlines for ever.
+    let (mut court, after) = demanded();
+    court.block(vec![], after);
+    court.block(vec![], 10 * gongsuan_ledger::GAP.0);
+    assert!(matches!(court.deal(), DealState::Failed { why: Failure::Withheld, .. }));
 }

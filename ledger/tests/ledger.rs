@@ -147,7 +147,7 @@ fn only_the_vetted_use_the_market_and_only_issuers_vet() {
     let listed = |state: &State| state.market().order(OrderId(1)).unwrap().clone();
     assert_eq!(listed(&state).expires_at(), TimeMs(5_000), "no longer than it is vetted");
     let amend = || {
-        let (order, units, price) = (OrderId(1), Units(1_000_000), Price(5));
+        let (order, units, price) = (OrderId(1), Units(20), Price(5));
         Op::Market(Command::Amend { order, units, price })
     };
     let more = vec![tx(&genesis, 1, 3, 1_000, vec![amend()])];

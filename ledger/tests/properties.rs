@@ -443,7 +443,7 @@ proptest! {
             }
         }
         // Everything ends: when all deadlines have passed no money is set aside any more.
-        for _ in 0..6 {
+        for _ in 0..7 {
             world.block(vec![], 20_000_000);
         }
         prop_assert!(books(&world.state).held.is_empty(), "{:?}", books(&world.state).held);

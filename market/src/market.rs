@@ -88,21 +88,21 @@ impl Market {
     /// # Panics
     /// If the height does not rise.
     pub fn begin_block(&mut self, moment: Moment, auditors: &[Address]) -> Outcome {
-        self.begin(moment, auditors, true)
+        self.begin(moment, auditors, moment.time)
     }
 
-    /// Begins a block before which no blocks came for so long that parties could not be heard: no deadline of a deal is fired in it, so that what they
-    /// have to say, and whose time may be over by now, can come first. The next block fires what is due then.
+    /// Begins a block before which no blocks came for so long that parties could not be heard. Only deadlines of deals that had come at the block before
+    /// are fired in it, so that what there is to say, and whose time ran out meanwhile, can come first. The next block fires what is due then.
     pub fn begin_block_after_gap(&mut self, moment: Moment, auditors: &[Address]) -> Outcome {
-        self.begin(moment, auditors, false)
+        self.begin(moment, auditors, self.now.time)
     }
 
-    fn begin(&mut self, moment: Moment, auditors: &[Address], fires: bool) -> Outcome {
+    fn begin(&mut self, moment: Moment, auditors: &[Address], until: TimeMs) -> Outcome {
         assert!(moment.height > self.now.height, "blocks rise");
         let since = moment.time.since(self.now.time);
         self.now = moment;
         let mut outcome = Outcome::default();
-        self.sweep(auditors, fires, &mut outcome);
+        self.sweep(auditors, until, &mut outcome);
         self.probe_all(since, &mut outcome);
         outcome
     }

@@ -593,7 +593,7 @@ fn a_flood_of_asks_is_matched_as_a_few_are() {
         let deals = bench.market.deals().map(|deal| (deal.bid, deal.ask, deal.terms.clone()));
         deals.collect::<Vec<_>>()
     };
-    let (few, all) = (deals(64), deals(u32::MAX));
+    let (few, all) = (deals(4_096), deals(u32::MAX));
     assert!(all.len() > 20, "{} deals", all.len());
     assert_eq!(few, all);
 }

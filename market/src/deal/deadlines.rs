@@ -1,20 +1,18 @@
 //! What time does. Any block at or after a deadline fires it, so anybody can; nobody has to be trusted to.
 
-use gongsuan_types::{Address, DealId};
+use gongsuan_types::{Address, DealId, TimeMs};
 
 use super::money::{Penalty, return_stake};
 use super::{Cancellation, Deal, DealState, Failure, Stage, Step, draw};
 use crate::{Event, Market, Outcome};
 
 impl Market {
-    /// Fires what is due, fixes beacons, draws, settles. Several steps of one deal may follow each other in one block.
-    pub(crate) fn sweep(&mut self, auditors: &[Address], fires: bool, outcome: &mut Outcome) {
+    /// Fires what was due at `until`, fixes beacons, draws, settles. Several steps of one deal may follow each other in one block.
+    pub(crate) fn sweep(&mut self, auditors: &[Address], until: TimeMs, outcome: &mut Outcome) {
         self.return_pledges(outcome);
-        let last = (self.now.time, DealId(u64::MAX));
+        let last = (until, DealId(u64::MAX));
         let mut ready = self.table.committed.clone();
-        if fires {
-            ready.extend(self.table.deal_due.range(..=last).map(|(_, id)| *id));
-        }
+        ready.extend(self.table.deal_due.range(..=last).map(|(_, id)| *id));
         for id in ready {
             let Some(deal) = self.table.deals.get(&id).cloned() else { continue };
             if matches!(deal.state, DealState::Committed { .. }) {
