@@ -9,6 +9,7 @@ use crossbeam_channel::{
     Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError, bounded, select_biased,
 };
 
+use super::strangers::{Stranger, Strangers};
 use super::{Channel, Identity, NetError};
 
 /// Votes waiting for one peer, at most. A vote is 200 bytes.
@@ -198,14 +199,18 @@ where
     T: FnMut(Incoming<'_>) -> bool + Send + 'static,
 {
     let accept = move || {
+        let strangers = Arc::new(Strangers::default());
         for stream in socket.incoming() {
             if stop.load(Ordering::Relaxed) {
                 return;
             }
             let Ok(stream) = stream else { continue };
+            // Whoever finds no place sees the connection closed.
+            let Ok(from) = stream.peer_addr() else { continue };
+            let Some(stranger) = strangers.enter(from.ip()) else { continue };
             let (identity, take) = (identity.clone(), make());
             let thread = std::thread::Builder::new().name("receive".into());
-            if let Err(error) = thread.spawn(move || take_in(stream, &identity, take)) {
+            if let Err(error) = thread.spawn(move || take_in(stream, stranger, &identity, take)) {
                 tracing::error!(%error, "no thread for a link");
             }
         }
@@ -213,7 +218,12 @@ where
     std::thread::Builder::new().name("accept".into()).spawn(accept).expect("a thread that accepts");
 }
 
-fn take_in(stream: TcpStream, identity: &Identity, mut take: impl FnMut(Incoming<'_>) -> bool) {
+fn take_in(
+    stream: TcpStream,
+    stranger: Stranger,
+    identity: &Identity,
+    mut take: impl FnMut(Incoming<'_>) -> bool,
+) {
     let mut channel = match Channel::accept(stream, identity) {
         Ok(channel) => channel,
         Err(error) => {
@@ -222,6 +232,7 @@ fn take_in(stream: TcpStream, identity: &Identity, mut take: impl FnMut(Incoming
         }
     };
     let peer = channel.peer;
+    drop(stranger);
     loop {
         match channel.receive() {
             Ok(frame) => {
@@ -239,7 +250,48 @@ fn take_in(stream: TcpStream, identity: &Identity, mut take: impl FnMut(Incoming
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
+    use gongsuan_consensus::ValidatorSet;
+    use gongsuan_types::{Hash, SecretKey};
+
+    use super::super::Members;
     use super::*;
+
+    #[test]
+    fn those_who_say_nothing_are_few_and_validators_come_in_when_they_are_gone() {
+        let keys: Vec<SecretKey> = (0..4u8).map(|n| SecretKey::from_seed(&[n])).collect();
+        let validators = keys.iter().map(SecretKey::public_key).collect();
+        let validators = ValidatorSet::new(0, validators).unwrap();
+        let known = Arc::new(Members { validators, chain_id: Hash::ZERO });
+        let identity = |index: u16| Identity {
+            index,
+            key: keys[usize::from(index)].clone(),
+            known: known.clone(),
+        };
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let (taken, frames) = bounded(1);
+        listen(socket, identity(0), Arc::default(), move || {
+            let taken = taken.clone();
+            move |incoming: Incoming<'_>| taken.send(incoming.frame.to_vec()).is_ok()
+        });
+        let mut silent: Vec<TcpStream> =
+            (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
+        // The last ones find no place: they see the end long before a handshake must be over.
+        let mut last = silent.pop().unwrap();
+        last.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let closed = match last.read(&mut [0]) {
+            Ok(got) => got == 0,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        };
+        assert!(closed, "the last of 200 is closed");
+        drop(silent);
+        let outgoing = spawn_sender(address, 0, identity(1));
+        let frame = Arc::new(b"here".to_vec());
+        assert!(outgoing.send(Lane::Vote, frame.clone()));
+        assert_eq!(frames.recv_timeout(Duration::from_secs(60)).unwrap(), *frame);
+    }
 
     #[test]
     fn a_link_that_waits_for_its_peer_keeps_the_newest_votes_and_takes_none_by_asking() {
