@@ -5,11 +5,13 @@ pub mod blobs;
 pub mod config;
 mod court;
 mod event;
+mod feed;
 pub mod letters;
 mod library;
 mod notary;
 pub mod pieces;
 mod trades;
+mod waiters;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -19,10 +21,11 @@ use anyhow::Context as _;
 use gongsuan_consensus::{Seat, ValidatorSet};
 
 use crate::net::{self, Identity};
-pub use application::{Counts, Feed, Happened, View};
+pub use application::{Counts, View};
 use blobs::Blobs;
 use config::{HomeLock, NodeConfig};
 pub use event::{Handle, TxAnswer};
+pub use feed::{Feed, Happened};
 use letters::Letters;
 use library::Library;
 use pieces::Pieces;
