@@ -13,6 +13,7 @@ mod log;
 mod market;
 mod metrics;
 mod openapi;
+mod patient;
 mod people;
 mod pieces;
 mod proofs;
