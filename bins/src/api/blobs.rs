@@ -250,6 +250,10 @@ mod tests {
         assert_eq!(response.headers()[header::CONTENT_LENGTH], LEN.to_string());
         let mut pieces = response.into_body().into_data_stream();
         pieces.next().await.unwrap().unwrap();
+        // Time enough to read everything, for who would.
+        for _ in 0..500 {
+            tokio::task::spawn_blocking(|| ()).await.unwrap();
+        }
         // What has not been read by now is gone.
         File::options().write(true).open(shelf.path()).unwrap().set_len(0).unwrap();
         let mut taken = 1;

@@ -299,10 +299,12 @@ mod tests {
             let made = room.make(BLOCK_BYTES, by, &pinned, at(seconds));
             made.map_err(|refusal| refusal.message)?
         };
-        assert!(room.settle(hash(n), BLOCK_BYTES, by, at(seconds)));
+        let is_new = room.settle(hash(n), BLOCK_BYTES, by, at(seconds));
         let sum: u64 = room.kept.values().map(|kept| kept.weight).sum();
-        assert_eq!((room.total, room.by_owner.values().sum::<u64>()), (sum, sum));
-        assert!(room.total <= LIMITS.total);
+        let sums = [room.total, room.by_owner.values().sum::<u64>()];
+        if !is_new || sums != [sum; 2] || sum > LIMITS.total {
+            return Err(format!("{is_new}: {sums:?} for {sum}"));
+        }
         Ok(gone)
     }
 
