@@ -32,6 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         peers: Vec::new(),
         timeout_ms: 250,
         retention: None,
+        segment_bytes: None,
     };
     std::fs::write(home.path().join("node.toml"), toml::to_string(&file)?)?;
     std::fs::write(home.path().join("genesis.json"), serde_json::to_vec(&genesis)?)?;

@@ -9,7 +9,7 @@ use gongsuan_market::{CapacityRules, Command, Deal, Kind};
 use gongsuan_types::Hash;
 use gongsuan_types::capacity::{Capacity, MEBIBYTES_MAX};
 use gongsuan_types::job::JobSpec;
-use gongsuan_types::order::Ask;
+use gongsuan_types::order::{Ask, Machine};
 
 use crate::client::ClientError;
 
@@ -37,12 +37,13 @@ pub fn blob(deal: &Deal, spec: &JobSpec, hash: Hash) -> Option<Vec<u8>> {
     [CAPACITY.to_vec(), input()].into_iter().find(|bytes| Hash::of_content(bytes) == hash)
 }
 
-/// What has to be shown before a machine can be listed: its cores at once, and as much memory for each as a lane may have.
+/// What has to be shown before these machines can be listed: all their cores at once, and as much memory for each as a lane may have.
 #[must_use]
-pub fn claim(ask: &Ask) -> Capacity {
-    let lanes = ask.machine.cpu_cores.max(1);
-    let each = ask.machine.memory_mib.div_ceil(u32::from(lanes)).clamp(1, MEBIBYTES_MAX);
-    Capacity { lanes, mebibytes: each }
+pub fn claim(machines: &[Machine]) -> Capacity {
+    let cores = machines.iter().map(|machine| machine.cpu_cores);
+    let lanes = cores.fold(0_u16, u16::saturating_add).max(1);
+    let memory = machines.iter().map(|machine| machine.memory_mib).fold(0, u32::saturating_add);
+    Capacity { lanes, mebibytes: memory.div_ceil(u32::from(lanes)).clamp(1, MEBIBYTES_MAX) }
 }
 
 /// Lists a machine, handing commands in by `execute`. On a chain that wants a certificate first, asks for the probe, which the running agent
@@ -50,16 +51,24 @@ pub fn claim(ask: &Ask) -> Capacity {
 ///
 /// # Errors
 /// [`ClientError`], or that no certificate came in ten minutes.
-pub fn list(ask: &Ask, execute: impl Fn(Command) -> Result<(), ClientError>) -> anyhow::Result<()> {
+pub fn list(
+    ask: &Ask,
+    claim: Capacity,
+    execute: impl Fn(Command) -> Result<(), ClientError>,
+) -> anyhow::Result<()> {
     match execute(Command::PlaceAsk(ask.clone())) {
         Ok(()) => return Ok(()),
         Err(error) if !wants_certificate(&error) => return Err(error.into()),
         Err(error) => tracing::info!(%error, "a certificate comes first"),
     }
-    let claim = claim(ask);
-    execute(Command::ProveCapacity(claim)).context("cannot ask for the probe")?;
+    match execute(Command::ProveCapacity(claim)) {
+        // Another listing of this account has asked for it.
+        Err(ClientError::Refused(refusal)) if refusal.field.ends_with("capacity") => {}
+        asked => asked.context("cannot ask for the probe")?,
+    }
     let mut ask = ask.clone();
-    ask.machine.memory_mib = ask.machine.memory_mib.min(claim.memory_mib());
+    let shown = u32::from(ask.machine.cpu_cores).saturating_mul(claim.mebibytes);
+    ask.machine.memory_mib = ask.machine.memory_mib.min(shown);
     let deadline = Instant::now() + CERTIFY_MAX;
     loop {
         std::thread::sleep(TRY_EVERY);
@@ -114,10 +123,12 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_covers_the_listing_as_far_as_lanes_can_show_memory() {
-        assert_eq!(claim(&ask(4, 2_048)), Capacity { lanes: 4, mebibytes: 512 });
-        assert_eq!(claim(&ask(2, 64_000)), Capacity { lanes: 2, mebibytes: MEBIBYTES_MAX });
-        assert_eq!(claim(&ask(3, 0)).validate(), Ok(()));
+    fn a_claim_covers_the_listings_as_far_as_lanes_can_show_memory() {
+        let all = |asks: &[Ask]| claim(&asks.iter().map(|ask| ask.machine).collect::<Vec<_>>());
+        assert_eq!(all(&[ask(4, 2_048)]), Capacity { lanes: 4, mebibytes: 512 });
+        assert_eq!(all(&[ask(2, 64_000)]), Capacity { lanes: 2, mebibytes: MEBIBYTES_MAX });
+        assert_eq!(all(&[ask(3, 0)]).validate(), Ok(()));
+        assert_eq!(all(&[ask(3, 600), ask(1, 1_000)]), Capacity { lanes: 4, mebibytes: 400 });
     }
 
     #[test]
@@ -128,13 +139,17 @@ mod tests {
             sent.borrow_mut().push(command);
             if is_first { Err(refused("ops[0].machine.cpu_cores")) } else { Ok(()) }
         };
-        list(&ask(2, 64_000), execute).expect("listed");
+        let whole = Capacity { lanes: 3, mebibytes: 1_000 };
+        list(&ask(2, 64_000), whole, execute).expect("listed");
         let wanted = [
             Command::PlaceAsk(ask(2, 64_000)),
-            Command::ProveCapacity(Capacity { lanes: 2, mebibytes: 1_000 }),
+            Command::ProveCapacity(whole),
             Command::PlaceAsk(ask(2, 2_000)),
         ];
         assert_eq!(*sent.borrow(), wanted);
-        assert!(list(&ask(2, 1), |_| Err(refused("price"))).is_err(), "others are for people");
+        assert!(
+            list(&ask(2, 1), whole, |_| Err(refused("price"))).is_err(),
+            "others are for people"
+        );
     }
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::wire::Status;
 use crate::client::Client;
-use crate::node::config::{NodeFile, Peer, write_key};
+use crate::node::config::{NodeFile, Peer, write_key, write_node_key};
 use crate::wire::Link;
 
 /// Ports are taken from here: below the range that outgoing connections use, so that a killed node finds its own free again.
@@ -153,15 +153,21 @@ impl Cluster {
                 p2p: member.p2p,
                 api: member.api,
                 peers: others
-                    .map(|(n, o)| Peer { name: o.name.clone(), p2p: dial(n), api: Some(o.api) })
+                    .map(|(n, o)| Peer {
+                        name: o.name.clone(),
+                        key: None,
+                        p2p: dial(n),
+                        api: Some(o.api),
+                    })
                     .collect(),
                 timeout_ms: 250,
                 retention: None,
+                segment_bytes: None,
             };
             std::fs::write(member.home.join("node.toml"), toml::to_string(&file)?)?;
             let genesis = serde_json::to_string_pretty(&genesis)?;
             std::fs::write(member.home.join("genesis.json"), genesis)?;
-            write_key(&member.home.join("validator.key"), key)?;
+            write_node_key(&member.home, key)?;
         }
         write_key(&dir.join("faucet.key"), &faucet_key(seed))?;
         let cluster = Self { dir: dir.to_owned(), members, wire };

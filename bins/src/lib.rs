@@ -15,6 +15,7 @@ pub mod cluster;
 pub mod demo;
 pub mod envelope;
 pub mod keystore;
+pub mod lease;
 pub mod net;
 pub mod node;
 pub mod provider;

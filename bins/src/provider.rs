@@ -5,8 +5,11 @@ mod after;
 mod auditor;
 mod committer;
 mod journal;
+mod lessor;
+mod rounds;
+mod stalls;
+mod vacancy;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,6 +20,7 @@ use gongsuan_executor::worker::PoolConfig;
 use gongsuan_executor::{Event, Inputs, Job};
 use gongsuan_ledger::Op;
 use gongsuan_market::{Command, Deal, DealState, Order, Rules};
+use gongsuan_types::capacity::Capacity;
 use gongsuan_types::job::{JobSpec, MapInput, Shape};
 use gongsuan_types::order::Ask;
 use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof};
@@ -24,9 +28,13 @@ use gongsuan_types::{Hash, SecretKey, codec};
 use serde::Deserialize;
 
 pub use after::{Payout, earned};
+pub use stalls::{Stalls, cores_of};
+pub use vacancy::Vacancy;
 
 use crate::client::{Client, ClientError};
 use crate::envelope::{self, Outputs, Post, Source};
+
+use journal::Journals;
 
 /// Between two looks at the chain.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -45,9 +53,11 @@ pub struct Agent {
     client: Client,
     key: SecretKey,
     scheduler: Arc<Scheduler>,
-    /// Journals of deals.
-    state: PathBuf,
+    /// What deals have done; an agent that only audits has none.
+    journals: Option<Journals>,
     payout: Payout,
+    /// The cores that are for leases, if there are any.
+    stalls: Option<Arc<Stalls>>,
     /// One transaction at a time: nonces follow each other.
     purse: Arc<Mutex<()>>,
 }
@@ -151,13 +161,6 @@ pub fn opening(
     Ok((receipt, proof))
 }
 
-fn demanded_at(deal: &Deal) -> Option<gongsuan_types::TimeMs> {
-    match deal.state {
-        DealState::Demanded { opened, .. } => Some(opened),
-        _ => None,
-    }
-}
-
 /// A deal's share of the machine: by what it pays.
 fn weight(deal: &Deal) -> u32 {
     u32::try_from(deal.terms.price.0).unwrap_or(u32::MAX)
@@ -167,11 +170,18 @@ impl Agent {
     /// An agent that runs all deals over one scheduler and keeps their journals in the folder `state`.
     #[must_use]
     pub fn new(client: Client, key: SecretKey, scheduler: Scheduler, state: PathBuf) -> Self {
-        let (scheduler, payout) = (Arc::new(scheduler), Payout::Same);
-        Self { client, key, scheduler, state, payout, purse: Arc::default() }
+        Self {
+            journals: Some(Journals::new(state)),
+            ..Self::without_journals(client, key, scheduler)
+        }
     }
 
-    /// An agent that audits what it is told to, with one worker process. It keeps no journals.
+    fn without_journals(client: Client, key: SecretKey, scheduler: Scheduler) -> Self {
+        let (scheduler, payout, purse) = (Arc::new(scheduler), Payout::Same, Arc::default());
+        Self { client, key, scheduler, journals: None, payout, stalls: None, purse }
+    }
+
+    /// An agent that audits what it is told to, with one worker process.
     ///
     /// # Errors
     /// If the worker cannot be started.
@@ -179,13 +189,19 @@ impl Agent {
         let program = std::env::current_exe()?;
         let workers = PoolConfig { workers: 1, ..PoolConfig::new(program, ["worker"]) };
         let scheduler = Scheduler::start(SchedulerConfig::new(Lanes::Processes(workers)))?;
-        Ok(Self::new(client, key, scheduler, PathBuf::new()))
+        Ok(Self::without_journals(client, key, scheduler))
     }
 
     /// The same agent with another way of being paid.
     #[must_use]
     pub fn paid_to(self, payout: Payout) -> Self {
         Self { payout, ..self }
+    }
+
+    /// The same agent with cores for leases.
+    #[must_use]
+    pub fn leasing(self, stalls: Stalls) -> Self {
+        Self { stalls: Some(Arc::new(stalls)), ..self }
     }
 
     /// Hands in one command, after those that are on their way.
@@ -198,65 +214,12 @@ impl Agent {
         self.client.execute(&self.key, &[op]).map(|_| ())
     }
 
-    /// Lists a machine, after it has shown what it has where the chain wants that; the agent must be running to answer.
+    /// Lists a machine. Where the chain wants a certificate first, it claims one, which the agent must be running to answer for.
     ///
     /// # Errors
     /// As [`crate::capacity::list`].
-    pub fn list(&self, ask: &Ask) -> anyhow::Result<()> {
-        crate::capacity::list(ask, |command| self.execute(command))
-    }
-
-    /// Works until the process ends. Errors are logged and tried again: the chain's deadlines decide when it is too late.
-    pub fn run(&self) {
-        let me = self.key.address();
-        let (mut started, mut audited) = (BTreeSet::new(), BTreeSet::new());
-        let (mut attended, mut finished) = (BTreeSet::new(), BTreeSet::new());
-        let rules = self.rules();
-        for look in 0_u64.. {
-            if look.is_multiple_of(CHORES_EVERY) {
-                self.pledge(&rules);
-                self.finish(&mut finished);
-            }
-            match deals(&self.client, "state=open") {
-                Err(error) => tracing::warn!(%error, "cannot read the deals"),
-                Ok(all) => {
-                    if all.len() < DEALS_MAX {
-                        journal::keep_only(&self.state, all.iter().filter(|deal| !deal.is_over()));
-                    }
-                    for deal in all.into_iter().filter(|deal| !deal.is_over()) {
-                        let case =
-                            deal.case().filter(|case| [deal.provider, case.by].contains(&me));
-                        if case.is_some_and(|case| attended.insert(case.id)) {
-                            self.start_attending(deal.clone());
-                        }
-                        if deal.provider == me {
-                            let to_do = matches!(
-                                deal.state,
-                                DealState::Matched { .. }
-                                    | DealState::Running { .. }
-                                    | DealState::Sealed { .. }
-                                    | DealState::Demanded { .. }
-                            );
-                            // After a case, or with a batch accepted, it begins anew.
-                            let round = (deal.id, deal.cases, deal.accepted, demanded_at(&deal));
-                            if to_do && started.insert(round) {
-                                self.start(deal);
-                            }
-                        } else if let DealState::Drawn { samples, .. } = &deal.state {
-                            for (index, sample) in (0u16..).zip(samples) {
-                                let mine = sample.auditor == Some(me) && !sample.passed;
-                                if mine
-                                    && audited.insert((deal.id, deal.provider, deal.commits, index))
-                                {
-                                    self.start_audit(deal.clone(), index, sample.segment);
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-            std::thread::sleep(LOOK_EVERY);
-        }
+    pub fn list(&self, ask: &Ask, claim: Capacity) -> anyhow::Result<()> {
+        crate::capacity::list(ask, claim, |command| self.execute(command))
     }
 
     /// The market's rules, once a node answers.
@@ -311,7 +274,9 @@ impl Agent {
         tracing::info!(deal = %deal.id, segments = assignment.job.segments.len(), "running");
         let receipts = self.execute_segments(deal, assignment)?;
         self.commit(deal, &receipts)?;
-        journal::remove(&self.state, deal);
+        if let Some(journals) = &self.journals {
+            journals.remove(deal);
+        }
         Ok(())
     }
 
@@ -337,7 +302,16 @@ impl Agent {
 
     /// Shows a receipt on the chain that somebody could not get from the list.
     fn serve(&self, deal: &Deal, segment: u32) -> anyhow::Result<()> {
-        let (receipt, proof) = opening(&self.client, deal, segment)?;
+        // A list that was held back is being shown now.
+        let (receipt, proof) = loop {
+            match opening(&self.client, deal, segment) {
+                Ok(found) => break found,
+                Err(error) if deal.due().is_none_or(|due| crate::node::clock() >= due) => {
+                    return Err(error);
+                }
+                Err(_) => std::thread::sleep(LOOK_EVERY),
+            }
+        };
         self.execute(Command::Serve { deal: deal.id, receipt, proof })?;
         tracing::info!(deal = %deal.id, segment, "shown");
         Ok(())
@@ -351,8 +325,8 @@ impl Agent {
         let mut lost = None;
         let mut options = Options { weight: weight(of), ..Options::default() };
         // What is private is never on this machine's disk: after a restart it is run again.
-        if !private {
-            let (log, before) = journal::open(&self.state, of, &job.spec)?;
+        if let Some(journals) = self.journals.as_ref().filter(|_| !private) {
+            let (log, before) = journals.open(of, &job.spec)?;
             // It may have ended between writing an output down and handing it on.
             for output in job.segments.iter().filter_map(|segment| before.get(segment)) {
                 outputs.put(&output.output).context("cannot store an output")?;

@@ -2,6 +2,7 @@
 
 mod duties;
 pub mod results;
+mod stages;
 
 use std::time::Duration;
 
@@ -9,12 +10,13 @@ use anyhow::Context as _;
 use gongsuan_ledger::{Event, Op};
 use gongsuan_market::{Command, Deal, DealState, Event as MarketEvent, Failure};
 use gongsuan_types::job::{Check, JobOrder, JobSpec, Pace};
-use gongsuan_types::order::{Bid, Capabilities, Class, FillRule, Requirements, SelfMatch, Work};
+use gongsuan_types::order::{Bid, Class, FillRule, Requirements, SelfMatch, Work};
 use gongsuan_types::receipt::Receipt;
 use gongsuan_types::secrets::Secrets;
 use gongsuan_types::{DurationMs, Hash, OrderId, Price, SecretKey, TimeMs, Units};
 
 pub use duties::Duties;
+pub use stages::{Plan, Then};
 
 use crate::api::wire::TxState;
 use crate::client::{Client, ClientError};
@@ -31,8 +33,12 @@ pub struct Wish {
     pub deals_max: u16,
     /// Segments to draw in each deal.
     pub samples: u16,
-    /// Whether the provider must be vetted.
-    pub vetted: bool,
+    /// What the machine must have, and its provider must be.
+    pub requirements: Requirements,
+    /// How the results are checked.
+    pub check: Check,
+    /// Batches, heartbeats, attempts.
+    pub pace: Pace,
     /// The order expires after this.
     pub match_within: DurationMs,
     /// The results must be there after this.
@@ -44,7 +50,6 @@ impl Wish {
     #[must_use]
     pub fn to_bid(&self, now: TimeMs, secret: &Hash) -> Bid {
         let lot = self.spec.lot();
-        let capabilities = if self.vetted { Capabilities::VETTED } else { Capabilities::NONE };
         Bid {
             class: Class::WASM,
             price_max: self.price_max,
@@ -52,7 +57,7 @@ impl Wish {
             lot,
             fill_min: lot,
             deals_max: self.deals_max,
-            requirements: Requirements { capabilities, ..Requirements::ANY },
+            requirements: self.requirements,
             fill_rule: FillRule::Rest,
             self_match: SelfMatch::Skip,
             expires_at: now.plus(self.match_within),
@@ -63,11 +68,21 @@ impl Wish {
                 samples: self.samples,
                 deposit_basis_points: 10_000,
                 secret_hash: Secrets::new(*secret).root(),
-                check: Check::default(),
-                pace: Pace::default(),
+                check: self.check,
+                pace: self.pace,
             })),
         }
     }
+}
+
+/// The secret of a bid of this job by this account that expires then: it follows from the account's own, so that whoever has the key can go on with the
+/// bid from anywhere, and nothing has to be kept beside it.
+#[must_use]
+pub fn secret(key: &SecretKey, job: &JobSpec, expires_at: TimeMs) -> Hash {
+    let mut seed = zeroize::Zeroizing::new(key.to_bytes().to_vec());
+    seed.extend_from_slice(&job.id().0);
+    seed.extend_from_slice(&expires_at.0.to_le_bytes());
+    Hash::of("gongsuan/renter-secret/v1", &seed)
 }
 
 /// Places the bid; the order's number comes from the chain's receipt.

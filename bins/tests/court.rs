@@ -10,8 +10,8 @@ use gongsuan::renter::{self, Wish};
 use gongsuan_executor::guests::RAYTRACE;
 use gongsuan_ledger::Op;
 use gongsuan_market::{Cancellation, Command, Deal, DealState, Failure, Rules};
-use gongsuan_types::job::{Check, Predicate};
-use gongsuan_types::order::{Bid, Work};
+use gongsuan_types::job::{Check, Pace, Predicate};
+use gongsuan_types::order::{Bid, Requirements, Work};
 use gongsuan_types::{DurationMs, Fuel, Hash, OrderId, Price};
 use town::{SCENE, Town, address, json, key};
 
@@ -30,7 +30,9 @@ fn bid(change: impl FnOnce(&mut gongsuan_types::job::JobOrder)) -> Bid {
         price_max: Price(200_000),
         deals_max: 1,
         samples: 2,
-        vetted: false,
+        requirements: Requirements::ANY,
+        check: Check::default(),
+        pace: Pace::default(),
         match_within: DurationMs(60_000),
         run_within: DurationMs(60_000),
     };
@@ -220,4 +222,45 @@ fn agents_pledge_and_seal_where_the_chain_asks_for_it() {
             || steps.ends_with(&["unseal", "beacon", "agree"]),
         "{steps:?}"
     );
+}
+
+#[test]
+fn agents_that_come_back_show_what_they_had_sealed() {
+    let rules = Rules {
+        challenge_window: DurationMs(300),
+        reveal_window: DurationMs(300),
+        audit_window: DurationMs(120_000),
+        seal_window: DurationMs(10_000),
+        pledge_min_micro: 5_000_000,
+        ..Rules::default()
+    };
+    let mut town = Town::new(rules);
+    town.settle(&["renter", "p1", "p2", "absent"], &["p2", "absent"]);
+    town.provider("p1", &["--price", "0.10"]);
+    town.provider("p2", &["--price", "0.15"]);
+    // It never answers, so what was drawn may be shown only when the time to seal is over.
+    let pledge = Command::Pledge(gongsuan_types::Amount::new(5_000_000));
+    town.client.execute(&key("absent"), &[Op::Market(pledge)]).unwrap();
+    town.wait("a pledge", |client| {
+        Ok((client.account(address("p2"))?.pledge.micro() >= 5_000_000).then_some(()))
+    });
+    store(&town);
+    let id = place(&town, bid(|_| ()));
+    let of_p2 = |deal: &Deal| {
+        let DealState::Drawn { samples, .. } = &deal.state else { return None };
+        samples.iter().copied().find(|sample| sample.auditor == Some(address("p2")))
+    };
+    let sealed = |deal: &Deal| of_p2(deal).is_some_and(|sample| sample.seal.is_some());
+    let deal = town.wait_deal("a seal", id, sealed);
+    town.kill("p1");
+    town.kill("p2");
+    assert!(town.client.blob(deal.receipts().unwrap()).is_err(), "the list is shown too early");
+
+    town.spawn("p1", &["provider", "run", "--workers", "1", "--price", "0.10"]);
+    town.spawn("p2", &["provider", "run", "--workers", "1", "--price", "0.15"]);
+    let passed = |deal: &Deal| of_p2(deal).is_some_and(|sample| sample.passed);
+    let deal = town.wait_deal("the audit", id, passed);
+    let before = of_p2(&deal).and_then(|sample| sample.seal);
+    assert!(before.is_some(), "audited with what was sealed before");
+    town.client.blob(deal.receipts().unwrap()).unwrap();
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use gongsuan::net::{Identity, Members};
+use gongsuan::net::Identity;
 use gongsuan::replica::wal::Wal;
 use gongsuan::replica::{
     Answer, Application, Archive, ArchiveError, Context, Gate, Replica, Setup, Store, Verdict,
@@ -127,18 +127,17 @@ fn start(
     let config = Config {
         timeout,
         timeout_max: DurationMs(600_000),
-        ..Config::new(chain_id, validators.clone(), key(seat))
+        ..Config::new(chain_id, validators, key(seat))
     };
     let setup = Setup {
         core: Core::new(config, recovered).unwrap(),
         wal,
-        identity: Identity {
-            index: seat,
-            key: key(seat),
-            known: Arc::new(Members { validators, chain_id }),
-        },
+        identity: Identity { key: key(seat), chain_id, port: 0 },
         socket,
-        addresses: (0..4).map(Seat).zip(all.iter().copied()).filter(|(s, _)| s.0 != seat).collect(),
+        addresses: (0..4)
+            .filter(|other| *other != seat)
+            .map(|other| (key(other).public_key(), all[usize::from(other)]))
+            .collect(),
     };
     let (ordered, log) = unbounded();
     let leader = Arc::new(AtomicU16::new(u16::MAX));

@@ -52,6 +52,10 @@
 //!     my epoch to the state's hash, fetch the pieces from those who offered, each checked by itself, and have them
 //!     installed. Nothing commits meanwhile. Term, timeouts, lease and lock are not touched.
 //!
+//! 18. **Observe.** A key that may have signed what its records do not say follows like a learner: no vote, no timeout. It asks where the
+//!     others stand, enough of them that an honest one is at most a term behind anything this key was in; it votes again once a block is final
+//!     whose certificate is of a term beyond that, so that everything it forgot is final with it, or never will be.
+//!
 //! # Why it is safe, in short
 //! Two certificates of one rank share an honest validator, which prepares once a rank: one block a rank. Within a term, a
 //! voter that leaves a branch for another shows a certificate at least as high as all it prepared, so certified blocks of a
@@ -70,7 +74,8 @@
 //!
 //! **Start.** Feed every record of the write-ahead log to [`Recovered::apply`], give the newest entry of the block log to
 //! [`Recovered::set_committed`], call [`Core::new`], then `step(now, Input::Tick, ..)`. If `new` refuses, do not vote with
-//! this key. `Recovered::default()` is for a key that has *never* voted: a lost log must not be replaced by it.
+//! this key. `Recovered::default()` is for a key that has *never* voted: in place of a lost log begin one with
+//! [`Record::Observing`]`(true)`.
 //!
 //! **Each step.** Carry the outputs out in order.
 //!

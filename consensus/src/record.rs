@@ -31,6 +31,8 @@ pub enum Record {
     Lock(Box<Qc>),
     /// An epoch has begun. What the records before it say of terms, leases and locks was of another epoch.
     Epoch(Box<Epoch>),
+    /// `true`: the records before this one are lost, and nobody knows what this key has signed. `false`: that cannot matter any more.
+    Observing(bool),
 }
 
 impl Record {
@@ -59,6 +61,7 @@ pub struct Recovered {
     pub(crate) lock: Option<Qc>,
     pub(crate) bodies: Vec<Proposal>,
     pub(crate) committed: Option<Committed>,
+    pub(crate) observing: bool,
 }
 
 /// The newest block of the log.
@@ -74,11 +77,13 @@ impl Recovered {
         match record {
             Record::Epoch(epoch) => {
                 if self.epoch.as_ref().is_none_or(|known| known.number() < epoch.number()) {
-                    let committed = self.committed.take();
-                    *self = Self { term: epoch.first_term(), committed, ..Self::default() };
+                    let (committed, observing) = (self.committed.take(), self.observing);
+                    let term = epoch.first_term();
+                    *self = Self { term, committed, observing, ..Self::default() };
                     self.epoch = Some(*epoch);
                 }
             }
+            Record::Observing(observing) => self.observing = observing,
             Record::Term(term) => self.term = self.term.max(term),
             Record::TimedOut(term) => self.timed_out = self.timed_out.max(term),
             Record::Lease(lease) => self.lease = self.lease.max(Some(lease)),
@@ -108,6 +113,12 @@ impl Recovered {
     #[must_use]
     pub fn term(&self) -> Term {
         self.term
+    }
+
+    /// Whether nobody knows what this key has signed: the core then votes only once that cannot matter (rule 18).
+    #[must_use]
+    pub fn is_observing(&self) -> bool {
+        self.observing
     }
 
     /// The height of the newest block of the log; zero if none.

@@ -1,9 +1,6 @@
 //! Checking signatures and shape, before the core: pure functions that run on any thread.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use gongsuan_types::{Hash, Hasher, Height, PublicKey, Signature, Term, merkle};
+use gongsuan_types::{Hash, Height, Remembered, Signature, Term, merkle};
 
 use crate::block::{Block, Proposal};
 use crate::certificate::{Qc, Tc};
@@ -101,24 +98,14 @@ impl VerifiedMessage {
 }
 
 /// Remembers signatures that were found good, so that a certificate made of votes seen before costs only hashing.
-/// Bounded: two generations of `capacity` entries. It may be shared between threads.
 #[derive(Debug, Default)]
-pub struct VoteCache {
-    capacity: usize,
-    seen: Mutex<Generations>,
-}
-
-#[derive(Debug, Default)]
-struct Generations {
-    young: BTreeSet<Hash>,
-    old: BTreeSet<Hash>,
-}
+pub struct VoteCache(Remembered);
 
 impl VoteCache {
-    /// A cache that remembers at least the last `capacity` good signatures (32 bytes each and their tree).
+    /// A cache that remembers at least the last `capacity` good signatures: see [`Remembered::new`].
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { capacity, seen: Mutex::default() }
+        Self(Remembered::new(capacity))
     }
 
     /// A cache that remembers nothing.
@@ -127,47 +114,10 @@ impl VoteCache {
         Self::new(0)
     }
 
-    fn generations(&self) -> MutexGuard<'_, Generations> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn check(&self, key: &PublicKey, digest: &Hash, signature: &Signature) -> bool {
-        if self.capacity == 0 {
-            return key.verify(digest, signature).is_ok();
-        }
-        let id = Self::id(key, digest, signature);
-        {
-            let seen = self.generations();
-            if seen.young.contains(&id) || seen.old.contains(&id) {
-                return true;
-            }
-        }
-        // Verified without the lock: another thread may do the same work, and none waits.
-        if key.verify(digest, signature).is_err() {
-            return false;
-        }
-        self.insert(id);
-        true
-    }
-
-    fn id(key: &PublicKey, digest: &Hash, signature: &Signature) -> Hash {
-        let mut hasher = Hasher::new("gongsuan/consensus/seen/v1");
-        hasher.update(&key.0).update(&digest.0).update(&signature.0);
-        hasher.finish()
-    }
-
-    fn insert(&self, id: Hash) {
-        let mut seen = self.generations();
-        if seen.young.len() >= self.capacity {
-            seen.old = std::mem::take(&mut seen.young);
-        }
-        seen.young.insert(id);
-    }
-
     /// Remembers a vote as good without looking: for votes that this very node has signed, and no others.
     pub fn remember(&self, own: &Vote, set: &ValidatorSet, chain_id: &Hash) {
-        if let Some(key) = set.key(own.seat).filter(|_| self.capacity > 0) {
-            self.insert(Self::id(key, &own.digest(chain_id), &own.signature));
+        if let Some(key) = set.key(own.seat) {
+            self.0.trust(key, &own.digest(chain_id), &own.signature);
         }
     }
 }
@@ -443,7 +393,7 @@ fn signed(
     signature: &Signature,
 ) -> Result<(), VerifyError> {
     let key = set.key(seat).ok_or(VerifyError::UnknownSeat(seat))?;
-    if cache.check(key, digest, signature) {
+    if cache.0.verify(key, digest, signature).is_ok() {
         return Ok(());
     }
     Err(VerifyError::Signature { what, seat })

@@ -12,6 +12,15 @@ pub const RAYTRACE: &[u8] = include_bytes!("../guests/raytrace/raytrace.wasm");
 /// One lane of a capacity challenge: reads and writes what [`crate::verify::capacity::Challenge`] says.
 pub const CAPACITY: &[u8] = include_bytes!("../guests/capacity/capacity.wasm");
 
+/// Counts the words of a text; with the argument `merge`, adds up such counts.
+pub const WORDS: &[u8] = include_bytes!("../guests/words/words.wasm");
+
+/// A predicate: accepts what [`WORDS`] writes, as far as that can be seen without counting.
+pub const WORDS_ACCEPT: &[u8] = include_bytes!("../guests/words/accept.wasm");
+
+/// Conway's Game of Life: reads a board, writes the board as many generations later as its argument says.
+pub const LIFE: &[u8] = include_bytes!("../guests/life/life.wasm");
+
 /// A picture in tiles, one tile for each segment, row by row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RaytraceScene {

@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gongsuan_market::{Deal, Vote};
+use gongsuan_market::{Deal, MarketError, Vote};
 use gongsuan_types::court::{CaseId, VERDICTS_MAX, Verdict};
-use gongsuan_types::{Refusal, Signed};
+use gongsuan_types::{Refusal, Remembered, Signed};
 
 use crate::check::bad_signature;
 use crate::state::State;
 use crate::tx::{Op, Transaction};
+
+/// Verdicts that were found signed: each is looked at when it comes, for its fee and for its case, and must cost one verification only.
+static SIGNED: Remembered = Remembered::new(4_096);
 
 /// What the verdicts of one operation say of each case.
 ///
@@ -50,7 +53,7 @@ pub(crate) fn is_duty(state: &State, tx: &Transaction) -> bool {
                 open.id == case && unheard && open.question.is_answered_by(&finding)
             });
             let is_own = chain_id == state.chain_id && validator == own;
-            waits && is_own && cases.insert(case) && signed.clone().verify().is_ok()
+            waits && is_own && cases.insert(case) && signed.check(&SIGNED).is_ok()
         };
         !verdicts.is_empty() && verdicts.iter().all(&mut is_new)
     })
@@ -73,6 +76,11 @@ fn vote(state: &State, signed: &Signed<Verdict>) -> Result<Vote, Refusal> {
             message,
         ));
     };
-    signed.clone().verify().map_err(|error| bad_signature(signed.signature, error))?;
+    // Before the signature, which costs more: verdicts of cases that are over are free to repeat.
+    let open = state.market.deal(verdict.case.deal).and_then(Deal::case);
+    if open.is_none_or(|open| open.id != verdict.case) {
+        return Err(MarketError::NoCase(verdict.case).into());
+    }
+    signed.check(&SIGNED).map_err(|error| bad_signature(signed.signature, error))?;
     Ok(Vote { seat, finding: verdict.finding })
 }

@@ -23,20 +23,10 @@ pub enum Fault {
     CountInHeader,
     /// What a transaction did before one of its operations was refused stays.
     KeepRefused,
-}
-
-impl Fault {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::FeesTwice,
-        Self::PayFromNothing,
-        Self::KeepRefunds,
-        Self::BurnFines,
-        Self::ForgetToMatch,
-        Self::StaleRoot,
-        Self::CountInHeader,
-        Self::KeepRefused,
-    ];
+    /// A validator's own verdicts cost it a fee.
+    ChargeJudges,
+    /// One in the market.
+    Market(gongsuan_market::faults::Fault),
 }
 
 thread_local! {
@@ -47,6 +37,10 @@ thread_local! {
 /// Plants a fault in every ledger of this thread, or none.
 pub fn plant(fault: Option<Fault>) {
     PLANTED.set(fault);
+    gongsuan_market::faults::plant(match fault {
+        Some(Fault::Market(fault)) => Some(fault),
+        _ => None,
+    });
     EXECUTED.set(0);
 }
 

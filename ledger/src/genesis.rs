@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub const ACCOUNTS_MAX: usize = 10_000;
 /// Validators, at most.
 pub const VALIDATORS_MAX: usize = 64;
+/// Bounds of [`Params::snapshot_blocks`]: a snapshot is written on the thread that votes, and blocks after the one before it cannot be pruned.
+pub const SNAPSHOT_BLOCKS: std::ops::RangeInclusive<u64> = 8..=1 << 20;
 
 /// Who may use the market.
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -35,6 +37,14 @@ pub struct Params {
     pub market: Rules,
     /// Supervisors that must agree to freeze or free an account.
     pub supervisors_needed: u16,
+    /// Blocks between two heights whose state every node keeps for those that are far behind.
+    #[serde(default = "snapshot_blocks")]
+    pub snapshot_blocks: u64,
+}
+
+/// Within [`SNAPSHOT_BLOCKS`].
+fn snapshot_blocks() -> u64 {
+    4_096
 }
 
 /// An account that exists from the beginning.
@@ -86,6 +96,7 @@ impl Default for Params {
             fee_per_op: Amount::new(100),
             market: Rules::default(),
             supervisors_needed: 2,
+            snapshot_blocks: snapshot_blocks(),
         }
     }
 }
@@ -156,6 +167,13 @@ impl Genesis {
             let message = "nobody could be told who froze an account";
             let field = "params.supervisors_needed";
             return Err(Refusal::new("out-of-range", field, "at least 1", 0, message));
+        }
+        let every = self.params.snapshot_blocks;
+        if !SNAPSHOT_BLOCKS.contains(&every) {
+            let limit = format!("{}..={}", SNAPSHOT_BLOCKS.start(), SNAPSHOT_BLOCKS.end());
+            let message = "snapshots would be too frequent or too rare";
+            let field = "params.snapshot_blocks";
+            return Err(Refusal::new("out-of-range", field, limit, every, message));
         }
         self.params.market.validate().map_err(|refusal| refusal.within("params.market"))
     }

@@ -125,7 +125,7 @@ impl Nodes for Vec<Hash> {
     }
 }
 
-/// Nodes in a file: 32 bytes each, nothing else. What it holds is known from the headers, so it is never synced; whoever opens it compares a root.
+/// Nodes in a file: 32 bytes each, nothing else; zeros where a node is not known. What it holds is known from the headers, so it is never synced; whoever opens it compares a root.
 #[derive(Debug)]
 pub struct NodeFile {
     file: File,
@@ -154,7 +154,8 @@ impl Nodes for NodeFile {
     fn read(&self, at: u64) -> io::Result<Hash> {
         let mut bytes = [0; 32];
         self.file.read_exact_at(&mut bytes, 32 * at)?;
-        Ok(Hash(bytes))
+        // No hash of anything is zero: a hole.
+        if bytes == [0; 32] { Err(io::ErrorKind::NotFound.into()) } else { Ok(Hash(bytes)) }
     }
 
     fn append(&mut self, nodes: &[Hash]) -> io::Result<()> {
@@ -271,6 +272,27 @@ impl<N: Nodes> HistoryTree<N> {
     }
 }
 
+impl HistoryTree<NodeFile> {
+    /// Writes a file from the peaks alone. It makes every proof that needs no older node: those of later headers, and none of the earlier ones.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn begin_at(path: &Path, history: &History) -> io::Result<Self> {
+        let count = history.count;
+        let file = File::create(path)?;
+        let len = 2 * count - u64::from(count.count_ones());
+        file.set_len(32 * len)?;
+        let mut first_leaf = 0_u64;
+        let heights = (0..u64::BITS).rev().filter(|height| count >> height & 1 == 1);
+        for (height, peak) in heights.zip(&history.peaks) {
+            file.write_all_at(&peak.0, 32 * place(first_leaf >> height, height))?;
+            first_leaf += 1 << height;
+        }
+        drop(file);
+        Ok(Self { nodes: NodeFile::open(path)?, count })
+    }
+}
+
 impl HistoryTree {
     /// Appends a header's hash.
     ///
@@ -376,6 +398,31 @@ mod tests {
         // A leaf whose parents are missing is no range.
         std::fs::write(&path, &bytes[..64]).unwrap();
         assert!(HistoryTree::of(NodeFile::open(&path).unwrap()).is_none());
+    }
+
+    #[test]
+    fn peaks_alone_prove_later_headers_and_no_earlier_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        for begun in [1, 2, 6, 7, 8, 21] {
+            let (mut whole, mut peaks) = (HistoryTree::default(), History::default());
+            (0..begun).for_each(|n| {
+                whole.push(header(n));
+                peaks.push(header(n));
+            });
+            let mut sparse = HistoryTree::begin_at(&dir.path().join("history"), &peaks).unwrap();
+            for n in begun..begun + 40 {
+                sparse.try_push(header(n)).unwrap();
+                whole.push(header(n));
+                assert_eq!(sparse.root_at(n + 1), whole.root_at(n + 1));
+                for index in begun..=n {
+                    assert_eq!(sparse.prove(index, n + 1), whole.prove(index, n + 1));
+                }
+            }
+            // Of the earlier leaves no path is known, but for a last one that was a peak by itself.
+            for index in 0..begun.saturating_sub(2) {
+                assert_eq!(sparse.prove(index, begun + 40), None, "{index} of {begun}");
+            }
+        }
     }
 
     #[test]

@@ -41,8 +41,8 @@ pub mod tx;
 
 pub use accounts::StateKey;
 pub use chain::{
-    BLOCK_VERSION, Chain, ChainError, FOLDER_VERSION, Options, Retention, Rooms, Sealed,
-    StoredBlock, replay,
+    Arrived, BLOCK_VERSION, Chain, ChainError, FOLDER_VERSION, KeptSnapshot, Options, Retention,
+    Rooms, Sealed, StoredBlock, replay,
 };
 pub use check::{Unverified, bad_signature, check_body, check_body_hinted, verify_signatures};
 pub use genesis::Genesis;
@@ -55,5 +55,5 @@ pub use mempool::Mempool;
 pub use proof::Proof;
 pub use replay::{Divergence, Replay};
 pub use state::{State, Supply};
-pub use transition::{Applied, OrderedBlock, apply_block, fee_due, fee_min};
+pub use transition::{Applied, GAP, OrderedBlock, apply_block, fee_due, fee_min};
 pub use tx::{Op, SignedTransaction, Transaction};

@@ -84,6 +84,16 @@ impl BlockLog {
         Ok(Self { journal, cut })
     }
 
+    /// Creates the log on an empty disk, to begin at a height.
+    ///
+    /// # Errors
+    /// [`LogError`]: what the disk said.
+    pub fn begin(disk: Box<dyn Disk>, segment_bytes: u64, first: Height) -> Result<Self, LogError> {
+        let options = Options { segment_bytes, first: first.0, ..OPTIONS };
+        let (journal, cut) = Journal::open(disk, options)?;
+        Ok(Self { journal, cut })
+    }
+
     /// The height of the oldest record that is kept: 1, or more if the log was pruned; after the head if there is none.
     #[must_use]
     pub fn first(&self) -> Height {

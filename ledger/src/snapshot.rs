@@ -13,7 +13,7 @@
 //! genesis, which the chain's id names, and its moment that of the header. What else is derived from records is not in the bytes, and the bytes must be
 //! those that the state would be exported to.
 
-use gongsuan_types::{Hash, Refusal, codec};
+use gongsuan_types::{Hash, Height, Refusal, codec};
 use serde::{Deserialize, Serialize};
 
 use crate::genesis::Genesis;
@@ -26,6 +26,9 @@ pub const SNAPSHOT_VERSION: u32 = 1;
 pub const PART_BYTES: usize = 1 << 20;
 /// Parts, at most: 64 GiB.
 pub const PARTS_MAX: usize = 1 << 16;
+
+/// Bytes of a header, at most.
+const HEADER_BYTES_MAX: usize = 4 << 10;
 
 /// What a snapshot is of, and the hashes of its parts.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -93,6 +96,41 @@ pub fn export(state: &State, header: &Header) -> Result<(Manifest, Vec<Vec<u8>>)
         parts: parts.iter().enumerate().map(|(number, part)| part_hash(number, part)).collect(),
     };
     Ok((manifest, parts))
+}
+
+/// The state after the block of `header` as one string of bytes, which depends on nothing else: what nodes give each other in pieces. The length of the
+/// header's canonical bytes (u32, little endian), those, and the state's own.
+///
+/// # Panics
+/// Never: a header is short.
+#[must_use]
+pub fn pack(header: &Header, state: &State) -> Vec<u8> {
+    let header = codec::encode(header);
+    let length = u32::try_from(header.len()).expect("a header is short");
+    [&length.to_le_bytes(), header.as_slice(), &state.snapshot()].concat()
+}
+
+/// The header and the state of [`pack`], if the header is the one of this height and hash, which the caller trusts.
+///
+/// # Errors
+/// A [`SnapshotError`].
+pub fn unpack(
+    genesis: &Genesis,
+    (height, hash): (Height, Hash),
+    bytes: &[u8],
+) -> Result<(Header, State), SnapshotError> {
+    let split = bytes.split_first_chunk::<4>().and_then(|(length, rest)| {
+        rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)
+    });
+    let (header, rest) = split.ok_or(SnapshotError::Shape)?;
+    let header: Header =
+        codec::decode("header", HEADER_BYTES_MAX, header).map_err(|_| SnapshotError::Shape)?;
+    if (header.height, header.hash()) != (height, hash) {
+        return Err(SnapshotError::Header);
+    }
+    let state = State::restore(genesis, rest).map_err(SnapshotError::Malformed)?;
+    let whole = state.is_of(&header) && state.snapshot() == rest;
+    if whole { Ok((header, state)) } else { Err(SnapshotError::Differs) }
 }
 
 impl Manifest {

@@ -122,6 +122,12 @@ impl State {
         &self.params
     }
 
+    /// All headers so far, as their peaks.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
     /// The keys that vote, in the order of their seats.
     #[must_use]
     pub fn validators(&self) -> &[PublicKey] {
@@ -193,9 +199,13 @@ impl State {
     /// What the chain attests of somebody who offers or orders.
     pub(crate) fn attested(&self, address: Address, role: Role) -> Capabilities {
         let has_key = self.accounts.encryption_key(&address).is_some();
-        let vetted =
-            if self.has_role(address, role) { Capabilities::VETTED } else { Capabilities::NONE };
-        vetted.union(if has_key { Capabilities::PRIVATE } else { Capabilities::NONE })
+        let all = [
+            (self.has_role(address, role), Capabilities::VETTED),
+            (has_key, Capabilities::PRIVATE),
+            (self.market.has_owner(&address), Capabilities::OWNED),
+        ];
+        let has = all.into_iter().filter(|(is, _)| *is);
+        has.fold(Capabilities::NONE, |sum, (_, one)| sum.union(one))
     }
 
     /// Whether an account may take a role in the market.

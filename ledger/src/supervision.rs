@@ -110,6 +110,10 @@ pub(crate) fn freeze(
     };
     state.accounts.put_freeze(subject, Some(freeze));
     events.push(Event::Supervised { by: sender, subject, frozen });
+    if frozen {
+        let outcome = state.market.withdraw(subject, None);
+        crate::transition::carry_out_of_tx(state, outcome, events)?;
+    }
     Ok(())
 }
 

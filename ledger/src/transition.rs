@@ -3,8 +3,8 @@
 use gongsuan_market::{Command, Moment, Outcome, Settlement};
 use gongsuan_types::court::quorum;
 use gongsuan_types::credential::Shown;
-use gongsuan_types::order::{Bid, Party};
-use gongsuan_types::{Address, Amount, Hash, Height, PublicKey, Refusal, Term, TimeMs};
+use gongsuan_types::order::{Bid, Party, Side};
+use gongsuan_types::{Address, Amount, DurationMs, Hash, Height, PublicKey, Refusal, Term, TimeMs};
 
 #[cfg(feature = "faults")]
 use crate::faults::{self, Fault};
@@ -45,6 +45,10 @@ pub struct Applied {
     pub before: usize,
 }
 
+/// More time between two blocks than this is a gap: an outage, a leader that held time back, or a chain that had nothing to do. The block after it fires
+/// no deadline of a deal, so that nobody is fined for what could not be said meanwhile.
+pub const GAP: DurationMs = DurationMs(2_000);
+
 /// Applies a block. The payload's signatures have been checked (see [`crate::check_body`]); this checks everything that depends on the
 /// state. A payload that does not decode counts as empty: consensus has ordered it, and every replica must go on alike.
 ///
@@ -53,13 +57,17 @@ pub struct Applied {
 pub fn apply_block(state: &mut State, block: &OrderedBlock<'_>) -> Applied {
     assert_eq!(block.height, state.height.next(), "blocks are applied one after another");
     assert!(block.time > state.time, "block time rises");
+    let before_time = std::mem::replace(&mut state.time, block.time);
     state.height = block.height;
-    state.time = block.time;
     let body = Body::decode(block.body).unwrap_or_default();
     let moment = Moment { height: block.height, time: block.time, block: block.block };
     let auditors = state.auditors();
     let mut events = Vec::new();
-    let outcome = state.market.begin_block(moment, &auditors);
+    let outcome = if block.time.since(before_time) > GAP {
+        state.market.begin_block_after_gap(moment, &auditors)
+    } else {
+        state.market.begin_block(moment, &auditors)
+    };
     carry_out(state, outcome, &mut events);
     let before = events.len();
     let receipts: Vec<TxReceipt> = body.txs.iter().map(|tx| apply_tx(state, &tx.body)).collect();
@@ -140,6 +148,14 @@ fn keeps_refused() -> bool {
     false
 }
 
+/// Whether a planted fault makes validators pay for their verdicts.
+fn charges_judges() -> bool {
+    #[cfg(feature = "faults")]
+    return faults::is(Fault::ChargeJudges);
+    #[cfg(not(feature = "faults"))]
+    false
+}
+
 /// Carries out one settlement.
 fn settle(state: &mut State, settlement: &Settlement) -> Result<(), Refusal> {
     #[cfg(feature = "faults")]
@@ -183,7 +199,7 @@ pub fn fee_min(params: &crate::genesis::Params, ops: usize) -> Amount {
 /// validators and cases.
 #[must_use]
 pub fn fee_due(state: &State, tx: &Transaction) -> Amount {
-    if crate::court::is_duty(state, tx) {
+    if crate::court::is_duty(state, tx) && !charges_judges() {
         Amount::ZERO
     } else {
         fee_min(&state.params, tx.ops.len())
@@ -291,16 +307,20 @@ fn apply_op(
             }
             state.accounts.put_attestation((*subject, *role), None);
             events.push(Event::Revoked { subject: *subject, role: *role });
+            if *role == Role::Provider {
+                let outcome = state.market.withdraw(*subject, Some(Side::Ask));
+                carry_out_of_tx(state, outcome, events)?;
+            }
         }
         Op::Market(command) => {
             match command {
                 Command::PlaceAsk(_) => state.admits(sender, Role::Provider)?,
+                Command::Amend { .. } => state.admits(sender, Role::Provider)?,
                 Command::PlaceBid(bid) => {
                     state.admits(sender, Role::Renter)?;
                     can_be_answered(state, sender, bid)?;
                 }
                 Command::Cancel(_)
-                | Command::Amend { .. }
                 | Command::Acknowledge(_)
                 | Command::Progress { .. }
                 | Command::Commit { .. }
@@ -326,7 +346,15 @@ fn apply_op(
             let is_bid = matches!(command, Command::PlaceBid(_));
             let role = if is_bid { Role::Renter } else { Role::Provider };
             let party = Party { address: sender, attested: state.attested(sender, role) };
-            let outcome = state.market.submit(party, command.clone())?;
+            let mut command = command.clone();
+            if let Command::PlaceAsk(ask) = &mut command
+                && let Some(attestation) = state.accounts.attestation(sender, role)
+                && state.has_role(sender, role)
+            {
+                // What an ask promises of its owner is true as long as it stands.
+                ask.expires_at = ask.expires_at.min(attestation.expires_at);
+            }
+            let outcome = state.market.submit(party, command)?;
             carry_out_of_tx(state, outcome, events)?;
         }
         Op::Freeze { subject, reason } => {
@@ -417,7 +445,7 @@ fn can_be_answered(state: &State, sender: Address, bid: &Bid) -> Result<(), Refu
 }
 
 /// Inside a transaction a hold may be more than its owner has.
-fn carry_out_of_tx(
+pub(crate) fn carry_out_of_tx(
     state: &mut State,
     outcome: Outcome,
     events: &mut Vec<Event>,

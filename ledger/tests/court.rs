@@ -270,3 +270,34 @@ fn a_full_pool_makes_room_for_verdicts_and_drops_those_that_come_too_late() {
     pool.prune(&court.state, [address(CHALLENGER)]);
     assert_eq!(pool.next_nonce(&seat(0).address(), &court.state), 0);
 }
+
+#[test]
+fn after_an_outage_parties_are_heard_before_their_deadlines_fire() {
+    let demanded = || {
+        let mut court = Court::new();
+        court.good(CHALLENGER, vec![Op::Market(Command::Demand { deal: DEAL, segment: 3 })]);
+        let DealState::Demanded { serve_by, .. } = *court.deal() else { panic!("demanded") };
+        let after = serve_by.since(court.state.time()).0 + 60_000;
+        (court, after)
+    };
+    // Nothing was ordered for longer than the provider had to answer; its answer is in the first block that is.
+    let (mut court, after) = demanded();
+    let proof = ReceiptProof::new(&court.receipts, 3).unwrap();
+    let serve = Command::Serve { deal: DEAL, receipt: court.receipts[3], proof };
+    let nonce = court.state.accounts().account(&address(PROVIDER)).nonce;
+    let chain_id = court.genesis.chain_id();
+    let tx = transaction(chain_id, PROVIDER, nonce, 1_000, vec![Op::Market(serve)]);
+    assert_eq!(court.block(vec![tx], after), [TxStatus::Applied]);
+    assert!(matches!(court.deal(), DealState::Drawn { .. }));
+    // Who says nothing then either is out with the next block, and who was silent while blocks came is out at once.
+    let (mut court, after) = demanded();
+    court.block(vec![], after);
+    assert!(matches!(court.deal(), DealState::Demanded { .. }));
+    court.block(vec![], 1);
+    assert!(matches!(court.deal(), DealState::Failed { why: Failure::Withheld, .. }));
+    let (mut court, after) = demanded();
+    for _ in 0..after / gongsuan_ledger::GAP.0 {
+        court.block(vec![], gongsuan_ledger::GAP.0);
+    }
+    assert!(matches!(court.deal(), DealState::Failed { why: Failure::Withheld, .. }));
+}

@@ -17,7 +17,13 @@ use gongsuan_ledger::{Chain, ChainError, Options, Retention};
 const BLOCKS: u64 = 32;
 
 fn options(retention: Retention) -> Options {
-    Options { retention: Some(retention), checkpoint_blocks: 8, segment_bytes: 6_000, tail_txs: 9 }
+    Options {
+        retention: Some(retention),
+        checkpoint_blocks: 8,
+        segment_bytes: 6_000,
+        tail_txs: 9,
+        snapshot_blocks: 0,
+    }
 }
 
 fn open(

@@ -95,6 +95,7 @@ fn try_all(retention: Retention) {
         checkpoint_blocks: 8,
         segment_bytes: 9_000,
         tail_txs: 12,
+        snapshot_blocks: 0,
     };
     let world = World::new(BLOCKS);
     let (dir, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -10,9 +10,11 @@ use gongsuan_ledger::{
     Transaction, TxStatus, apply_block, check_body, invariants, replay,
 };
 use gongsuan_market::Command;
+use gongsuan_market::book::Why;
 use gongsuan_types::order::{Ask, Capabilities, Class, Machine, Region};
 use gongsuan_types::{
-    Address, Amount, Hash, Height, Price, PublicKey, SecretKey, Term, TimeMs, Units, Verified,
+    Address, Amount, Hash, Height, OrderId, Price, PublicKey, SecretKey, Term, TimeMs, Units,
+    Verified,
 };
 use proptest::prelude::*;
 
@@ -142,10 +144,20 @@ fn only_the_vetted_use_the_market_and_only_issuers_vet() {
         "fee-too-low",
     ];
     assert_eq!(statuses(&mut state, 1, txs), expected);
+    let listed = |state: &State| state.market().order(OrderId(1)).unwrap().clone();
+    assert_eq!(listed(&state).expires_at(), TimeMs(5_000), "no longer than it is vetted");
+    let amend = || {
+        let (order, units, price) = (OrderId(1), Units(1_000_000), Price(5));
+        Op::Market(Command::Amend { order, units, price })
+    };
+    let more = vec![tx(&genesis, 1, 3, 1_000, vec![amend()])];
+    assert_eq!(statuses(&mut state, 2, more), ["applied"]);
     let revoke = vec![tx(&genesis, 0, 2, 1_000, vec![Op::Revoke { subject, role }])];
-    assert_eq!(statuses(&mut state, 2, revoke), ["applied"]);
-    let again = vec![tx(&genesis, 1, 3, 1_000, vec![ask(5, 10)])];
-    assert_eq!(statuses(&mut state, 3, again), ["not-vetted"]);
+    assert_eq!(statuses(&mut state, 3, revoke), ["applied"]);
+    assert_eq!(listed(&state).cancelled, Some(Why::Barred), "nobody is matched with it any more");
+    let again =
+        vec![tx(&genesis, 1, 4, 1_000, vec![ask(5, 10)]), tx(&genesis, 1, 5, 1_000, vec![amend()])];
+    assert_eq!(statuses(&mut state, 4, again), ["not-vetted", "not-vetted"]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use gongsuan_ledger::{
     Transaction, TxStatus, apply_block, check_body,
 };
 use gongsuan_market::{Command, DealState, Settlement};
-use gongsuan_types::job::{Check, JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Pace, Shape};
+use gongsuan_types::job::{Check, JobOrder, Pace};
 use gongsuan_types::order::{
     Ask, Bid, Capabilities, Class, FillRule, Machine, Region, Requirements, SelfMatch, Work,
 };
@@ -56,15 +56,7 @@ fn ask(price: u64, units: u64) -> Op {
 }
 
 fn bid(price_max: u64, segments: u32) -> Op {
-    let spec = JobSpec {
-        version: JOB_VERSION,
-        module: Hash::ZERO,
-        meter: 1,
-        args: vec![],
-        shape: Shape::Map { segments, input: MapInput::Shared(Hash::ZERO) },
-        limits: Limits { fuel: Fuel(1_000_000_000), memory_pages: 1, output_bytes: 0 },
-        seed: Hash::ZERO,
-    };
+    let spec = common::spec::job(segments, 1);
     Op::Market(Command::PlaceBid(Box::new(Bid {
         class: Class::WASM,
         price_max: Price(price_max),

@@ -13,7 +13,13 @@ use gongsuan_types::Height;
 const BLOCKS: u64 = 60;
 
 fn options(retention: Option<Retention>) -> Options {
-    Options { retention, checkpoint_blocks: 8, segment_bytes: 6_000, tail_txs: 9 }
+    Options {
+        retention,
+        checkpoint_blocks: 8,
+        segment_bytes: 6_000,
+        tail_txs: 9,
+        snapshot_blocks: 0,
+    }
 }
 
 fn open(

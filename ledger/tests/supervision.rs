@@ -7,9 +7,11 @@ mod common;
 use common::{address, ask, bid, body, genesis, ordered, transaction, transfer};
 use gongsuan_ledger::identity::{OWNER, owner};
 use gongsuan_ledger::{Genesis, Op, Role, State, StateKey, TxStatus, apply_block};
+use gongsuan_market::book::Why;
 use gongsuan_market::{Command, Oddness, RecordId};
 use gongsuan_types::capacity::Capacity;
 use gongsuan_types::credential::{Attribute, Shown, root};
+use gongsuan_types::order::Capabilities;
 use gongsuan_types::{Amount, DealId, Hash, TimeMs};
 
 struct Town {
@@ -110,6 +112,21 @@ fn a_frozen_account_finishes_its_deals_and_does_nothing_else() {
 }
 
 #[test]
+fn what_a_frozen_account_offers_and_orders_is_withdrawn() {
+    let mut town = Town::new();
+    let free = |town: &Town| town.state.accounts().account(&address(4)).balance.micro();
+    let before = free(&town);
+    town.good(4, vec![ask(100), ask(110)]);
+    town.good(1, vec![freeze(4)]);
+    town.good(2, vec![freeze(4)]);
+    let orders: Vec<_> = town.state.market().orders().cloned().collect();
+    assert!(orders.iter().all(|order| !order.is_live() && order.cancelled == Some(Why::Barred)));
+    assert_eq!(free(&town), before - 1_000, "the fee; what was held is back");
+    town.good(5, vec![bid(150)]);
+    assert_eq!(town.state.market().deals().count(), 0, "nobody deals with it");
+}
+
+#[test]
 fn an_attested_root_shows_one_attribute_and_hides_the_others() {
     let mut town = Town::new();
     let attribute = |name: &str, value: &str| Attribute {
@@ -174,6 +191,31 @@ fn an_account_shows_its_owner_as_an_issuer_attested_it_and_keeps_it() {
     let again = State::restore(&town.genesis, &town.state.snapshot()).unwrap();
     assert_eq!(again.root(), town.state.root());
     assert_eq!(again.market().owner_of(&address(5)), owner("c4f1"));
+}
+
+#[test]
+fn an_order_may_ask_for_providers_whose_owner_is_known() {
+    let mut town = Town::new();
+    let list = [Attribute { name: OWNER.into(), value: "c4f1".into(), salt: Hash::ZERO }];
+    let (subject, expires_at) = (address(5), TimeMs(500_000));
+    let attributes = root(&list).unwrap();
+    town.good(0, vec![Op::Attest { subject, role: Role::Provider, expires_at, attributes }]);
+    // Attested and not shown is not known; neither is what is shown after the offer.
+    town.good(4, vec![ask(90)]);
+    town.good(5, vec![ask(95)]);
+    let Op::Market(Command::PlaceBid(mut order)) = bid(150) else { panic!("a bid") };
+    order.requirements.capabilities = Capabilities::OWNED;
+    town.good(3, vec![Op::Market(Command::PlaceBid(order))]);
+    assert_eq!(town.state.market().deals().count(), 0);
+    let shown = Box::new(Shown::new(&list, OWNER).unwrap());
+    town.good(5, vec![Op::ShowOwner { role: Role::Provider, shown }]);
+    assert_eq!(town.state.market().deals().count(), 0);
+    town.good(5, vec![ask(120)]);
+    let providers: Vec<_> = town.state.market().deals().map(|deal| deal.provider).collect();
+    assert_eq!(providers, [address(5)], "dearer, and known");
+    let Op::Market(Command::PlaceAsk(mut claim)) = ask(80) else { panic!("an ask") };
+    claim.machine.capabilities = Capabilities::OWNED;
+    assert_eq!(town.code(4, Op::Market(Command::PlaceAsk(claim))), "reserved");
 }
 
 #[test]

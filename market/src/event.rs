@@ -207,6 +207,17 @@ pub enum Event {
         /// To the treasury.
         fee: Amount,
     },
+    /// The renter has ended a lease within an interval, and pays for what has passed of it.
+    BegunPaid {
+        /// The deal.
+        deal: DealId,
+        /// Core-seconds.
+        units: Units,
+        /// To the provider.
+        paid: Amount,
+        /// To the treasury.
+        fee: Amount,
+    },
     /// A provider is out of a deal.
     Dropped {
         /// The deal.

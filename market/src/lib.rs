@@ -50,6 +50,8 @@ mod deal;
 mod error;
 mod event;
 mod explain;
+#[cfg(feature = "faults")]
+pub mod faults;
 mod market;
 mod matching;
 pub mod naive;

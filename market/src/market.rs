@@ -11,7 +11,8 @@ use crate::matching::Awake;
 use crate::order::Terms;
 use crate::table::{Stored, Table};
 use crate::{
-    Command, Event, HoldId, MarketError, Order, OrderState, Outcome, RecordId, Rules, Settlement,
+    Command, Deal, Event, HoldId, MarketError, Order, OrderState, Outcome, RecordId, Rules,
+    Settlement,
 };
 
 /// Where the chain is: the block that is being applied.
@@ -87,11 +88,21 @@ impl Market {
     /// # Panics
     /// If the height does not rise.
     pub fn begin_block(&mut self, moment: Moment, auditors: &[Address]) -> Outcome {
+        self.begin(moment, auditors, true)
+    }
+
+    /// Begins a block before which no blocks came for so long that parties could not be heard: no deadline of a deal is fired in it, so that what they
+    /// have to say, and whose time may be over by now, can come first. The next block fires what is due then.
+    pub fn begin_block_after_gap(&mut self, moment: Moment, auditors: &[Address]) -> Outcome {
+        self.begin(moment, auditors, false)
+    }
+
+    fn begin(&mut self, moment: Moment, auditors: &[Address], fires: bool) -> Outcome {
         assert!(moment.height > self.now.height, "blocks rise");
         let since = moment.time.since(self.now.time);
         self.now = moment;
         let mut outcome = Outcome::default();
-        self.sweep(auditors, &mut outcome);
+        self.sweep(auditors, fires, &mut outcome);
         self.probe_all(since, &mut outcome);
         outcome
     }
@@ -328,6 +339,22 @@ impl Market {
         Ok(())
     }
 
+    /// Ends all live orders of somebody who may not have them any more: all, or asks only.
+    pub fn withdraw(&mut self, owner: Address, side: Option<Side>) -> Outcome {
+        let mut outcome = Outcome::default();
+        if !self.table.open_count.contains_key(&owner) {
+            return outcome;
+        }
+        let is_meant = |order: &&Order| {
+            order.owner == owner && order.is_live() && side.is_none_or(|side| order.side() == side)
+        };
+        let orders: Vec<Order> = self.table.orders.values().filter(is_meant).cloned().collect();
+        for order in orders {
+            self.end(order, Why::Barred, &mut outcome);
+        }
+        outcome
+    }
+
     /// Ends an order before its time.
     pub(crate) fn end(&mut self, mut order: Order, why: Why, outcome: &mut Outcome) {
         order.state = OrderState::Cancelled;
@@ -447,6 +474,11 @@ impl Market {
                 .any(|deal| matches!(deal.state, crate::DealState::Committed { beacon: None, .. }))
     }
 
+    /// Deals with a case before the validators, the oldest case first.
+    pub fn disputed(&self) -> impl Iterator<Item = &Deal> {
+        self.table.cases.iter().filter_map(|(_, id)| self.table.deals.get(id))
+    }
+
     /// What must be in every hold. The ledger compares it with what is.
     #[must_use]
     pub fn expected_holds(&self) -> BTreeMap<HoldId, Amount> {
@@ -550,6 +582,8 @@ impl Serialize for Market {
 impl<'de> Deserialize<'de> for Market {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let Snapshot { rules, table, now, awake } = Snapshot::deserialize(d)?;
-        Ok(Self { rules, table: Table::restore(table), now, awake })
+        let table = Table::restore(table)
+            .ok_or_else(|| serde::de::Error::custom("orders or deals contradict each other"))?;
+        Ok(Self { rules, table, now, awake })
     }
 }

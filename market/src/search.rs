@@ -40,6 +40,9 @@ pub(crate) struct Search {
 /// The smallest work bound: a search that goes on comes back to its place in at most 32 steps, and has to get further.
 const VISITS_LEAST: u32 = 64;
 
+/// To find out which bids the asks that came in suit may cost as much as so many searches; or as the bids of the class, if they are more.
+const TOLD: u32 = 16;
+
 /// What is to be looked for in one class.
 #[derive(Debug, Default)]
 struct Task {
@@ -142,13 +145,31 @@ impl Market {
     fn candidates(&self, task: &Task) -> BTreeMap<OrderId, AskKey> {
         let mut found: BTreeMap<OrderId, AskKey> = task.awake.iter().copied().collect();
         found.extend(task.shelf.whole.iter().map(|id| (*id, AskKey::FIRST)));
+        let bids = u32::try_from(task.shelf.bids.len()).unwrap_or(u32::MAX);
+        let mut work = self.rules.visits_max.max(VISITS_LEAST).saturating_mul(TOLD).max(bids);
+        let (mut suited, mut untold) = (Vec::new(), None);
         for order in task.fresh.iter().filter_map(|id| self.table.orders.get(id)) {
             let Some(machine) = order.machine() else {
                 found.insert(order.id, AskKey::FIRST);
                 continue;
             };
             let key = ask_key(order);
-            for bid in task.shelf.bids.suited(machine, order.reputation, order.price()) {
+            let place = (order.reputation, order.price());
+            let is_told = work > 0 && {
+                suited.clear();
+                task.shelf.bids.suited_within(machine, place, &mut work, &mut suited)
+            };
+            if is_told {
+                for bid in &suited {
+                    found.entry(*bid).and_modify(|from| *from = key.min(*from)).or_insert(key);
+                }
+            } else {
+                untold = Some(untold.map_or(key, |first: AskKey| first.min(key)));
+            }
+        }
+        // To look for everybody once is then cheaper than to find out who is meant. It finds the same: a bid that no fresh ask suits takes nothing.
+        if let Some(key) = untold {
+            for bid in task.shelf.bids.iter() {
                 found.entry(bid).and_modify(|from| *from = key.min(*from)).or_insert(key);
             }
         }

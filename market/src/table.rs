@@ -8,7 +8,7 @@ use gongsuan_types::order::{Class, Side};
 use gongsuan_types::{Address, DealId, Hash, OrderId, TimeMs};
 use serde::{Deserialize, Serialize};
 
-use crate::attributes::{AskIndex, AskKey, BidIndex};
+use crate::attributes::{AGE_BITS, AskIndex, AskKey, BidIndex};
 use crate::matching::is_whole;
 use crate::{Certificate, Deal, DealState, Order, OrderState, Pledge, Probe, Standing};
 
@@ -90,6 +90,8 @@ pub(crate) struct Table {
     pub(crate) deal_due: BTreeSet<(TimeMs, DealId)>,
     /// Deals whose results wait for a beacon or a secret.
     pub(crate) committed: BTreeSet<DealId>,
+    /// Deals with a case before the validators, the oldest case first.
+    pub(crate) cases: BTreeSet<(TimeMs, DealId)>,
     /// Deals that look for a provider, by class and by what they require: who might take an ask that comes in.
     pub(crate) seekers: BTreeMap<Class, BidIndex>,
     /// Of these: those that have not looked at every ask yet.
@@ -304,6 +306,12 @@ impl Table {
         if let Some(at) = before.as_ref().and_then(Deal::due) {
             self.deal_due.remove(&(at, id));
         }
+        if let Some(case) = before.as_ref().and_then(Deal::case) {
+            self.cases.remove(&(case.opened, id));
+        }
+        if let Some(case) = self.deals.get(&id).and_then(Deal::case) {
+            self.cases.insert((case.opened, id));
+        }
         if let Some(at) = due {
             self.deal_due.insert((at, id));
         }
@@ -417,8 +425,27 @@ impl Table {
         }
     }
 
-    pub(crate) fn restore(stored: Stored) -> Self {
+    /// The table that was stored. The bytes may be a stranger's, whose root nobody has compared yet, so what the indexes rely on is checked.
+    pub(crate) fn restore(stored: Stored) -> Option<Self> {
         let mut table = Self::default();
+        let (next_order, next_deal, next_sequence) = stored.counters;
+        let rising = |ids: &[u64], end: u64| {
+            ids.is_sorted_by(|one, next| one < next) && ids.last().is_none_or(|last| *last < end)
+        };
+        let orders: Vec<u64> = stored.orders.iter().map(|order| order.id.0).collect();
+        let deals: Vec<u64> = stored.deals.iter().map(|deal| deal.id.0).collect();
+        let mut sequences: Vec<u64> = stored.orders.iter().map(|order| order.sequence).collect();
+        sequences.sort_unstable();
+        let resting = stored.orders.iter().filter(|order| order.state == OrderState::Resting);
+        let mut ages: Vec<u64> = resting.map(|order| order.sequence).collect();
+        ages.sort_unstable();
+        let is_sound = rising(&orders, next_order.saturating_add(1))
+            && rising(&deals, next_deal.saturating_add(1))
+            && rising(&ages, next_sequence.saturating_add(1))
+            && sequences.last().is_none_or(|last| *last >> AGE_BITS == 0);
+        if !is_sound {
+            return None;
+        }
         for order in stored.orders {
             table.put_order(order);
         }
@@ -435,7 +462,7 @@ impl Table {
         table.owners = stored.owners.into_iter().collect();
         (table.next_order, table.next_deal, table.next_sequence) = stored.counters;
         table.dirty = stored.dirty.into_iter().collect();
-        table
+        Some(table)
     }
 }
 

@@ -39,6 +39,12 @@ impl Market {
         self.table.owners.get(account).copied().unwrap_or(Hash(account.0))
     }
 
+    /// Whether an account has shown whose it is.
+    #[must_use]
+    pub fn has_owner(&self, account: &Address) -> bool {
+        self.table.owners.contains_key(account)
+    }
+
     /// Notes whose an account is; the ledger has checked what was shown. It stays when the attestation ends: an owner is not forgotten by waiting.
     pub fn set_owner(&mut self, account: Address, owner: Hash) {
         self.table.put_owner(account, Some(owner));

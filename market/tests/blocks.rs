@@ -7,18 +7,19 @@
     reason = "a test picks what it needs and panics when it cannot go on"
 )]
 
+#[path = "support/spec.rs"]
+mod spec;
+
 use gongsuan_market::book::{Book, Ignore, Lots, Mode, NewOrder, Owner, Pricing, Side, Tick, Why};
 use gongsuan_market::{
     Command, Event, HoldId, Market, Moment, Order, OrderState, Outcome, Reason, Rules, Settlement,
 };
-use gongsuan_types::job::{Check, JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Pace, Shape};
+use gongsuan_types::job::{Check, JobOrder, Pace};
 use gongsuan_types::order::{
     Arch, Ask, Bid, Capabilities, Class, FillRule, GpuModel, Machine, Party, Region, Requirements,
     SelfMatch, Unit, Work,
 };
-use gongsuan_types::{
-    Address, Amount, DurationMs, Fuel, Hash, Height, OrderId, Price, TimeMs, Units,
-};
+use gongsuan_types::{Address, Amount, DurationMs, Hash, Height, OrderId, Price, TimeMs, Units};
 
 fn who(n: u8) -> Party {
     Party { address: Address([n + 1; 32]), attested: Capabilities::NONE }
@@ -48,15 +49,7 @@ fn ask(class: Class, price: u64, units: u64, (memory_mib, disk_mib): (u32, u32))
 }
 
 fn bid(class: Class, price_max: u64, segments: u32, requirements: Requirements) -> Command {
-    let spec = JobSpec {
-        version: JOB_VERSION,
-        module: Hash::ZERO,
-        meter: 1,
-        args: vec![],
-        shape: Shape::Map { segments, input: MapInput::Shared(Hash::ZERO) },
-        limits: Limits { fuel: Fuel(1_000_000_000), memory_pages: 1, output_bytes: 0 },
-        seed: Hash::ZERO,
-    };
+    let spec = spec::job(segments, 1);
     Command::PlaceBid(Box::new(Bid {
         class,
         price_max: Price(price_max),

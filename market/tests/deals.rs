@@ -302,6 +302,90 @@ fn a_sealed_audit_cannot_copy_what_was_committed() {
 }
 
 #[test]
+fn what_an_auditor_has_to_find_out_cannot_be_asked_of_the_provider_nor_sealed_late() {
+    let rules = Rules { seal_window: DurationMs(30_000), ..Rules::default() };
+    let mut street = Street::new(rules, Check::Lottery, Pace::default());
+    street.good(CHEAP, Command::Acknowledge(DEAL));
+    let fake = work(0..10, b"fake");
+    street.commit(CHEAP, &fake);
+    let DealState::Drawn { samples, .. } = street.state(1).clone() else { panic!("drawn") };
+    let drawn = samples[0].segment;
+    let demand = |segment| Command::Demand { deal: DEAL, segment };
+    assert!(street.send(AUDITOR, demand(drawn)).is_err(), "it would be shown what it has to find");
+    let other = (0..10).find(|segment| samples.iter().all(|one| one.segment != *segment));
+    street.good(WATCHER, demand(other.unwrap()));
+    let (receipt, proof) = {
+        let at = other.unwrap() as usize;
+        (fake[at], ReceiptProof::new(&fake, at).unwrap())
+    };
+    street.good(CHEAP, Command::Serve { deal: DEAL, receipt, proof });
+    street.wait(30_000);
+    let copied = audit_seal(AUDITOR, DEAL, 0, &fake[drawn as usize]);
+    let seal = Command::SealAudit { deal: DEAL, sample: 0, seal: copied };
+    assert!(street.send(AUDITOR, seal).is_err(), "by now others have shown what they have");
+    street.good(WATCHER, demand(drawn));
+}
+
+#[test]
+fn copies_of_a_quorum_wait_for_one_that_asked_for_its_input() {
+    let check = Check::Quorum { copies: 2 };
+    let mut street = Street::new(Rules::default(), check, Pace::default());
+    let list = work(0..10, b"right");
+    let commitment = Commitment::new(&list).unwrap();
+    let (salt, receipts) = (Hash([3; 32]), Hash::ZERO);
+    let seal = |who, deal| Command::Seal { deal, seal: seal(who, &commitment, salt) };
+    let show = |deal| Command::Unseal { deal, commitment, receipts, salt };
+    let (one, two) = (DealId(1), DealId(2));
+    street.good(CHEAP, Command::Acknowledge(one));
+    assert!(
+        street.send(RENTER, Command::Stop(one)).is_err(),
+        "what is sealed is shown by all or none"
+    );
+    street.good(DEAR, Command::AskInput(two));
+    street.good(CHEAP, seal(CHEAP, one));
+    // The input turns out to be there when every clock of the first one would have run out, and the second one takes all the time it has.
+    street.wait(250_000);
+    let case = street.market.deal(two).unwrap().case().unwrap().id;
+    let votes = [0, 1, 2].map(|seat| Vote { seat, finding: Finding::Available });
+    assert!(street.block(1, |market| market.judge(case, &votes, 3).ok()));
+    street.good(DEAR, Command::Acknowledge(two));
+    let run = street.market.deal(two).unwrap().terms.run_within.0;
+    street.wait(run - 10);
+    assert!(street.send(CHEAP, show(one)).is_err(), "the other is at work");
+    street.good(DEAR, seal(DEAR, two));
+    street.good(CHEAP, show(one));
+    street.good(DEAR, show(two));
+    street.wait(1);
+    assert!(matches!(street.state(1), DealState::Settled { .. }), "{:?}", street.state(1));
+    assert!(matches!(street.state(2), DealState::Settled { .. }));
+}
+
+#[test]
+fn a_case_does_not_lapse_because_others_crowd_the_court_but_does_if_nobody_judges() {
+    let (mut street, lists) = sealed(b"fake");
+    street.wait(200_000);
+    let challenge = |deal: u64, list: &[Receipt]| {
+        let (committed, proof) = (list[0], ReceiptProof::new(list, 0).unwrap());
+        let found = Receipt { output: Hash::ZERO, ..committed };
+        Command::Challenge { deal: DealId(deal), committed, proof, found }
+    };
+    street.good(WATCHER, challenge(1, &lists[0]));
+    street.good(CHEAP, challenge(2, &lists[1]));
+    let window = Rules::default().dispute_window.0;
+    let mut alone = street;
+    for _ in 1..4 {
+        alone.wait(window);
+        assert!(matches!(alone.state(1), DealState::Disputed { .. }));
+        assert!(matches!(alone.state(2), DealState::Disputed { .. }));
+    }
+    alone.judge(Finding::Produced(lists[0][0]));
+    assert!(!matches!(alone.state(1), DealState::Disputed { .. }), "late, but judged");
+    alone.wait(window);
+    let state = alone.state(2);
+    assert!(matches!(state, DealState::Failed { why: Failure::Disputed, .. }), "{state:?}");
+}
+
+#[test]
 fn a_renter_that_looks_itself_pays_nobody_for_it() {
     let mut street = Street::new(Rules::default(), Check::Own, Pace::default());
     street.good(CHEAP, Command::Acknowledge(DEAL));

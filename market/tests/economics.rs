@@ -7,6 +7,8 @@
 
 #[path = "support/street.rs"]
 mod street;
+#[path = "support/table.rs"]
+mod table;
 
 use gongsuan_market::{Command, DealState, Rules, audit_seal};
 use gongsuan_types::court::Finding;
@@ -213,20 +215,7 @@ fn table() -> String {
     text
 }
 
-const BEGIN: &str =
-    "<!-- table: written by `TABLE=write cargo test -p gongsuan-market --test economics` -->\n";
-const END: &str = "<!-- end of the table -->";
-
 #[test]
 fn every_way_to_cheat_loses_and_the_documented_table_says_how_much() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/economics.md");
-    let page = std::fs::read_to_string(&path).expect("docs/economics.md");
-    let (before, rest) = page.split_once(BEGIN).expect("the table's beginning is marked");
-    let (stands, after) = rest.split_once(END).expect("the table's end is marked");
-    let table = table();
-    if std::env::var_os("TABLE").is_some_and(|word| word == "write") {
-        std::fs::write(&path, format!("{before}{BEGIN}{table}{END}{after}")).expect("written");
-        return;
-    }
-    assert_eq!(stands, table, "run with TABLE=write");
+    table::check("economics.md", "economics", &table());
 }

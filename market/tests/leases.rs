@@ -224,3 +224,26 @@ fn a_lease_that_no_machine_could_serve_is_refused() {
     assert_eq!(field(&mut street, |bid| bid.class = Class::WASM), "class.unit");
     assert_eq!(street.market.deal(DealId(1)), None);
 }
+
+#[test]
+fn a_renter_that_breaks_off_pays_for_what_has_passed_where_the_chain_watches() {
+    let mut street = lease(Witness::Chain);
+    street.wait(5_000);
+    street.good(RENTER, Command::Stop(DEAL));
+    // Half an interval: 20 core-seconds at ten, less 2 %.
+    assert_eq!((street.gain(CHEAP), street.gain(RENTER)), (196, -200));
+    assert!(matches!(street.state(1), DealState::Completed { paid, .. } if paid.micro() == 196));
+    let mut street = lease(Witness::Chain);
+    street.wait(14_000);
+    street.good(RENTER, Command::Stop(DEAL));
+    assert_eq!(
+        street.gain(RENTER),
+        -400,
+        "one interval at most: the next begins with its heartbeat"
+    );
+    // Where the renter is the witness, the provider has the token of an interval that has begun, or has left.
+    let mut street = by_renter();
+    street.wait(5_000);
+    street.good(RENTER, Command::Stop(DEAL));
+    assert_eq!((street.gain(CHEAP), street.gain(RENTER)), (0, 0));
+}

@@ -14,7 +14,7 @@ use gongsuan_market::{
     Command, DealState, Event, Failure, HoldId, Market, MarketError, Moment, OrderState, Outcome,
     Rules, Settlement,
 };
-use gongsuan_types::job::{Check, JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Pace, Shape};
+use gongsuan_types::job::{Check, JobOrder, Pace};
 use gongsuan_types::order::{
     Ask, Bid, Capabilities, Class, FillRule, Machine, Party, Region, RegionSet, Requirements,
     SelfMatch, Work,
@@ -64,15 +64,7 @@ fn ask(price: u64, units: u64, fill_min: u64, region: u8) -> Ask {
 }
 
 fn bid(price_max: u64, segments: u32, fill_rule: FillRule) -> Bid {
-    let spec = JobSpec {
-        version: JOB_VERSION,
-        module: Hash::ZERO,
-        meter: 1,
-        args: vec![],
-        shape: Shape::Map { segments, input: MapInput::Shared(Hash::ZERO) },
-        limits: Limits { fuel: Fuel(2_000_000_000), memory_pages: 1, output_bytes: 0 },
-        seed: Hash::ZERO,
-    };
+    let spec = support::spec::job(segments, 2);
     Bid {
         class: Class::WASM,
         price_max: Price(price_max),
@@ -576,4 +568,32 @@ proptest! {
         prop_assert!(bench.holds.is_empty(), "{:?}", bench.holds);
         prop_assert_eq!(bench.market.next_due(), None);
     }
+}
+
+/// Asks by the hundred cannot make a block expensive by the bids that they might wake: from some point on all bids look for themselves, and find the same.
+#[test]
+fn a_flood_of_asks_is_matched_as_a_few_are() {
+    let deals = |visits_max| {
+        let rules = Rules { visits_max, orders_per_account_max: 10_000, ..Rules::default() };
+        let mut bench = Bench { market: Market::new(rules), ..Bench::new() };
+        let wishes = (0..400u64).map(|n| {
+            let mut wish = bid(100 + n % 50, 2, FillRule::Rest);
+            wish.requirements.memory_mib_min = u32::try_from(1 + n % 7).unwrap();
+            (3, Command::PlaceBid(Box::new(wish)))
+        });
+        bench.block(1, wishes.collect());
+        // Too small for anybody, cheap enough for everybody; and some that fit.
+        let offers = (0..300u64).map(|n| {
+            let fits = n % 10 == 0;
+            let mut offer = ask(60 + n % 90, if fits { 8 } else { 1 }, 1, 0);
+            offer.machine.memory_mib = u32::try_from(n % 9).unwrap();
+            (u8::try_from(n % 2).unwrap(), Command::PlaceAsk(offer))
+        });
+        bench.block(1, offers.collect());
+        let deals = bench.market.deals().map(|deal| (deal.bid, deal.ask, deal.terms.clone()));
+        deals.collect::<Vec<_>>()
+    };
+    let (few, all) = (deals(64), deals(u32::MAX));
+    assert!(all.len() > 20, "{} deals", all.len());
+    assert_eq!(few, all);
 }

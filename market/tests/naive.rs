@@ -6,12 +6,12 @@
 mod support;
 
 use gongsuan_market::prelude::*;
-use gongsuan_types::job::{Check, JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Pace, Shape};
+use gongsuan_types::job::{Check, JobOrder, Pace};
 use gongsuan_types::order::{
     Arch, Ask, Bid, Capabilities, Class, GpuModel, Machine, Party, Region, RegionSet, Requirements,
     Unit, Work,
 };
-use gongsuan_types::{Address, DurationMs, Fuel, Hash, Height, Price, TimeMs, Units};
+use gongsuan_types::{Address, DurationMs, Hash, Height, Price, TimeMs, Units};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use support::cases;
@@ -86,15 +86,7 @@ fn work(
     deposit_basis_points: u32,
     way: (Check, Pace),
 ) -> Work {
-    let spec = JobSpec {
-        version: JOB_VERSION,
-        module: Hash::ZERO,
-        meter: 1,
-        args: vec![],
-        shape: Shape::Map { segments, input: MapInput::Shared(Hash::ZERO) },
-        limits: Limits { fuel: Fuel(lot * 1_000_000_000), memory_pages: 1, output_bytes: 0 },
-        seed: Hash::ZERO,
-    };
+    let spec = support::spec::job(segments, lot);
     Work::Job(Box::new(JobOrder {
         spec,
         // Longer than any test: deals have no life here.

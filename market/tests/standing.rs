@@ -6,6 +6,8 @@
 
 #[path = "support/street.rs"]
 mod street;
+#[path = "support/table.rs"]
+mod table;
 
 use gongsuan_market::{Command, DealState, Rules};
 use gongsuan_types::job::{Check, Pace};
@@ -97,22 +99,9 @@ fn table() -> String {
     text
 }
 
-const BEGIN: &str =
-    "<!-- table: written by `TABLE=write cargo test -p gongsuan-market --test standing` -->\n";
-const END: &str = "<!-- end of the table -->";
-
 #[test]
 fn what_a_ring_of_friends_pays_for_reputation_is_what_the_page_says() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/economics.md");
-    let page = std::fs::read_to_string(&path).expect("docs/economics.md");
-    let (before, rest) = page.split_once(BEGIN).expect("the table's beginning is marked");
-    let (stands, after) = rest.split_once(END).expect("the table's end is marked");
-    let table = table();
-    if std::env::var_os("TABLE").is_some_and(|word| word == "write") {
-        std::fs::write(&path, format!("{before}{BEGIN}{table}{END}{after}")).expect("written");
-        return;
-    }
-    assert_eq!(stands, table, "run with TABLE=write");
+    table::check("economics.md", "standing", &table());
 }
 
 #[test]

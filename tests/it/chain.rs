@@ -1,6 +1,6 @@
 //! A bounded share of the chain's simulation. `sim --chain --seeds 0..1000` and `sim --money 0..200` live through many more.
 
-use gongsuan_tests::chain::{COMPANIES, Persona, measure, play};
+use gongsuan_tests::chain::{COMPANIES, Company, Persona, measure, play};
 use gongsuan_tests::sim::{Run, run};
 
 #[test]
@@ -31,7 +31,7 @@ fn cheating_loses_and_keeping_to_the_protocol_does_not() {
     for company in COMPANIES {
         let (sums, counts) = measure(0..3, company)
             .unwrap_or_else(|(seed, violation)| panic!("{company:?}, seed {seed}: {violation:?}"));
-        let cheats: Vec<&Persona> = company.iter().filter(|one| !one.is_honest()).collect();
+        let cheats: Vec<&Persona> = company.others.iter().filter(|one| !one.is_honest()).collect();
         let together: i128 =
             cheats.iter().filter_map(|one| sums.get(one)).map(|sum| sum.profit).sum();
         assert!(cheats.is_empty() || together < 0, "{company:?} earn {together}: {sums:?}");
@@ -43,8 +43,8 @@ fn cheating_loses_and_keeping_to_the_protocol_does_not() {
 
 #[test]
 fn a_case_is_decided_although_a_judge_lies() {
-    let company = [Persona::LazyProvider, Persona::LyingJudge];
-    let played = play(1, &company);
+    let others = &[Persona::LazyProvider, Persona::LyingJudge];
+    let played = play(1, Company { others, certified: false });
     assert_eq!(played.violation, None);
     assert!(played.counts.judged > 0, "{:?}", played.counts);
     assert_eq!(played.counts.judged, played.counts.cases, "{:?}", played.counts);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use gongsuan::net::{Identity, Members};
+use gongsuan::net::Identity;
 use gongsuan::replica::wal::Wal;
 use gongsuan::replica::{Replica, Setup, Totals};
 use gongsuan_consensus::{Config, Core, Record, Seat, ValidatorSet};
@@ -153,9 +153,10 @@ fn open(
     let timeout = DurationMs(start.timeout_ms);
     let config = Config::new(chain_id(), validators.clone(), key(start.seat));
     let core = Core::new(Config { timeout, ..config }, recovered)?;
-    let known = Arc::new(Members { validators, chain_id: chain_id() });
-    let identity = Identity { index: start.seat, key: key(start.seat), known };
-    let others = (0..).map(Seat).zip(addresses.iter().copied()).filter(|(other, _)| *other != seat);
+    let identity = Identity { key: key(start.seat), chain_id: chain_id(), port: 0 };
+    let keys = validators.seats().zip(validators.keys().iter().copied());
+    let others = keys.zip(addresses).filter(|((other, _), _)| *other != seat);
+    let others = others.map(|((_, key), address)| (key, *address));
     let setup = Setup { core, wal, identity, socket, addresses: others.collect() };
     let log = OpaqueLog::open(&log_dir(&start.home)).context("the block log")?;
     let options = Options {

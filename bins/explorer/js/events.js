@@ -59,6 +59,7 @@ const MARKET = {
   settled: (m) => ({ deal: deal(m.deal), paid: tokens(m.paid), fee: tokens(m.fee), audited: tokens(m.audited), refund: tokens(m.refund) }),
   failed: (m) => ({ deal: deal(m.deal), why: failure(m.why), fine: tokens(m.fine) }),
   moved: (m) => ({ deal: deal(m.deal), step: step(m.step), to: stateName(m.to) }),
+  "begun-paid": (m) => ({ deal: deal(m.deal), units: m.units, paid: tokens(m.paid), fee: tokens(m.fee) }),
   accepted: (m) => ({ deal: deal(m.deal), segments: span(m.first, m.count), paid: tokens(m.paid), fee: tokens(m.fee) }),
   dropped: (m) => ({ deal: deal(m.deal), provider: account(m.provider), why: failure(m.why), fine: tokens(m.fine) }),
   rematched: (m) => ({ deal: deal(m.deal), provider: account(m.provider), ask: order(m.ask), price: tokens(m.price), segments: span(m.first, m.count) }),

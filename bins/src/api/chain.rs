@@ -33,23 +33,22 @@ const PROOF_WAIT: Duration = Duration::from_secs(4);
 #[utoipa::path(get, path = "/v1/status", tag = "chain", responses((status = OK, description = "The status.", body = Status)))]
 pub(super) async fn status(State(server): State<Server>) -> Answer<Status> {
     let status = ask(&server, |view| {
-        let name = |index: u16| {
-            let validator = view.genesis.validators.get(usize::from(index));
-            validator.map(|validator| validator.name.clone()).unwrap_or_default()
-        };
-        let state = view.chain.state();
+        let (state, progress) = (view.chain.state(), view.core.progress());
+        let set = view.core.epoch().validators();
+        let leader = set.key(progress.leader).map(|key| view.name_of(key)).unwrap_or_default();
         Status {
             schema: "gongsuan/status/v1".into(),
             chain_id: state.chain_id(),
-            name: name(view.index),
+            name: view.name.to_owned(),
+            seat: progress.seat.map(|seat| seat.0),
             height: state.height(),
-            term: view.core.progress().term,
-            leader: name(view.core.progress().leader.0),
+            term: progress.term,
+            leader,
             state_root: state.root(),
             certified: view.certified.map_or(Height(0), |(header, _)| header.height),
             time: state.time(),
             pool: view.pool.count() as u64,
-            peers: view.links.iter().filter(|(_, up)| *up).map(|(i, _)| name(*i)).collect(),
+            peers: view.connected().map(|key| view.name_of(key)).collect(),
         }
     });
     Ok(Json(status.await?))
@@ -65,9 +64,8 @@ pub(super) async fn healthz() -> &'static str {
 #[utoipa::path(get, path = "/readyz", tag = "operation", responses((status = OK, description = "It is.", body = String, content_type = "text/plain")))]
 pub(super) async fn readyz(State(server): State<Server>) -> Result<&'static str, ApiError> {
     let (up, needed) = ask(&server, |view| {
-        let up = view.links.iter().filter(|(_, up)| *up).count() + 1;
-        let count = view.genesis.validators.len();
-        (up, count - (count - 1) / 3)
+        let own = usize::from(view.core.progress().seat.is_some());
+        (view.connected().count() + own, view.core.epoch().validators().quorum())
     })
     .await?;
     if up >= needed {

@@ -36,7 +36,7 @@ impl Reading {
             height: state.height().0,
             certified: view.certified.map_or(0, |(header, _)| header.height.0),
             term: progress.term.0,
-            leads: progress.leader.0 == view.index,
+            leads: Some(progress.leader) == progress.seat,
             block_time: state.time().0,
             connected: view.links.iter().filter(|(_, up)| *up).count(),
             validators: view.genesis.validators.len(),

@@ -20,8 +20,11 @@ pub struct Status {
     pub schema: String,
     /// The chain.
     pub chain_id: Hash,
-    /// The validator's name.
+    /// The node's name.
     pub name: String,
+    /// Its seat among the validators; none, if it follows without a vote.
+    #[serde(default)]
+    pub seat: Option<u16>,
     /// Blocks applied.
     pub height: Height,
     /// The term.

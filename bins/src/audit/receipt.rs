@@ -41,7 +41,8 @@ pub struct ProvedDeal {
 
 impl ProvedDeal {
     /// The deal that the proof is about, unchecked.
-    fn deal(&self) -> Option<Deal> {
+    #[must_use]
+    pub fn deal(&self) -> Option<Deal> {
         let Fact::Record { key: StateKey::Market(RecordId::Deal(id)), value: Some(value), .. } =
             self.record.read().ok()?.fact
         else {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use gongsuan_ledger::{Event, LightClient};
 use gongsuan_market::{Event as MarketEvent, HoldId, Reason, Settlement};
 use gongsuan_types::OrderId;
+use gongsuan_types::order::Unit;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -56,6 +57,7 @@ pub fn tell(source: &Source, job: OrderId, nodes: Option<&Client>) -> anyhow::Re
     let mut client = LightClient::from_genesis(genesis.chain_id(), validators);
     let mut proofs = BTreeMap::new();
     let mut events = Vec::new();
+    let words = Words::of(&rows, job);
     for row in rows {
         let subject = row.subject();
         let (kind, id) = subject.name();
@@ -73,7 +75,7 @@ pub fn tell(source: &Source, job: OrderId, nodes: Option<&Client>) -> anyhow::Re
             let text = format!("height {}: the proof {proof} does not show this event", row.height);
             return Err(Mismatch(text).into());
         }
-        events.push(Line { what: row.words(), proof, row });
+        events.push(Line { what: row.words(words), proof, row });
     }
     Ok(Story { job, events, proofs, valid: true })
 }
@@ -133,10 +135,10 @@ impl Row {
     }
 
     /// The row in words.
-    fn words(&self) -> String {
+    fn words(&self, words: Words) -> String {
         match &self.event {
             None => self.verdicts.join("; "),
-            Some(Event::Market(event)) => market(event),
+            Some(Event::Market(event)) => market(event, words),
             Some(Event::Money(settlement)) => money(settlement),
             Some(Event::KeyPublished { owner, number, .. }) => {
                 format!("{} publishes encryption key {number}", owner.short())
@@ -146,37 +148,61 @@ impl Row {
     }
 }
 
-fn market(event: &MarketEvent) -> String {
+/// What is counted in an order's story.
+#[derive(Debug, Clone, Copy)]
+struct Words {
+    /// What is bought.
+    unit: &'static str,
+    /// What it is cut into.
+    parts: &'static str,
+}
+
+impl Words {
+    fn of(rows: &[Row], of: OrderId) -> Self {
+        let unit = rows.iter().find_map(|row| match &row.event {
+            Some(Event::Market(MarketEvent::Placed { order, class, .. })) if *order == of => {
+                Some(class.unit)
+            }
+            _ => None,
+        });
+        match unit {
+            Some(Unit::CoreSecond) => Self { unit: "core-seconds", parts: "intervals" },
+            Some(Unit::GigaFuel) | None => Self { unit: "Gf", parts: "segments" },
+        }
+    }
+}
+
+fn market(event: &MarketEvent, Words { unit, parts }: Words) -> String {
     match event {
         MarketEvent::Placed { order, owner, side, price, units, .. } => {
             let side = format!("{side:?}").to_lowercase();
-            format!("{side} {order} placed by {}: {units} Gf at {price}", owner.short())
+            format!("{side} {order} placed by {}: {units} {unit} at {price}", owner.short())
         }
         MarketEvent::Filled { deal, ask, bid, provider, price, count, .. } => {
             format!(
-                "deal {deal}: bid {bid} meets ask {ask} of {}: {count} segments at {price}",
+                "deal {deal}: bid {bid} meets ask {ask} of {}: {count} {parts} at {price}",
                 provider.short()
             )
         }
         MarketEvent::Rematched { deal, ask, provider, price, count, .. } => {
             format!(
-                "deal {deal}: taken over by {} (ask {ask}): {count} segments at {price}",
+                "deal {deal}: taken over by {} (ask {ask}): {count} {parts} at {price}",
                 provider.short()
             )
         }
         MarketEvent::Acknowledged { deal } => format!("deal {deal}: the provider begins"),
         MarketEvent::Revealed { deal } => format!("deal {deal}: the renter reveals its secret"),
         MarketEvent::Progress { deal, done, count } => {
-            format!("deal {deal}: {done} of {count} segments done")
+            format!("deal {deal}: {done} of {count} {parts} done")
         }
         MarketEvent::Served { deal, receipt } => {
             format!("deal {deal}: the provider shows the receipt of segment {}", receipt.segment)
         }
         MarketEvent::Cancelled { order, open, why } => {
-            format!("order {order}: over with {open} Gf open: {}", why.text())
+            format!("order {order}: over with {open} {unit} open: {}", why.text())
         }
         MarketEvent::Expired { order, open } => {
-            format!("order {order}: expired with {open} Gf open")
+            format!("order {order}: expired with {open} {unit} open")
         }
         MarketEvent::Moved { deal, step, to } => format!("deal {deal}: {step:?} → {}", to.name()),
         MarketEvent::Committed { deal, commitment } => {
@@ -208,9 +234,12 @@ fn market(event: &MarketEvent) -> String {
         MarketEvent::Dropped { deal, provider, why, fine } => {
             format!("deal {deal}: {} is out ({why:?}), {fine} to the renter", provider.short())
         }
+        MarketEvent::BegunPaid { deal, units, paid, fee } => {
+            format!("deal {deal}: {units} core-seconds of a begun interval, {paid} paid, fee {fee}")
+        }
         MarketEvent::Accepted { deal, first, count, paid, fee } => {
             format!(
-                "deal {deal}: segments {first} to {} accepted, {paid} paid, fee {fee}",
+                "deal {deal}: {parts} {first} to {} accepted, {paid} paid, fee {fee}",
                 first + count - 1
             )
         }

@@ -12,6 +12,7 @@ use gongsuan_executor::worker::PoolConfig;
 use gongsuan_executor::{InProcess, default_engine};
 
 use super::{output, usage};
+use crate::provider::Stalls;
 
 /// Where segments run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -46,6 +47,33 @@ pub(super) struct Backend {
 }
 
 impl Backend {
+    /// Leaves cores of this machine to others, unless it was said how many workers there are.
+    pub(super) fn leave(&mut self, others: u16, cores: u16) {
+        let is_here = matches!(self.backend, Kind::Processes | Kind::Threads);
+        if self.workers == 0 && others > 0 && is_here {
+            // One at least: the agent may be drawn as an auditor.
+            self.workers = usize::from(cores.saturating_sub(others).max(1));
+        }
+    }
+
+    /// Cores for leases, of this kind of backend.
+    pub(super) fn stalls(&self, cores: u16) -> anyhow::Result<Stalls> {
+        let lanes = match self.backend {
+            Kind::Processes => {
+                Lanes::Processes(PoolConfig::new(std::env::current_exe()?, ["worker"]))
+            }
+            Kind::Threads => {
+                Lanes::Threads(InProcess { engine: default_engine(), threads: self.workers })
+            }
+            Kind::Slurm | Kind::Pilots => {
+                return Err(usage(
+                    "cores of pilots cannot be reserved: --lease-cores goes with --backend processes or threads",
+                ));
+            }
+        };
+        Stalls::new(lanes, cores).map_err(usage)
+    }
+
     /// Starts it. `state` is the agent's own folder: the spool's key is there.
     pub(super) fn start(&self, state: &Path) -> anyhow::Result<Scheduler> {
         let lanes = match self.backend {

@@ -175,7 +175,8 @@ fn account(client: &Client, me: Address, findings: &mut Vec<Finding>) -> Result<
     );
     let next = "list the machine: gongsuan provider join, or gongsuan provider run";
     findings.push(Finding::new("offer", !own.is_empty(), detail, next));
-    if let Some(best) = own.iter().map(Order::price).min() {
+    let jobs = own.iter().filter(|ask| ask.class() == Class::WASM);
+    if let Some(best) = jobs.map(Order::price).min() {
         findings.push(price(client, me, best)?);
     }
     Ok(())

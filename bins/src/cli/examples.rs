@@ -51,16 +51,48 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("permit grant", &["permit grant ADDRESS provider --days 365 --key .cluster/faucet.key"]),
     ("permit revoke", &["permit revoke ADDRESS provider --key .cluster/faucet.key"]),
     ("permit list", &["permit list ADDRESS"]),
-    ("job init", &["job init > job.toml", "job init --into picture"]),
+    (
+        "job init",
+        &[
+            "job init > job.toml",
+            "job init --into picture",
+            "job init --into words --example words",
+        ],
+    ),
     ("job check", &["job check job.toml"]),
     ("job quote", &["job quote job.toml"]),
-    ("job run", &["job run job.toml --key renter.json", "job run job.toml --out results --json"]),
+    (
+        "job run",
+        &[
+            "job run job.toml --key renter.json",
+            "job run job.toml --out results --json",
+            "job run job.toml --resume",
+        ],
+    ),
     ("job list", &["job list --key renter.json", "job list --open"]),
     ("job status", &["job status 4"]),
     ("job stop", &["job stop 4 --key renter.json"]),
     ("job deletions", &["job deletions 4"]),
     ("job rate", &["job rate 4 5 --key renter.json", "job rate 4 2 --deal 7 --comment late"]),
     ("job fetch", &["job fetch 4 --out results"]),
+    (
+        "lease order",
+        &[
+            "lease order --cores 2 --seconds 600 --max-price 0.05 --key renter.json",
+            "lease order --cores 1 --seconds 3600 --max-price 0.05 --witness renter --interval 30",
+        ],
+    ),
+    ("lease keep", &["lease keep 4 --key renter.json"]),
+    (
+        "lease submit",
+        &[
+            "lease submit 4 job.toml --key renter.json",
+            "lease submit 4 job.toml --check 3 --out tiles",
+        ],
+    ),
+    ("lease list", &["lease list --key renter.json", "lease list --open"]),
+    ("lease status", &["lease status 4", "lease status 4 --json"]),
+    ("lease stop", &["lease stop 4 --key renter.json"]),
     ("provider join", &["provider join --price 0.11 --units 512 --key provider.json"]),
     (
         "provider run",
@@ -68,6 +100,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "provider run --price 0.11 --workers 2 --key provider.json",
             "provider run --region 3",
             "provider run --payout fresh",
+            "provider run --lease-cores 2 --lease-price 0.05 --lease-seconds 1800",
             "provider run --backend slurm --spool /shared/gongsuan --workers 64 --slurm=--partition=idle",
         ],
     ),

@@ -49,6 +49,9 @@ pub(super) fn of_client(error: &ClientError) -> Option<&'static str> {
         ClientError::TimedOut(_) => Some(
             "does the chain go on? `gongsuan cluster status` shows heights; why an order waits: `gongsuan market why ORDER`",
         ),
+        ClientError::Refused(refusal) if refusal.field.contains("machine.") => Some(
+            "`gongsuan provider run` shows what this machine has and lists no more than that; what is listed: `gongsuan provider status`",
+        ),
         ClientError::Refused(refusal) => find(NEXT, &refusal.code),
         ClientError::NotFound(refusal) => find(MISSING, &refusal.field),
         ClientError::Malformed { .. } => Some(

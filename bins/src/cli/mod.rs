@@ -12,8 +12,8 @@ mod doctor;
 mod examples;
 mod help;
 mod job;
-mod job_deletions;
-mod job_rate;
+mod lease;
+mod lease_task;
 mod market;
 mod node;
 pub(crate) mod output;
@@ -96,6 +96,9 @@ enum Command {
     /// Run work on rented machines.
     #[command(subcommand)]
     Job(job::Command),
+    /// Lease cores by the second, and run work on them.
+    #[command(subcommand)]
+    Lease(lease::Command),
     /// Lend a machine.
     #[command(subcommand)]
     Provider(provider::Command),
@@ -244,6 +247,7 @@ fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
         Command::Transfer(args) => account::transfer(&args, context),
         Command::Permit(command) => account::permit(&command, context),
         Command::Job(command) => job::run(command, context),
+        Command::Lease(command) => lease::run(command, context),
         Command::Provider(command) => provider::run(command, context),
         Command::RunJob(args) => run_job::run(args),
         Command::Market(command) => market::run(&command, context),

@@ -13,7 +13,9 @@ use serde_json::json;
 
 use super::{Context, output, usage};
 use crate::node::Node;
-use crate::node::config::{NodeConfig, NodeFile, Peer, load_genesis, load_key, write_key};
+use crate::node::config::{
+    NodeConfig, NodeFile, Peer, load_genesis, load_key, write_key, write_node_key,
+};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -109,10 +111,15 @@ pub(super) fn watch_parent(stop: std::sync::mpsc::Sender<()>) {
 pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
     match command {
         Command::Init { home, name, p2p, api, peers, retention, genesis, solo } => {
-            let peers =
-                peers.into_iter().map(|pair| Peer { name: pair.name, p2p: pair.value, api: None });
-            let file =
-                NodeFile { name, p2p, api, peers: peers.collect(), timeout_ms: 250, retention };
+            let peer = |pair: Pair<SocketAddr>| Peer {
+                name: pair.name,
+                key: None,
+                p2p: pair.value,
+                api: None,
+            };
+            let peers = peers.into_iter().map(peer).collect();
+            let (timeout_ms, segment_bytes) = (250, None);
+            let file = NodeFile { name, p2p, api, peers, timeout_ms, retention, segment_bytes };
             init(&home, &file, genesis.as_deref(), solo, context)?;
         }
         Command::Genesis { name, validators, accounts, issuers, certificates } => {
@@ -163,11 +170,15 @@ fn key_of(path: &Path) -> anyhow::Result<SecretKey> {
     if path.exists() {
         return Ok(load_key(path)?);
     }
-    let mut bytes = zeroize::Zeroizing::new([0; 32]);
-    getrandom::fill(bytes.as_mut()).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
-    let key = SecretKey::from_bytes(*bytes)?;
+    let key = new_key()?;
     write_key(path, &key).with_context(|| path.display().to_string())?;
     Ok(key)
+}
+
+fn new_key() -> anyhow::Result<SecretKey> {
+    let mut bytes = zeroize::Zeroizing::new([0; 32]);
+    getrandom::fill(bytes.as_mut()).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
+    Ok(SecretKey::from_bytes(*bytes)?)
 }
 
 /// Writes a file that is not there yet.
@@ -190,7 +201,11 @@ fn init(
         return Err(usage(format!("{}: there is a node already", home.display())));
     }
     std::fs::create_dir_all(home).with_context(|| home.display().to_string())?;
-    let key = key_of(&home.join("validator.key"))?;
+    let path = home.join("validator.key");
+    let key = if path.exists() { load_key(&path)? } else { new_key()? };
+    if !path.exists() {
+        write_node_key(home, &key)?;
+    }
     let genesis = if solo {
         let owner = key_of(&home.join("account.key"))?.address();
         let validator = Pair { name: file.name.clone(), value: key.public_key() };
@@ -202,8 +217,11 @@ fn init(
         genesis
     };
     if let Some(genesis) = &genesis {
-        let known = genesis.validators.iter().find(|validator| validator.name == file.name);
-        if known.is_none_or(|validator| validator.key != key.public_key()) {
+        // A node that is not there follows the chain.
+        let named = |validator: &&Validator| validator.name == file.name;
+        let own = |validator: &&Validator| validator.key == key.public_key();
+        let validators = &genesis.validators;
+        if validators.iter().find(named) != validators.iter().find(own) {
             return Err(usage(format!(
                 "the genesis has no validator `{}` with the key {}",
                 file.name,

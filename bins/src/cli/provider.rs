@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use gongsuan_ledger::Op;
 use gongsuan_market::prelude::Why;
 use gongsuan_market::{Command as MarketCommand, Order, OrderState};
@@ -12,9 +13,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::backend::Backend;
-use super::{Context, node, output};
+use super::{Context, node, output, usage};
 use crate::envelope::Post;
-use crate::provider::{Agent, Payout, deals};
+use crate::provider::{Agent, Payout, Vacancy, deals};
 
 /// Between two looks at what is listed.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -38,6 +39,23 @@ pub(super) struct Offer {
     region: u8,
 }
 
+/// Leased time, beside jobs.
+#[derive(Debug, clap::Args)]
+pub(super) struct LeaseOffer {
+    /// Cores that are for leases only; jobs get the others.
+    #[arg(long, default_value_t = 0)]
+    lease_cores: u16,
+    /// Price of a leased core for a second in tokens.
+    #[arg(long, default_value = "0.05")]
+    lease_price: Price,
+    /// The longest lease, in seconds. What is listed holds a deposit of cores × seconds × price.
+    #[arg(long, default_value_t = 1_800, value_parser = clap::value_parser!(u32).range(1..))]
+    lease_seconds: u32,
+    /// Memory of all leased cores together, in MiB.
+    #[arg(long, default_value_t = 2048)]
+    lease_memory_mib: u32,
+}
+
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// List this machine: place an ask that lasts 30 days.
@@ -49,6 +67,8 @@ pub(super) enum Command {
     Run {
         #[command(flatten)]
         offer: Offer,
+        #[command(flatten)]
+        leases: LeaseOffer,
         #[command(flatten)]
         backend: Backend,
         /// A folder of the agent's own: what deals have done so far. Without it, beside the key: KEY.state.
@@ -73,25 +93,58 @@ struct Orders {
 }
 
 impl Offer {
-    fn ask(&self) -> Ask {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Ask {
+    /// The ask for jobs; none, if all cores are for leases.
+    fn ask(&self, leased: u16) -> Option<Ask> {
+        let cpu_cores = cores().saturating_sub(leased);
+        (cpu_cores > 0).then(|| Ask {
             class: Class::WASM,
             price: self.price_micro.map_or(self.price, Price),
             units: Units(self.units),
             fill_min: Units(1),
-            machine: Machine {
-                cpu_cores: u16::try_from(cores).unwrap_or(u16::MAX),
-                memory_mib: self.memory_mib,
-                disk_mib: 1_024,
-                gpu_count: 0,
-                duration_s_max: 86_400,
-                region: Region(self.region),
-                capabilities: Capabilities::NONE,
-            },
+            machine: Machine { duration_s_max: 86_400, ..self.machine(cpu_cores, self.memory_mib) },
             expires_at: TimeMs(crate::node::clock().0 + 30 * 86_400_000),
+        })
+    }
+
+    fn machine(&self, cpu_cores: u16, memory_mib: u32) -> Machine {
+        Machine {
+            cpu_cores,
+            memory_mib,
+            disk_mib: 1_024,
+            gpu_count: 0,
+            duration_s_max: 0,
+            region: Region(self.region),
+            capabilities: Capabilities::NONE,
         }
     }
+}
+
+impl LeaseOffer {
+    fn check(&self) -> anyhow::Result<()> {
+        let (got, limit) = (self.lease_cores, cores());
+        if got > limit {
+            return Err(usage(format!("--lease-cores {got}: this machine has {limit}")));
+        }
+        Ok(())
+    }
+
+    /// What is on offer, if anything is: `jobs` is what else the account lists.
+    fn vacancy(&self, offer: &Offer, jobs: Option<&Ask>) -> Option<Vacancy> {
+        let machine = Machine {
+            duration_s_max: self.lease_seconds,
+            ..offer.machine(self.lease_cores, self.lease_memory_mib)
+        };
+        let machines: Vec<Machine> =
+            jobs.map(|ask| ask.machine).into_iter().chain([machine]).collect();
+        let claim = crate::capacity::claim(&machines);
+        (self.lease_cores > 0).then_some(Vacancy { price: self.lease_price, machine, claim })
+    }
+}
+
+/// Cores of this machine.
+fn cores() -> u16 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    u16::try_from(cores).unwrap_or(u16::MAX)
 }
 
 fn own_asks(context: &Context) -> anyhow::Result<Vec<Order>> {
@@ -101,11 +154,18 @@ fn own_asks(context: &Context) -> anyhow::Result<Vec<Order>> {
     Ok(all.orders)
 }
 
+/// The asks for jobs among them.
+fn own_job_asks(context: &Context) -> anyhow::Result<Vec<Order>> {
+    let mut asks = own_asks(context)?;
+    asks.retain(|ask| ask.class() == Class::WASM);
+    Ok(asks)
+}
+
 fn join(offer: &Offer, context: &Context) -> anyhow::Result<()> {
     // First the key, so that the chain knows of the ask that private jobs may go to it.
     let (client, key) = (context.client(), context.key()?);
     Post::new(&client, &key)?.publish()?;
-    let ask = offer.ask();
+    let ask = offer.ask(0).context("this machine has no cores")?;
     let line = format!("listed {} Gf at {} per Gf", ask.units, ask.price);
     client.execute(&key, &[Op::Market(MarketCommand::PlaceAsk(ask))])?;
     output::note(&line);
@@ -113,19 +173,31 @@ fn join(offer: &Offer, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Lists this machine unless it is listed, and again whenever its certificate went and took the listing with it. Comes back only with an error.
-fn keep_listed(agent: &Agent, offer: &Offer, context: &Context) -> anyhow::Result<()> {
+fn keep_listed(
+    agent: &Agent,
+    (offer, leases): (&Offer, &LeaseOffer),
+    context: &Context,
+) -> anyhow::Result<()> {
+    let vacancy = leases.vacancy(offer, offer.ask(leases.lease_cores).as_ref());
+    if let Some(vacancy) = vacancy.clone() {
+        let agent = agent.clone();
+        std::thread::spawn(move || agent.offer_leases(&vacancy));
+    }
     let list = || {
-        let ask = offer.ask();
-        agent.list(&ask)?;
+        let Some(ask) = offer.ask(leases.lease_cores) else { return Ok(()) };
+        let claim = vacancy
+            .as_ref()
+            .map_or_else(|| crate::capacity::claim(&[ask.machine]), |all| all.claim);
+        agent.list(&ask, claim)?;
         output::note(&format!("listed {} Gf at {} per Gf", ask.units, ask.price));
         anyhow::Ok(())
     };
-    if !own_asks(context)?.iter().any(Order::is_live) {
+    if !own_job_asks(context)?.iter().any(Order::is_live) {
         list()?;
     }
     loop {
         std::thread::sleep(LOOK_EVERY);
-        let asks = own_asks(context).unwrap_or_default();
+        let asks = own_job_asks(context).unwrap_or_default();
         let newest = asks.iter().max_by_key(|order| order.id);
         let is_lost = newest.is_some_and(|order| order.cancelled == Some(Why::Uncertified));
         if is_lost
@@ -147,7 +219,7 @@ fn state_folder(context: &Context) -> anyhow::Result<PathBuf> {
 pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
     match command {
         Command::Join { offer } => join(&offer, context)?,
-        Command::Run { offer, backend, state, payout, exit_with_parent } => {
+        Command::Run { offer, leases, mut backend, state, payout, exit_with_parent } => {
             if exit_with_parent {
                 let (stop, stopped) = std::sync::mpsc::channel();
                 node::watch_parent(stop);
@@ -157,14 +229,20 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
                 });
             }
             let state = state.map_or_else(|| state_folder(context), Ok)?;
+            leases.check()?;
+            backend.leave(leases.lease_cores, cores());
             let scheduler = backend.start(&state)?;
             let agent = Agent::new(context.client(), context.key()?, scheduler, state);
             let agent = agent.paid_to(payout);
+            let agent = match leases.lease_cores {
+                0 => agent,
+                cores => agent.leasing(backend.stalls(cores)?),
+            };
             // Before anything else is signed with this key, and before the ask: so the chain knows of it that private jobs may go to it.
             agent.publish_key();
             let worker = agent.clone();
             std::thread::spawn(move || worker.run());
-            keep_listed(&agent, &offer, context)?;
+            keep_listed(&agent, (&offer, &leases), context)?;
         }
         Command::Doctor => return super::doctor::run(context),
         Command::Status => {
@@ -183,13 +261,14 @@ pub(super) fn run(command: Command, context: &Context) -> anyhow::Result<u8> {
                     };
                     vec![
                         order.id.to_string(),
+                        order.class().to_string(),
                         state.to_owned(),
                         order.price().to_string(),
                         order.open.to_string(),
                     ]
                 });
                 let open = own.iter().filter(|deal| !deal.is_over()).count();
-                let table = output::table(&["ask", "state", "price", "open Gf"], lines);
+                let table = output::table(&["ask", "class", "state", "price", "open"], lines);
                 format!("{me}\n{table}\n{} deals, {open} open", own.len())
             });
         }

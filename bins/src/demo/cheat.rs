@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use gongsuan_ledger::{Op, Role};
 use gongsuan_market::{Command, Deal, Question, Stage as DealStage, Step};
-use gongsuan_types::job::{MapInput, Shape};
-use gongsuan_types::order::{Ask, Capabilities, Class, Machine, Region, Work};
+use gongsuan_types::job::{Check, MapInput, Pace, Shape};
+use gongsuan_types::order::{Ask, Capabilities, Class, Machine, Region, Requirements};
 use gongsuan_types::receipt::{Commitment, Receipt, Status as Ending};
 use gongsuan_types::{DealId, Units};
 
@@ -261,14 +261,14 @@ fn place(
         price_max: Price(200_000),
         deals_max: 1,
         samples: 2,
-        vetted: true,
+        requirements: Requirements { capabilities: Capabilities::VETTED, ..Requirements::ANY },
+        check: Check::default(),
+        pace: Pace { attempts_max: 3, ..Pace::default() },
         match_within: DurationMs(30_000),
         run_within: DurationMs(180_000),
     };
     let secret = Hash::of("gongsuan/demo/secret", &options.seed.to_le_bytes());
-    let mut bid = wish.to_bid(crate::node::clock(), &secret);
-    let Work::Job(order) = &mut bid.work else { anyhow::bail!("a wish is a job") };
-    order.pace.attempts_max = 3;
+    let bid = wish.to_bid(crate::node::clock(), &secret);
     Ok((renter::place(&bench.client, renter, bid).context("cannot place the bid")?, secret))
 }
 

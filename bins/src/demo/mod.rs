@@ -12,6 +12,8 @@ use gongsuan_executor::guests::{RAYTRACE, RaytraceScene};
 use gongsuan_ledger::genesis::Params;
 use gongsuan_ledger::{Event, Op, Role, StoredBlock};
 use gongsuan_market::{DealState, HoldId, Rules, Settlement};
+use gongsuan_types::job::{Check, Pace};
+use gongsuan_types::order::{Capabilities, Requirements};
 use gongsuan_types::{Address, Amount, DurationMs, Fuel, Hash, OrderId, Price, SecretKey, TimeMs};
 use serde::Serialize;
 
@@ -393,7 +395,9 @@ fn order(
         price_max: Price(200_000),
         deals_max: 4,
         samples: 2,
-        vetted: true,
+        requirements: Requirements { capabilities: Capabilities::VETTED, ..Requirements::ANY },
+        check: Check::default(),
+        pace: Pace::default(),
         match_within: DurationMs(30_000),
         run_within: DurationMs(180_000),
     };

@@ -54,6 +54,25 @@ pub enum Content {
         /// When it says so, by its clock.
         at: TimeMs,
     },
+    /// The renter of a lease has what it pays for: the token of an interval. Only the provider can use it, so it is not sealed.
+    Token {
+        /// The interval, from 1.
+        interval: u32,
+        /// See [`crate::lease::Tokens`].
+        token: Hash,
+    },
+    /// The renter of a lease wants a task to be run; letters with its openings came before. See [`crate::lease::Task`].
+    Task {
+        /// Its name.
+        task: Hash,
+    },
+    /// The provider of a lease has run a task; letters with the openings came before. See [`crate::lease::Answer`].
+    Done {
+        /// The task's name.
+        task: Hash,
+        /// The answer's content address.
+        answer: Hash,
+    },
 }
 
 impl Signable for Letter {
@@ -92,15 +111,14 @@ impl Letter {
         Ok(Verified::sign(letter, from).into_signed())
     }
 
-    /// The promise [`DELETION`], signed.
+    /// A letter that says something for everybody to read, signed.
     #[must_use]
-    pub fn promising_deletion(
+    pub fn saying(
         (chain_id, deal): (Hash, DealId),
         from: &SecretKey,
         to: Address,
-        at: TimeMs,
+        content: Content,
     ) -> SignedLetter {
-        let content = Content::Deletion { at };
         let letter = Self { chain_id, deal, from: from.address(), to, content };
         Verified::sign(letter, from).into_signed()
     }

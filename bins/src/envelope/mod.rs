@@ -20,6 +20,7 @@ mod blob;
 mod court;
 mod keys;
 mod letter;
+mod mailbox;
 mod post;
 mod sharer;
 
@@ -29,6 +30,7 @@ pub use blob::{BlobKey, Opening, seal};
 pub use court::attend;
 pub use keys::KeyPair;
 pub use letter::{Content, DELETION, LETTER_BYTES_MAX, Letter, OPENINGS_MAX, SignedLetter};
+pub use mailbox::Mailbox;
 pub use post::{Keyring, Outputs, Post, Source, letters};
 pub use sharer::{Files, Sharer};
 

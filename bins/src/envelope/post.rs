@@ -7,7 +7,8 @@ use gongsuan_ledger::identity::PublishedKey;
 use gongsuan_types::{Address, DealId, Hash, Refusal, SecretKey, codec};
 
 use super::{
-    EnvelopeError, KeyPair, LETTER_BYTES_MAX, Letter, OPENINGS_MAX, Opening, SignedLetter, seal,
+    Content, EnvelopeError, KeyPair, LETTER_BYTES_MAX, Letter, Mailbox, OPENINGS_MAX, Opening,
+    SignedLetter, seal,
 };
 use crate::client::{Client, ClientError};
 
@@ -114,13 +115,26 @@ impl Post {
         Ok(true)
     }
 
+    /// Signs and sends what needs no sealing.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn say(&self, deal: DealId, to: Address, content: Content) -> Result<(), ClientError> {
+        self.client.put_letter(&Letter::saying((self.chain_id, deal), &self.key, to, content))
+    }
+
+    /// The letters of a deal to this account, each read once.
+    #[must_use]
+    pub fn mailbox(&self, deal: DealId) -> Mailbox {
+        Mailbox::new(&self.client, (self.chain_id, deal, self.address()))
+    }
+
     /// Signs and sends [`super::DELETION`].
     ///
     /// # Errors
     /// [`ClientError`].
     pub fn promise_deletion(&self, deal: DealId, to: Address) -> Result<(), ClientError> {
-        let (place, now) = ((self.chain_id, deal), crate::node::clock());
-        self.client.put_letter(&Letter::promising_deletion(place, &self.key, to, now))
+        self.say(deal, to, Content::Deletion { at: crate::node::clock() })
     }
 
     /// The letters of a deal to this account whose signatures hold.
@@ -170,7 +184,7 @@ pub fn letters(
 }
 
 /// A letter out of its bytes, if it is one of this chain and deal to this account and its signature holds.
-fn read_letter(bytes: &[u8], place: (Hash, DealId, Address)) -> Option<SignedLetter> {
+pub(super) fn read_letter(bytes: &[u8], place: (Hash, DealId, Address)) -> Option<SignedLetter> {
     let letter: SignedLetter = codec::decode("letter", LETTER_BYTES_MAX, bytes).ok()?;
     let body = &letter.body;
     let is_here = (body.chain_id, body.deal, body.to) == place;

@@ -4,10 +4,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use gongsuan_types::{Hash, Hasher, SecretKey, Signature, codec};
+use gongsuan_types::{Hash, Hasher, PublicKey, SecretKey, Signature, codec};
 use serde::{Deserialize, Serialize};
 
-use super::{FRAME_BYTES_MAX, Known};
+use super::FRAME_BYTES_MAX;
 
 const PATTERN: &str = "Noise_XX_25519_ChaChaPoly_SHA256";
 const NOISE_MAX: usize = 65_535;
@@ -25,12 +25,21 @@ const HANDSHAKE: Duration = Duration::from_secs(if cfg!(test) { 600 } else { 3 }
 /// Who we are.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// Our index among the validators.
-    pub index: u16,
-    /// Our validator key.
+    /// Our node's key.
     pub key: SecretKey,
-    /// Everybody's keys, and the chain.
-    pub known: Known,
+    /// The chain: every signature is bound to it.
+    pub chain_id: Hash,
+    /// Where we listen for others, so that one that does not know us yet can dial back.
+    pub port: u16,
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remote {
+    /// Its node's key.
+    pub key: PublicKey,
+    /// The port on which it listens for others.
+    pub port: u16,
 }
 
 /// Why a link ended.
@@ -43,7 +52,7 @@ pub enum NetError {
     /// The other end does not speak our protocol or the bytes were changed.
     #[error("encryption: {0}")]
     Noise(#[from] snow::Error),
-    /// The other end is not the validator it says, or of another chain.
+    /// The other end does not own the key it shows, or is of another chain.
     #[error("identity: {0}")]
     Identity(String),
     /// A frame beyond the limit.
@@ -59,7 +68,8 @@ pub enum NetError {
 
 #[derive(Serialize, Deserialize)]
 struct Proof {
-    index: u16,
+    key: PublicKey,
+    port: u16,
     signature: Signature,
 }
 
@@ -68,8 +78,8 @@ struct Proof {
 pub struct Channel {
     stream: TcpStream,
     noise: snow::TransportState,
-    /// The validator at the other end.
-    pub peer: u16,
+    /// The node at the other end.
+    pub peer: Remote,
     /// Small frames and lengths on their way into one encrypted message.
     staged: Vec<u8>,
     /// Encrypted messages on their way out.
@@ -111,13 +121,14 @@ impl Filling {
 
 impl std::fmt::Debug for Channel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Channel(validator {})", self.peer)
+        write!(f, "Channel({})", self.peer.key)
     }
 }
 
-fn digest(chain_id: Hash, initiator: bool, static_key: &[u8]) -> Hash {
-    let mut hasher = Hasher::new("gongsuan/net/identity/v1");
+fn digest(chain_id: Hash, initiator: bool, static_key: &[u8], port: u16) -> Hash {
+    let mut hasher = Hasher::new("gongsuan/net/identity/v2");
     hasher.update(&chain_id.0).update(&[u8::from(initiator)]).part(static_key);
+    hasher.update(&port.to_le_bytes());
     hasher.finish()
 }
 
@@ -158,8 +169,9 @@ fn read_until(stream: &mut TcpStream, buffer: &mut [u8], until: Instant) -> std:
 
 impl Identity {
     fn prove(&self, initiator: bool, static_key: &[u8]) -> Vec<u8> {
-        let signature = self.key.sign(&digest(self.known.chain_id, initiator, static_key));
-        codec::encode(&Proof { index: self.index, signature })
+        let digest = digest(self.chain_id, initiator, static_key, self.port);
+        let (key, signature) = (self.key.public_key(), self.key.sign(&digest));
+        codec::encode(&Proof { key, port: self.port, signature })
     }
 
     fn check(
@@ -167,16 +179,12 @@ impl Identity {
         initiator: bool,
         static_key: Option<&[u8]>,
         proof: &[u8],
-    ) -> Result<u16, NetError> {
-        let proof: Proof = codec::decode("identity proof", 256, proof)?;
-        let index = proof.index;
-        let key = self.known.validators.key(gongsuan_consensus::Seat(index));
-        let key =
-            key.ok_or_else(|| NetError::Identity(format!("there is no validator {index}")))?;
-        let static_key = static_key.unwrap_or_default();
-        key.verify(&digest(self.known.chain_id, initiator, static_key), &proof.signature)
-            .map_err(|error| NetError::Identity(format!("validator {index}: {error}")))?;
-        Ok(index)
+    ) -> Result<Remote, NetError> {
+        let Proof { key, port, signature } = codec::decode("identity proof", 256, proof)?;
+        let digest = digest(self.chain_id, initiator, static_key.unwrap_or_default(), port);
+        key.verify(&digest, &signature)
+            .map_err(|error| NetError::Identity(format!("{key}: {error}")))?;
+        Ok(Remote { key, port })
     }
 }
 
@@ -232,7 +240,11 @@ impl Channel {
         Self::ready(stream, noise, peer)
     }
 
-    fn ready(stream: TcpStream, noise: snow::HandshakeState, peer: u16) -> Result<Self, NetError> {
+    fn ready(
+        stream: TcpStream,
+        noise: snow::HandshakeState,
+        peer: Remote,
+    ) -> Result<Self, NetError> {
         stream.set_read_timeout(None)?;
         Ok(Self {
             stream,
@@ -355,19 +367,17 @@ fn prepare(stream: &TcpStream) -> Result<(), NetError> {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
-    use std::sync::Arc;
 
-    use gongsuan_consensus::ValidatorSet;
-
-    use super::super::Members;
     use super::*;
 
     fn identities(chain: &[u8]) -> Vec<Identity> {
-        let keys: Vec<SecretKey> = (0..4u8).map(|n| SecretKey::from_seed(&[n])).collect();
-        let validators = keys.iter().map(SecretKey::public_key).collect();
-        let validators = ValidatorSet::new(0, validators).unwrap();
-        let known = Arc::new(Members { validators, chain_id: Hash::of_content(chain) });
-        (0..4).zip(keys).map(|(index, key)| Identity { index, key, known: known.clone() }).collect()
+        let chain_id = Hash::of_content(chain);
+        let identity = |n: u8| Identity {
+            key: SecretKey::from_seed(&[n]),
+            chain_id,
+            port: 4_000 + u16::from(n),
+        };
+        (0..4).map(identity).collect()
     }
 
     type Pair = (Result<Channel, NetError>, Result<Channel, NetError>);
@@ -387,7 +397,8 @@ mod tests {
         let all = identities(b"chain");
         let (dialled, accepted) = connect(&all[1], &all[2]);
         let (mut dialled, mut accepted) = (dialled.unwrap(), accepted.unwrap());
-        assert_eq!((dialled.peer, accepted.peer), (2, 1));
+        let remote = |n: usize| Remote { key: all[n].key.public_key(), port: all[n].port };
+        assert_eq!((dialled.peer, accepted.peer), (remote(2), remote(1)));
         for size in [0, 1, CHUNK - 4, CHUNK - 3, 200_000] {
             let frame = vec![7; size];
             let received = std::thread::scope(|scope| {
@@ -408,13 +419,22 @@ mod tests {
     }
 
     #[test]
-    fn another_chain_and_a_stolen_index_are_refused() {
+    fn another_chain_and_a_key_of_somebody_else_are_refused() {
         let (here, there) = (identities(b"chain"), identities(b"another"));
         let (dialled, _) = connect(&there[1], &here[2]);
         assert!(matches!(dialled, Err(NetError::Identity(_))));
-        let thief = Identity { index: 3, ..here[1].clone() };
-        let (_, accepted) = connect(&thief, &here[2]);
-        assert!(matches!(accepted, Err(NetError::Identity(_))));
+        // What one has signed proves nothing of another, another side, another channel or another port.
+        let proof: Proof = codec::decode("proof", 256, &here[1].prove(true, b"static")).unwrap();
+        let check = |initiator, channel: &[u8], key: PublicKey, port| {
+            let proof = codec::encode(&Proof { key, port, signature: proof.signature });
+            here[2].check(initiator, Some(channel), &proof).is_ok()
+        };
+        let own = proof.key;
+        assert!(check(true, b"static", own, 4_001));
+        assert!(!check(true, b"static", here[3].key.public_key(), 4_001));
+        assert!(!check(false, b"static", own, 4_001));
+        assert!(!check(true, b"another", own, 4_001));
+        assert!(!check(true, b"static", own, 4_002));
     }
 
     #[test]

@@ -9,6 +9,8 @@ use crossbeam_channel::{
     Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError, bounded, select_biased,
 };
 
+use gongsuan_types::PublicKey;
+
 use super::strangers::{Stranger, Strangers};
 use super::{Channel, Identity, NetError};
 
@@ -84,7 +86,7 @@ impl Outgoing {
 /// # Panics
 /// If the system has no thread left.
 #[must_use]
-pub fn spawn_sender(address: SocketAddr, peer: u16, identity: Identity) -> Outgoing {
+pub fn spawn_sender(address: SocketAddr, peer: PublicKey, identity: Identity) -> Outgoing {
     let (votes, votes_out) = bounded(VOTES_MAX);
     let (blocks, blocks_out) = bounded(BLOCKS_MAX);
     let (bulk, bulk_out) = bounded(BULK_MAX);
@@ -93,7 +95,7 @@ pub fn spawn_sender(address: SocketAddr, peer: u16, identity: Identity) -> Outgo
     let flag = connected.clone();
     let lanes = Lanes { votes: votes_out, blocks: blocks_out, bulk: bulk_out, open: open_out };
     std::thread::Builder::new()
-        .name(format!("send-{peer}"))
+        .name("send".into())
         .spawn(move || keep_up(address, peer, &identity, &lanes, &flag))
         .expect("a thread for a link");
     Outgoing { votes, blocks, bulk, connected, _open: open }
@@ -101,7 +103,7 @@ pub fn spawn_sender(address: SocketAddr, peer: u16, identity: Identity) -> Outgo
 
 fn keep_up(
     address: SocketAddr,
-    peer: u16,
+    peer: PublicKey,
     identity: &Identity,
     lanes: &Lanes,
     connected: &AtomicBool,
@@ -112,21 +114,22 @@ fn keep_up(
             .map_err(NetError::from)
             .and_then(|stream| Channel::dial(stream, identity));
         match opened {
-            Ok(mut channel) if channel.peer == peer => {
-                tracing::info!(peer, %address, "link up");
+            Ok(mut channel) if channel.peer.key == peer => {
+                tracing::info!(%peer, %address, "link up");
                 backoff = BACKOFF.0;
                 connected.store(true, Ordering::Relaxed);
                 let ended = pump(&mut channel, lanes);
                 connected.store(false, Ordering::Relaxed);
                 match ended {
                     None => return,
-                    Some(error) => tracing::info!(peer, %error, "link down"),
+                    Some(error) => tracing::info!(%peer, %error, "link down"),
                 }
             }
             Ok(channel) => {
-                tracing::warn!(peer, got = channel.peer, %address, "another validator answers");
+                let got = channel.peer.key;
+                tracing::warn!(%peer, %got, %address, "another node answers");
             }
-            Err(error) => tracing::debug!(peer, %error, "cannot connect"),
+            Err(error) => tracing::debug!(%peer, %error, "cannot connect"),
         }
         lanes.forget();
         // Nothing is ever sent here: it waits for the time to pass or for the link to be given up, and takes no frame.
@@ -180,23 +183,24 @@ fn pump(channel: &mut Channel, lanes: &Lanes) -> Option<NetError> {
     }
 }
 
-/// What arrives on a link.
-#[derive(Debug)]
-pub struct Incoming<'a> {
-    /// From which validator.
-    pub peer: u16,
-    /// The frame.
-    pub frame: &'a [u8],
+/// Who opened a link to us.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    /// Its node's key.
+    pub key: PublicKey,
+    /// Where it can be dialled: where it came from, at the port that it named.
+    pub address: SocketAddr,
 }
 
-/// Accepts links on a socket; every frame goes to what `make` made for the link, on the link's own thread, until that says `false`.
+/// Accepts links on a socket; every frame goes to what `make` made for the link, on the link's own thread, until that says `false`. A link for which it
+/// makes nothing is closed.
 ///
 /// # Panics
 /// If the system has no thread left.
 pub fn listen<F, T>(socket: TcpListener, identity: Identity, stop: Arc<AtomicBool>, make: F)
 where
-    F: Fn() -> T + Send + 'static,
-    T: FnMut(Incoming<'_>) -> bool + Send + 'static,
+    F: Fn(&Arrival) -> Option<T> + Clone + Send + 'static,
+    T: FnMut(&[u8]) -> bool + Send + 'static,
 {
     let accept = move || {
         let strangers = Arc::new(Strangers::default());
@@ -208,9 +212,9 @@ where
             // Whoever finds no place sees the connection closed.
             let Ok(from) = stream.peer_addr() else { continue };
             let Some(stranger) = strangers.enter(from.ip()) else { continue };
-            let (identity, take) = (identity.clone(), make());
+            let (identity, make) = (identity.clone(), make.clone());
             let thread = std::thread::Builder::new().name("receive".into());
-            if let Err(error) = thread.spawn(move || take_in(stream, stranger, &identity, take)) {
+            if let Err(error) = thread.spawn(move || take_in(stream, stranger, &identity, make)) {
                 tracing::error!(%error, "no thread for a link");
             }
         }
@@ -218,30 +222,40 @@ where
     std::thread::Builder::new().name("accept".into()).spawn(accept).expect("a thread that accepts");
 }
 
-fn take_in(
+fn take_in<T: FnMut(&[u8]) -> bool>(
     stream: TcpStream,
     stranger: Stranger,
     identity: &Identity,
-    mut take: impl FnMut(Incoming<'_>) -> bool,
+    make: impl Fn(&Arrival) -> Option<T>,
 ) {
-    let mut channel = match Channel::accept(stream, identity) {
-        Ok(channel) => channel,
+    let from = stream.peer_addr();
+    let accepted = from.map_err(NetError::from).and_then(|from| {
+        let channel = Channel::accept(stream, identity)?;
+        let address = SocketAddr::new(from.ip(), channel.peer.port);
+        Ok((Arrival { key: channel.peer.key, address }, channel))
+    });
+    let (arrival, mut channel) = match accepted {
+        Ok(accepted) => accepted,
         Err(error) => {
             tracing::warn!(%error, "handshake refused");
             return;
         }
     };
-    let peer = channel.peer;
     drop(stranger);
+    let peer = arrival.key;
+    let Some(mut take) = make(&arrival) else {
+        tracing::info!(%peer, "there is no room for another follower");
+        return;
+    };
     loop {
         match channel.receive() {
             Ok(frame) => {
-                if !take(Incoming { peer, frame }) {
+                if !take(frame) {
                     return;
                 }
             }
             Err(error) => {
-                tracing::debug!(peer, %error, "link closed");
+                tracing::debug!(%peer, %error, "link closed");
                 return;
             }
         }
@@ -252,29 +266,20 @@ fn take_in(
 mod tests {
     use std::io::Read as _;
 
-    use gongsuan_consensus::ValidatorSet;
     use gongsuan_types::{Hash, SecretKey};
 
-    use super::super::Members;
     use super::*;
 
     #[test]
     fn those_who_say_nothing_are_few_and_validators_come_in_when_they_are_gone() {
-        let keys: Vec<SecretKey> = (0..4u8).map(|n| SecretKey::from_seed(&[n])).collect();
-        let validators = keys.iter().map(SecretKey::public_key).collect();
-        let validators = ValidatorSet::new(0, validators).unwrap();
-        let known = Arc::new(Members { validators, chain_id: Hash::ZERO });
-        let identity = |index: u16| Identity {
-            index,
-            key: keys[usize::from(index)].clone(),
-            known: known.clone(),
-        };
+        let identity =
+            |n: u8| Identity { key: SecretKey::from_seed(&[n]), chain_id: Hash::ZERO, port: 0 };
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         let (taken, frames) = bounded(1);
-        listen(socket, identity(0), Arc::default(), move || {
+        listen(socket, identity(0), Arc::default(), move |_: &Arrival| {
             let taken = taken.clone();
-            move |incoming: Incoming<'_>| taken.send(incoming.frame.to_vec()).is_ok()
+            Some(move |frame: &[u8]| taken.send(frame.to_vec()).is_ok())
         });
         let mut silent: Vec<TcpStream> =
             (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
@@ -287,7 +292,7 @@ mod tests {
         };
         assert!(closed, "the last of 200 is closed");
         drop(silent);
-        let outgoing = spawn_sender(address, 0, identity(1));
+        let outgoing = spawn_sender(address, identity(0).key.public_key(), identity(1));
         let frame = Arc::new(b"here".to_vec());
         assert!(outgoing.send(Lane::Vote, frame.clone()));
         assert_eq!(frames.recv_timeout(Duration::from_secs(60)).unwrap(), *frame);

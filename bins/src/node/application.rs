@@ -1,26 +1,29 @@
 //! The ledger as what a replica orders: the chain, the pool, and whoever waits for an answer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use gongsuan_consensus::{
-    AppRef, Block, Blocks, CertifiedHeader, CommittedBlock, Config, Core, Draft, Message, Payload,
-    Proposal, Qc, Record, Seat, To, ValidatorSet, WantPayload,
+    AppRef, Blocks, CertifiedHeader, Chunk, CommittedBlock, Config, Core, Draft, FetchChunk,
+    Message, Payload, Proposal, Record, Seat, SnapshotOffer, To, ValidatorSet, WantPayload,
 };
 use gongsuan_ledger::mempool::Source;
 use gongsuan_ledger::{
-    Body, Chain, Header, HistoryTree, Location, Mempool, NodeFile, Options, OrderedBlock, TxStatus,
-    check_body, mempool,
+    Arrived, Body, Chain, ChainError, Header, HistoryTree, Location, Mempool, NodeFile, Options,
+    OrderedBlock, check_body, mempool,
 };
 use gongsuan_types::{DurationMs, Hash, Height, PublicKey, Refusal, Term, codec};
 
-use super::config::NodeConfig;
+use super::config::{NodeConfig, VOTE_LOG};
 use super::event::{Event, Reply, TOLD_BYTES_MAX, TOLD_MAX, Told, TxAnswer, busy};
-use super::feed::{Feed, Happened};
 use super::notary::{Judged, Notary, Offer};
+use super::past::{self, certificate_in, committed_at};
+use super::snapshots::Snapshots;
 use super::trades::Trades;
+use super::view::{Counts, Feed, Happened, View};
 use super::waiters::{Claim, Waiters};
 use crate::replica::wal::Wal;
 use crate::replica::{Answer, Application, Context, Front, Pace, Verdict, Work, die, wall};
@@ -48,58 +51,16 @@ const TX_BYTES: usize = 256;
 const FAIR: Duration = Duration::from_secs(5);
 const WATCH: Duration = Duration::from_millis(500);
 
-/// Transactions in blocks since this node started, by how they ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Everything was done.
-    pub applied: u64,
-    /// Refused; the fee was charged.
-    pub failed: u64,
-    /// Could not even begin.
-    pub skipped: u64,
-}
-
-impl Counts {
-    fn take(&mut self, status: &TxStatus) {
-        match status {
-            TxStatus::Applied => self.applied += 1,
-            TxStatus::Failed { .. } => self.failed += 1,
-            TxStatus::Skipped { .. } => self.skipped += 1,
-        }
-    }
-}
-
-/// What a question can read.
-#[derive(Debug)]
-pub struct View<'a> {
-    /// The chain.
-    pub chain: &'a Chain,
-    /// What waits.
-    pub pool: &'a Mempool,
-    /// Term and leader.
-    pub core: &'a Core,
-    /// The newest header that is certified, with the certificate.
-    pub certified: Option<&'a (Header, CertifiedHeader)>,
-    /// The newest trades.
-    pub trades: &'a Trades,
-    /// Transactions since the start.
-    pub counts: Counts,
-    /// Which links are up, by validator.
-    pub links: Vec<(u16, bool)>,
-    /// This validator.
-    pub index: u16,
-    /// Names and keys.
-    pub genesis: &'a gongsuan_ledger::Genesis,
-    /// All headers, for proofs; nothing, if their file cannot be used.
-    pub history: Option<&'a HistoryTree<NodeFile>>,
-}
+/// The file of all headers' hashes, in a node's folder.
+const HISTORY: &str = "history";
 
 pub(super) struct Ledger {
     chain: Chain,
     pool: Mempool,
     validators: ValidatorSet,
     genesis: gongsuan_ledger::Genesis,
-    index: u16,
+    home: PathBuf,
+    name: String,
     feed: Feed,
     pace: Pace,
     /// The last height that this node proposed in this term.
@@ -118,6 +79,11 @@ pub(super) struct Ledger {
     /// The last block that must be certified: it changed something.
     changed: Height,
     certified: Option<(Header, CertifiedHeader)>,
+    /// The height of the state that the last block names.
+    named: Height,
+    snapshots: Snapshots,
+    /// The lowest height in the log, as consensus was told last.
+    lowest: Height,
     trades: Trades,
     counts: Counts,
     /// Absent only before the replica has started.
@@ -128,8 +94,14 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Opens the chain and the vote log of a node's folder, and makes the core that continues from them.
     pub(super) fn open(config: &NodeConfig, feed: Feed) -> anyhow::Result<(Self, Core, Wal)> {
-        let options = Options { retention: config.file.retention, ..Options::default() };
-        let chain = Chain::open_with(&config.home, &config.genesis, options)
+        let usual = Options::default();
+        let options = Options {
+            retention: config.file.retention,
+            segment_bytes: config.file.segment_bytes.unwrap_or(usual.segment_bytes),
+            snapshot_blocks: config.genesis.params.snapshot_blocks,
+            ..usual
+        };
+        let mut chain = Chain::open_with(&config.home, &config.genesis, options)
             .context("cannot open the chain")?;
         if let Some(reason) = chain.rebuilt() {
             tracing::warn!(reason, "the store was rebuilt from the block log");
@@ -146,21 +118,24 @@ impl Ledger {
                 trades.take(&stored.header, &stored.events, chain.state().market());
             }
         }
-        let history = open_history(&chain, &config.home.join("history"));
-        let path = config.home.join("votes.wal");
+        let history = past::open_history(&chain, &config.home.join(HISTORY));
+        let path = config.home.join(VOTE_LOG);
         let (mut wal, mut recovered, was_there) = Wal::open(&path)?;
-        if !was_there && head.0 > 0 {
-            anyhow::bail!(
-                "{}: the vote log is gone, but blocks are there; a validator that forgot its votes must not vote: \
-                 remove the node's data and rejoin under a new key",
-                path.display()
+        if !was_there {
+            wal.append(&[Record::Observing(true)], true)?;
+            recovered.apply(Record::Observing(true));
+        }
+        if recovered.is_observing() {
+            let file = path.display();
+            tracing::warn!(
+                %file,
+                "the votes of this key were lost, or it was not made by `node init`: it follows the chain, and votes once terms have passed that it \
+                 cannot have voted in"
             );
         }
-        if !was_there {
-            // From now on an empty log is a lost one.
-            wal.append(&[Record::Term(recovered.term())], true)?;
-        }
-        if let Some(newest) = committed_at(&chain, head) {
+        let mut named = Height(0);
+        if let Some(newest) = past::newest(&chain) {
+            named = newest.proposal.block.header.app.height;
             recovered.set_committed(newest);
         }
         let core = Core::new(
@@ -170,12 +145,14 @@ impl Ledger {
             },
             recovered,
         )?;
+        let snapshots = Snapshots::open(&mut chain);
         let ledger = Self {
             chain,
             pool: Mempool::new(mempool::Limits::default()),
             validators,
             genesis: config.genesis.clone(),
-            index: config.index,
+            home: config.home.clone(),
+            name: config.file.name.clone(),
             feed,
             pace: Pace::new(PACE.0, PACE.1, PAYLOAD_LIMIT.1),
             proposed: Height(0),
@@ -187,6 +164,9 @@ impl Ledger {
             history,
             changed: head,
             certified,
+            named,
+            snapshots,
+            lowest: Height(0),
             trades,
             counts: Counts::default(),
             notary: None,
@@ -255,6 +235,32 @@ impl Ledger {
         self.changed > certified
             || market.wants_block()
             || market.next_due().is_some_and(|due| due <= wall())
+    }
+
+    /// The state that a block names: the newest, but no snapshot's is passed over, or nobody could be shown that it is the chain's.
+    fn named_next(&self, want: &WantPayload) -> AppRef {
+        let state = self.chain.state();
+        let parent = want.ancestors.last().map(|parent| parent.block.header.app.height);
+        let every = state.params().snapshot_blocks;
+        let snapshot = Height((parent.unwrap_or(self.named).0 / every + 1) * every);
+        let newest = AppRef { height: state.height(), hash: state.head() };
+        match self.headers.get(&snapshot) {
+            Some(hash) => AppRef { height: snapshot, hash: *hash },
+            None => newest,
+        }
+    }
+
+    /// Begins anew from a snapshot: nothing that was known of other heights means anything.
+    fn begin_at(&mut self, offer: &SnapshotOffer) {
+        let height = self.chain.state().height();
+        self.headers = BTreeMap::from([(height, self.chain.state().head())]);
+        self.history = past::open_history(&self.chain, &self.home.join(HISTORY));
+        self.pool = Mempool::new(mempool::Limits::default());
+        self.ordered.clear();
+        (self.changed, self.proposed, self.certified) = (height, Height(0), None);
+        self.named = offer.proof.proposals.first().map_or(height, |p| p.block.header.app.height);
+        self.trades = Trades::default();
+        self.snapshots = Snapshots::open(&mut self.chain);
     }
 
     /// Takes the thread that checks signatures into service.
@@ -358,7 +364,7 @@ impl Ledger {
                     block: block.hash(&chain_id),
                     body: committed.proposal.payload.bytes(),
                 };
-                (ordered, codec::encode(&(block, &committed.certificate)))
+                (ordered, past::encode(block, &committed.certificate))
             })
             .collect();
         let all = self.chain.commit(&ordered).unwrap_or_else(|error| die(&error));
@@ -386,6 +392,10 @@ impl Ledger {
             let happened = Happened::of(header.height, &applied.receipts, &applied.events);
             drop(self.feed.0.send(Arc::new(happened)));
         }
+        if let Some(last) = blocks.last() {
+            self.named = last.proposal.block.header.app.height;
+        }
+        self.snapshots.review(&mut self.chain);
         let stored = ordered.last().map(|(_, bytes)| bytes.clone()).unwrap_or_default();
         match certificate_in(&self.chain, &stored) {
             Ok(Some(newer)) => self.certified = Some(newer),
@@ -413,7 +423,7 @@ impl Application for Ledger {
                 certified: self.certified.as_ref(),
                 trades: &self.trades,
                 counts: self.counts,
-                index: self.index,
+                name: &self.name,
                 genesis: &self.genesis,
                 history: self.history.as_ref(),
             }),
@@ -450,8 +460,7 @@ impl Application for Ledger {
         self.proposed = want.height;
         self.pace.proposed(cx.now);
         self.ordered.extend(txs.iter().map(|tx| tx.body.id()));
-        let state = self.chain.state();
-        let app = AppRef { height: state.height(), hash: state.head() };
+        let app = self.named_next(want);
         let payload = Payload::new(Body { txs }.encode());
         let time = wall().max(want.parent_time.next());
         Answer::Propose(Draft { payload, app, time, next: None })
@@ -476,8 +485,48 @@ impl Application for Ledger {
         }
     }
 
+    fn serve_snapshot(&mut self, to: Seat, above: Height, cx: &mut Context<'_>) {
+        if let Some(offer) = self.snapshots.above(above) {
+            cx.peers.send(To::One(to), &Message::Snapshot(Box::new(offer.clone())));
+        }
+    }
+
+    fn serve_chunk(&mut self, to: Seat, fetch: FetchChunk, cx: &mut Context<'_>) {
+        if let Some(chunk) = Snapshots::piece(&self.chain, fetch) {
+            cx.peers.send(To::One(to), &Message::Chunk(Box::new(chunk)));
+        }
+    }
+
+    fn store_chunk(&mut self, chunk: Chunk, _cx: &mut Context<'_>) {
+        self.snapshots.keep(chunk);
+    }
+
+    fn install_snapshot(&mut self, offer: &SnapshotOffer, _cx: &mut Context<'_>) -> bool {
+        let bytes = self.snapshots.take();
+        let Some(block) = offer.proof.proposals.first() else { return false };
+        let consensus = past::encode(&block.block, &offer.proof.certificate);
+        let (height, header) = (offer.height, offer.app);
+        let arrived = Arrived { height, header, consensus: &consensus, bytes: &bytes };
+        match self.chain.install(&self.home, &self.genesis, arrived) {
+            Ok(()) => {
+                tracing::info!(%height, bytes = bytes.len(), "a snapshot took the place of the log");
+                self.begin_at(offer);
+                true
+            }
+            Err(refused @ ChainError::Snapshot { .. }) => {
+                tracing::warn!(%refused);
+                false
+            }
+            Err(error) => die(&error),
+        }
+    }
+
     fn work(&mut self, cx: &mut Context<'_>) -> Work {
         self.tell_again(cx);
+        if self.chain.first() > self.lowest {
+            self.lowest = self.chain.first();
+            cx.pruned(self.lowest);
+        }
         let state = self.chain.state();
         let work = self.pool.has_ready(state) || self.wants_empty_block(cx.core);
         if let Some(due) = state.market().next_due() {
@@ -501,43 +550,6 @@ impl Application for Ledger {
     }
 }
 
-/// The hashes of all headers in a file beside the chain. One that is missing, too long or of other headers is written anew from the log.
-fn open_history(chain: &Chain, path: &std::path::Path) -> Option<HistoryTree<NodeFile>> {
-    let head = chain.state().height();
-    let warn = |error: &dyn std::fmt::Display| {
-        let file = path.display();
-        tracing::warn!(%file, %error, "no proofs of the past are served");
-    };
-    for attempt in 0..2 {
-        if attempt > 0
-            && let Err(error) = std::fs::remove_file(path)
-        {
-            warn(&error);
-            return None;
-        }
-        let opened = NodeFile::open(path).map(HistoryTree::of);
-        let Ok(Some(mut tree)) = opened else { continue };
-        let from = tree.count();
-        let filled = (from + 1..=head.0).try_for_each(|height| {
-            let stored = chain.stored(Height(height)).ok().flatten()?;
-            tree.try_push(stored.header.hash()).ok()
-        });
-        // The last header commits to all before it; its own hash is the head.
-        let last = chain.stored(head).ok().flatten().map(|stored| stored.header);
-        let right = last.is_none_or(|last| {
-            tree.root_at(head.0 - 1) == Some(last.history_root)
-                && tree.prove(head.0 - 1, head.0).is_some_and(|proof| {
-                    tree.root_at(head.0).is_some_and(|root| proof.verify(root, last.hash()))
-                })
-        });
-        if filled.is_some() && right && tree.count() == head.0 {
-            return Some(tree);
-        }
-    }
-    warn(&"the header hashes cannot be written from the log");
-    None
-}
-
 fn refuse(answer: Option<(bool, Reply)>, refusal: Refusal) {
     if let Some((_, answer)) = answer {
         drop(answer.send(TxAnswer::Refused(refusal)));
@@ -559,27 +571,4 @@ fn tell(told: &[Told], cx: &Context<'_>) {
         cx.peers.tell(To::All, &[&codec::encode(now)]);
         rest = later;
     }
-}
-
-/// A block of the log as consensus knew it.
-fn committed_at(chain: &Chain, height: Height) -> Option<CommittedBlock> {
-    let stored = chain.stored(height).ok()??;
-    let (block, certificate) =
-        codec::decode::<(Block, Qc)>("committed block", usize::MAX, &stored.consensus).ok()?;
-    let proposal = Proposal { block, payload: Payload::new(stored.body) };
-    Some(CommittedBlock { proposal, certificate })
-}
-
-/// The ledger header that a stored certified block certifies, if it has its own certificate and names a state.
-fn certificate_in(
-    chain: &Chain,
-    consensus: &[u8],
-) -> Result<Option<(Header, CertifiedHeader)>, gongsuan_ledger::ChainError> {
-    let decoded = codec::decode::<(Block, Qc)>("committed block", usize::MAX, consensus);
-    let Ok((block, certificate)) = decoded else { return Ok(None) };
-    if certificate.rank.height != block.header.height {
-        return Ok(None);
-    }
-    let sealed = chain.sealed(block.header.app.height)?;
-    Ok(sealed.map(|sealed| (sealed.header, CertifiedHeader { block, certificate })))
 }

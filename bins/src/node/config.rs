@@ -3,10 +3,15 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use gongsuan_ledger::{Genesis, Retention};
-use gongsuan_types::SecretKey;
+use gongsuan_types::{PublicKey, SecretKey};
 use serde::{Deserialize, Serialize};
 
+use crate::replica::wal::Wal;
+
+/// The vote log, in a node's folder.
+pub(super) const VOTE_LOG: &str = "votes.wal";
 /// Bytes of a configuration file, at most.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
@@ -14,9 +19,12 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Peer {
-    /// Its name in the genesis.
+    /// Its name in the genesis, or any name for a node that is not there.
     pub name: String,
-    /// Its address for validators.
+    /// Its public key, if it is not in the genesis.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<PublicKey>,
+    /// Its address for other nodes.
     pub p2p: SocketAddr,
     /// Where it serves its HTTP API, if it may be asked for blobs: modules and inputs of disputed segments that clients did not bring here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -27,9 +35,9 @@ pub struct Peer {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeFile {
-    /// This validator's name in the genesis.
+    /// This validator's name in the genesis. A node that is not there, with a key of its own, follows the chain.
     pub name: String,
-    /// Where it listens for validators.
+    /// Where it listens for other nodes.
     pub p2p: SocketAddr,
     /// Where it serves its HTTP API.
     pub api: SocketAddr,
@@ -41,6 +49,9 @@ pub struct NodeFile {
     /// Which blocks are kept: `archive`, `pruned:N` or `light`. Without it, as the folder's record says; everything in a new folder.
     #[serde(default, with = "retention", skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
+    /// Bytes of a file of the block log. Pruning removes whole files; without it, they have 64 MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment_bytes: Option<u64>,
 }
 
 /// A retention as its text.
@@ -79,10 +90,8 @@ pub struct NodeConfig {
     pub file: NodeFile,
     /// How the chain began.
     pub genesis: Genesis,
-    /// The validator's key.
+    /// The node's key.
     pub key: SecretKey,
-    /// Its index among the validators.
-    pub index: u16,
 }
 
 /// Why a node's folder cannot be used.
@@ -113,9 +122,6 @@ impl NodeConfig {
     ///
     /// # Errors
     /// [`ConfigError`] that names the file, and the line where there is one.
-    ///
-    /// # Panics
-    /// Never: a genesis has few validators.
     pub fn load(home: &Path) -> Result<Self, ConfigError> {
         let path = home.join("node.toml");
         let file: NodeFile = toml::from_str(&read_file(&path)?)
@@ -124,28 +130,49 @@ impl NodeConfig {
         let key_path = home.join("validator.key");
         let key = load_key(&key_path)?;
         let validators = &genesis.validators;
-        let index = validators.iter().position(|validator| validator.name == file.name);
-        let Some(index) = index else {
-            let names: Vec<&str> = validators.iter().map(|v| v.name.as_str()).collect();
-            let reason =
-                format!("name: `{}` is not a validator of the genesis: {names:?}", file.name);
+        let own = key.public_key();
+        if let Some(named) = validators.iter().find(|validator| validator.name == file.name) {
+            if named.key != own {
+                let reason = format!("the key is not that of validator `{}`", file.name);
+                return Err(ConfigError { path: key_path, reason });
+            }
+        } else if let Some(keyed) = validators.iter().find(|validator| validator.key == own) {
+            let reason = format!("name: the key is that of validator `{}`", keyed.name);
             return Err(ConfigError { path, reason });
-        };
-        if validators[index].key != key.public_key() {
-            let reason = format!("the key is not that of validator `{}`", file.name);
-            return Err(ConfigError { path: key_path, reason });
         }
         for peer in &file.peers {
-            let known = validators.iter().any(|validator| validator.name == peer.name);
-            if !known || peer.name == file.name {
-                let reason =
-                    format!("peers: `{}` is not another validator of the genesis", peer.name);
+            if peer.name == file.name || key_of(peer, &genesis).is_none() {
+                let name = &peer.name;
+                let reason = format!(
+                    "peers: `{name}` is not another validator of the genesis, and has no key"
+                );
                 return Err(ConfigError { path, reason });
             }
         }
-        let index = u16::try_from(index).expect("bounded by the genesis");
-        Ok(Self { home: home.to_owned(), file, genesis, key, index })
+        Ok(Self { home: home.to_owned(), file, genesis, key })
     }
+
+    /// Where other nodes listen, by their keys.
+    pub fn addresses(&self) -> impl Iterator<Item = (PublicKey, SocketAddr)> {
+        let peers = self.file.peers.iter();
+        peers.filter_map(|peer| Some((key_of(peer, &self.genesis)?, peer.p2p)))
+    }
+}
+
+/// The key of a peer: that of the genesis, or its own if it is not there.
+fn key_of(peer: &Peer, genesis: &Genesis) -> Option<PublicKey> {
+    let named = genesis.validators.iter().find(|validator| validator.name == peer.name);
+    named.map(|validator| validator.key).or(peer.key)
+}
+
+/// Writes the key of a new node, and begins its vote log: a key without one may have signed what nobody knows any more.
+///
+/// # Errors
+/// What the disk said; also if there is a key.
+pub fn write_node_key(home: &Path, key: &SecretKey) -> anyhow::Result<()> {
+    Wal::begin(&home.join(VOTE_LOG))?;
+    let path = home.join("validator.key");
+    write_key(&path, key).with_context(|| path.display().to_string())
 }
 
 /// Reads and checks a genesis.

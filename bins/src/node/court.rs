@@ -21,13 +21,12 @@ use gongsuan_market::{Case, Deal, Event as MarketEvent, Question};
 use gongsuan_types::court::{CaseId, Finding, Verdict};
 use gongsuan_types::job::{Check, JobSpec, Limits, MapInput, Shape};
 use gongsuan_types::receipt::{Commitment, Receipt, Status};
-use gongsuan_types::{Address, Amount, Hash, SecretKey, TimeMs, Verified, codec};
+use gongsuan_types::{Address, Amount, Hash, PublicKey, SecretKey, TimeMs, Verified, codec};
 
-use super::application::View;
 use super::blobs::BLOB_BYTES_MAX;
 use super::event::Handle;
-use super::feed::Feed;
 use super::library::{Library, Shelf};
+use super::view::{Feed, View};
 use crate::client::sign;
 use crate::envelope::KeyPair;
 
@@ -69,16 +68,15 @@ enum Unanswered {
 pub(super) struct Court {
     node: Handle,
     key: SecretKey,
-    seat: u16,
     library: Library,
     /// What was found already, so that a verdict that got lost costs no second execution.
     found: BTreeMap<CaseId, Finding>,
 }
 
 impl Court {
-    /// A judge for the validator with this key and seat.
-    pub(super) fn new(node: Handle, key: SecretKey, seat: u16, library: Library) -> Self {
-        Self { node, key, seat, library, found: BTreeMap::new() }
+    /// A judge for the node with this key. While that has no seat, no case is open to it.
+    pub(super) fn new(node: Handle, key: SecretKey, library: Library) -> Self {
+        Self { node, key, library, found: BTreeMap::new() }
     }
 
     /// Takes up its office on threads of its own. They end with the node's feed.
@@ -122,8 +120,8 @@ impl Court {
 
     /// Answers what is open. Whether something is left.
     fn look(&mut self) -> bool {
-        let seat = self.seat;
-        let dockets = match self.node.ask_blocking(move |view| dockets(view.chain.state(), seat)) {
+        let key = self.key.public_key();
+        let dockets = match self.node.ask_blocking(move |view| dockets(view.chain.state(), key)) {
             Ok(dockets) => dockets,
             Err(refusal) => {
                 tracing::warn!(%refusal, "the court cannot see the chain");
@@ -302,15 +300,16 @@ fn opens_case(event: &ChainEvent) -> bool {
     matches!(event, ChainEvent::Market(MarketEvent::CaseOpened { .. }))
 }
 
-/// The open cases in which a seat has not been heard, those that lapse first before others.
-fn dockets(state: &State, seat: u16) -> Vec<Docket> {
+/// The open cases in which the seat of a key has not been heard, the oldest before others: whoever opens more of them only waits longer itself.
+fn dockets(state: &State, key: PublicKey) -> Vec<Docket> {
+    let seat = state.validators().iter().position(|seated| *seated == key);
+    let Some(seat) = seat.and_then(|seat| u16::try_from(seat).ok()) else { return Vec::new() };
     let market = state.market();
-    let open = market.deals().filter_map(|deal| {
+    let open = market.disputed().filter_map(|deal| {
         let case = deal.case().filter(|case| case.votes.iter().all(|vote| vote.seat != seat))?;
         let bid = market.order(deal.bid)?.bid()?;
         let order = bid.work.job()?;
-        let judge = state.validators().get(usize::from(seat)).map(|key| Address::from(*key))?;
-        let published = state.accounts().encryption_key(&judge);
+        let published = state.accounts().encryption_key(&Address::from(key));
         Some(Docket {
             deal: deal.clone(),
             case: case.clone(),
@@ -319,10 +318,7 @@ fn dockets(state: &State, seat: u16) -> Vec<Docket> {
             keys: published.map_or(0, |known| known.number.saturating_add(1)),
         })
     });
-    let mut open: Vec<Docket> = open.collect();
-    open.sort_by_key(|docket| (docket.case.until, docket.case.id));
-    open.truncate(CASES_MAX);
-    open
+    open.take(CASES_MAX).collect()
 }
 
 /// What to say of data that is not to be had: nothing for the first half of the case's time, in which it may still be served.

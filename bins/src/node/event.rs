@@ -13,8 +13,8 @@ use gongsuan_types::batch::NonceHint;
 use gongsuan_types::{Hash, Refusal, codec};
 use tokio::sync::oneshot;
 
-use super::application::View;
 use super::notary::{Judged, Offer};
+use super::view::View;
 use crate::replica::{Front, FrontError, Gate};
 
 /// Where an answer goes. Whoever no longer waits has closed it, and then nothing is done for it.

@@ -1,17 +1,19 @@
-//! A validator: the ledger on a replica, and what surrounds it.
+//! A node: the ledger on a replica, and what surrounds it. With a seat it is a validator; without one it follows.
 
 mod application;
 pub mod blobs;
 pub mod config;
 mod court;
 mod event;
-mod feed;
 pub mod letters;
 mod library;
 mod notary;
+mod past;
 pub mod pieces;
 mod pins;
+mod snapshots;
 mod trades;
+mod view;
 mod waiters;
 
 use std::net::{SocketAddr, TcpListener};
@@ -19,18 +21,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use gongsuan_consensus::{Seat, ValidatorSet};
+use gongsuan_consensus::ValidatorSet;
 
-use crate::net::{self, Identity};
-pub use application::{Counts, View};
+use crate::net::Identity;
 use blobs::Blobs;
 use config::{HomeLock, NodeConfig};
 pub use event::{Handle, TxAnswer};
-pub use feed::{Feed, Happened};
 use letters::Letters;
 use library::Library;
 use pieces::Pieces;
 pub use trades::{Trade, Trades};
+pub use view::{Counts, Feed, Happened, View};
 
 use crate::replica::{Replica, Setup};
 
@@ -69,9 +70,8 @@ impl Node {
     pub fn start_with(config: &NodeConfig) -> anyhow::Result<Self> {
         let home = config.home.as_path();
         let lock = HomeLock::take(home)?;
-        let validators = validator_set(&config.genesis);
-        let known = Arc::new(net::Members { validators, chain_id: config.genesis.chain_id() });
-        let identity = Identity { index: config.index, key: config.key.clone(), known };
+        let chain_id = config.genesis.chain_id();
+        let identity = Identity { key: config.key.clone(), chain_id, port: config.file.p2p.port() };
         let socket = TcpListener::bind(config.file.p2p)
             .with_context(|| format!("cannot listen for validators on {}", config.file.p2p))?;
         let p2p = socket.local_addr()?;
@@ -82,7 +82,7 @@ impl Node {
         let pieces = Arc::new(pieces.context("cannot open the pieces of blobs")?);
         let feed = Feed::default();
         let (ledger, core, wal) = application::Ledger::open(config, feed.clone())?;
-        let setup = Setup { core, wal, identity, socket, addresses: addresses(config) };
+        let setup = Setup { core, wal, identity, socket, addresses: config.addresses().collect() };
         let replica = Replica::start(setup, event::gate(), |front, _| ledger.begin(front))
             .context("cannot start the replica")?;
         let handle = Handle::new(replica.front().clone());
@@ -94,7 +94,6 @@ impl Node {
         court::Court::new(
             handle.clone(),
             config.key.clone(),
-            config.index,
             Library::new(Arc::clone(&blobs), Arc::clone(&letters), peers),
         )
         .start(&feed)
@@ -127,16 +126,6 @@ impl Node {
     pub fn stop(self) {
         self.replica.stop();
     }
-}
-
-/// Where the other validators listen.
-fn addresses(config: &NodeConfig) -> Vec<(Seat, SocketAddr)> {
-    let names: Vec<&str> = config.genesis.validators.iter().map(|v| v.name.as_str()).collect();
-    let seat = |name: &str| {
-        let index = names.iter().position(|known| *known == name)?;
-        u16::try_from(index).ok().map(Seat)
-    };
-    config.file.peers.iter().filter_map(|peer| Some((seat(&peer.name)?, peer.p2p))).collect()
 }
 
 /// This machine's clock.

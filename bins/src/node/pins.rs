@@ -154,7 +154,13 @@ mod tests {
             price_max: Price(10),
             deals_max: 1,
             samples: 1,
-            vetted: false,
+            requirements: gongsuan_types::order::Requirements::ANY,
+            check: Check::Lottery,
+            pace: gongsuan_types::job::Pace {
+                heartbeat_within: DurationMs(0),
+                batches_max: 1,
+                attempts_max: 1,
+            },
             match_within: DurationMs(600_000),
             run_within: DurationMs(600_000),
         };

@@ -1,12 +1,10 @@
 //! What an agent does when a deal of its own is over: it moves the money to an address of its own, if it was told to, and promises deletion.
 
-use std::collections::BTreeSet;
-
 use gongsuan_ledger::Op;
-use gongsuan_market::{Deal, DealState};
+use gongsuan_market::{Deal, DealState, Kind};
 use gongsuan_types::{Amount, DealId};
 
-use super::{Agent, deals};
+use super::Agent;
 use crate::envelope::{Content, Post};
 use crate::keystore::payout_key;
 
@@ -23,6 +21,9 @@ pub enum Payout {
 /// What a deal has paid to its present provider.
 #[must_use]
 pub fn earned(deal: &Deal) -> Amount {
+    if matches!(deal.terms.kind, Kind::Lease { .. }) {
+        return deal.paid;
+    }
     let own = deal.batches.iter().filter(|batch| batch.provider == deal.provider);
     let last = match &deal.state {
         DealState::Settled { paid, .. } => *paid,
@@ -32,25 +33,19 @@ pub fn earned(deal: &Deal) -> Amount {
 }
 
 impl Agent {
-    /// Finishes deals that are over and were not finished before, by this process or by one before it. What fails is tried again.
-    pub(super) fn finish(&self, finished: &mut BTreeSet<DealId>) {
-        let me = self.key.address();
-        let own = match deals(&self.client, &format!("state=all&account={me}")) {
-            Ok(own) => own,
-            Err(error) => return tracing::warn!(%error, "cannot read the deals"),
-        };
-        let over = own.into_iter().filter(|deal| deal.provider == me && deal.is_over());
-        for deal in over {
-            if finished.contains(&deal.id) {
-                continue;
+    /// Finishes a deal that was open and is not listed as such any more; whether there is nothing left to do. What fails is told and tried again.
+    pub(super) fn finish(&self, id: DealId) -> bool {
+        let finished = self.client.deal(id).map_err(anyhow::Error::from).and_then(|deal| {
+            if deal.is_over() && deal.provider == self.key.address() {
+                self.pay_out(&deal)?;
+                self.promise(&deal)?;
             }
-            match self.pay_out(&deal).and_then(|()| self.promise(&deal)) {
-                Ok(()) => drop(finished.insert(deal.id)),
-                Err(error) => {
-                    tracing::warn!(deal = %deal.id, error = format!("{error:#}"), "the deal is not finished");
-                }
-            }
-        }
+            anyhow::Ok(deal.is_over())
+        });
+        finished.unwrap_or_else(|error| {
+            tracing::warn!(deal = %id, error = format!("{error:#}"), "the deal is not finished");
+            false
+        })
     }
 
     /// Sends what the deal brought to its own address, unless that was done.

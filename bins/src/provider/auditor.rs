@@ -9,7 +9,7 @@ use gongsuan_executor::Job;
 use gongsuan_executor::jobs::Options;
 use gongsuan_market::{Command, Deal, DealState, Rules, audit_seal};
 use gongsuan_types::receipt::{Receipt, ReceiptProof};
-use gongsuan_types::{Amount, DealId, DurationMs, TimeMs};
+use gongsuan_types::{Amount, DealId, DurationMs, Hash, TimeMs};
 
 use super::{Agent, LOOK_EVERY, fetch_job, opening, weight};
 
@@ -37,6 +37,12 @@ pub(super) fn may_show(deal: &Deal, rules: &Rules, now: TimeMs) -> Option<bool> 
         DealState::Demanded { .. } => Some(true),
         _ => None,
     }
+}
+
+/// What the auditor of a sample has sealed.
+fn sealed(deal: &Deal, sample: u16) -> Option<Hash> {
+    let DealState::Drawn { samples, .. } = &deal.state else { return None };
+    samples.get(usize::from(sample))?.seal
 }
 
 impl Agent {
@@ -81,8 +87,11 @@ impl Agent {
         // A renter that looks itself has nobody to convince.
         if rules.seal_window.0 > 0 && deal.renter != self.key.address() {
             let seal = audit_seal(self.key.address(), deal.id, sample, &found);
-            self.execute(Command::SealAudit { deal: deal.id, sample, seal })?;
-            tracing::info!(deal = %deal.id, segment, "sealed");
+            // Before a restart it may have been: the same execution gives the same seal.
+            if sealed(deal, sample) != Some(seal) {
+                self.execute(Command::SealAudit { deal: deal.id, sample, seal })?;
+                tracing::info!(deal = %deal.id, segment, "sealed");
+            }
             self.wait_for_seals(deal.id, &rules)?;
         }
         let (committed, proof) = self.opening_in_time(deal, segment)?;

@@ -17,16 +17,32 @@ impl Agent {
         if deal.group.is_some() {
             return self.seal_and_unseal(deal, commitment, &list);
         }
-        let rules = self.client.genesis()?.params.market;
         let (id, hash) = (deal.id, Hash::of_content(&list));
-        let is_sealed = rules.seal_window.0 > 0;
-        if !is_sealed {
+        if self.client.genesis()?.params.market.seal_window.0 > 0 {
+            // Shown when the auditors have sealed; once it is committed there is no other way back to it.
+            let journals = self.journals.as_ref().context("no folder to keep the list in")?;
+            journals.hold(id, &list)?;
+        } else {
             self.client.put_blob(&list)?;
         }
         self.execute(Command::Commit { deal: id, commitment, receipts: hash })
             .context("cannot commit")?;
         tracing::info!(deal = %id, fuel = %commitment.fuel, "committed");
-        if is_sealed { self.show_after_seals(deal, &rules, &list) } else { Ok(()) }
+        Ok(())
+    }
+
+    /// Shows the list that was committed and held back, by this process or by one before it, if there is one.
+    pub(super) fn start_showing(&self, deal: Deal, rules: Rules) {
+        let Some((journals, (_, hash))) = self.journals.clone().zip(deal.results()) else { return };
+        let Some(list) = journals.held_list(deal.id, hash) else { return };
+        let agent = self.clone();
+        std::thread::spawn(move || {
+            while let Err(error) = agent.show_after_seals(&deal, &rules, &list) {
+                tracing::warn!(deal = %deal.id, error = format!("{error:#}"), "the list is not shown yet");
+                std::thread::sleep(LOOK_EVERY);
+            }
+            journals.release(deal.id, hash);
+        });
     }
 
     /// Auditors must have executed to have anything to seal, so the list is shown only when they have sealed, or had the time to.

@@ -123,6 +123,7 @@ pub struct Context<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
     pub(super) applied: Option<Height>,
+    pub(super) lowest: Option<Height>,
     pub(super) wake: Option<Instant>,
 }
 
@@ -130,6 +131,11 @@ impl Context<'_> {
     /// All committed blocks up to this height are durable in the application's log.
     pub fn applied(&mut self, height: Height) {
         self.wishes.applied = self.wishes.applied.max(Some(height));
+    }
+
+    /// The lowest height that the application's log still has: peers that ask for what is below it need a snapshot.
+    pub fn pruned(&mut self, lowest: Height) {
+        self.wishes.lowest = self.wishes.lowest.max(Some(lowest));
     }
 
     /// Whether these blocks, which are final, are durable at this replica even before they are in its log. They are if it

@@ -9,9 +9,9 @@ use gongsuan_consensus::{Message, Seat, VerifiedMessage};
 
 use super::application::Gate;
 use super::counters::{Counters, count};
-use super::peers::{APPLICATION, CONSENSUS};
+use super::peers::{APPLICATION, CONSENSUS, Guest};
+use super::roster::Roster;
 use super::verify::Checker;
-use crate::net::Incoming;
 
 /// Small messages that wait to be verified, at most.
 const VOTES_MAX: usize = 4_096;
@@ -151,6 +151,7 @@ pub(super) struct Entrance<E> {
     told: Sender<ToldEvent<E>>,
     rooms: Rooms,
     pub(super) checker: Checker,
+    pub(super) roster: Arc<Roster>,
     pub(super) gate: Gate<E>,
     pub(super) counters: Arc<Counters>,
 }
@@ -158,6 +159,7 @@ pub(super) struct Entrance<E> {
 /// All queues: the disk thread's end for news, the link threads' side, the replica thread's side.
 pub(super) fn queues<E>(
     checker: Checker,
+    roster: Arc<Roster>,
     gate: Gate<E>,
     counters: Arc<Counters>,
 ) -> (Sender<()>, Entrance<E>, Inbox<E>) {
@@ -176,6 +178,7 @@ pub(super) fn queues<E>(
         told: told_in,
         rooms: Rooms::default(),
         checker,
+        roster,
         gate,
         counters,
     };
@@ -192,6 +195,7 @@ impl<E> Clone for Entrance<E> {
             told: self.told.clone(),
             rooms: self.rooms.clone(),
             checker: self.checker.clone(),
+            roster: self.roster.clone(),
             gate: self.gate.clone(),
             counters: self.counters.clone(),
         }
@@ -200,9 +204,10 @@ impl<E> Clone for Entrance<E> {
 
 impl<E> Entrance<E> {
     /// Takes a frame in, on the link's thread. `false` ends the link.
-    pub(super) fn take(&self, incoming: &Incoming<'_>) -> bool {
-        let from = Seat(incoming.peer);
-        match incoming.frame.split_first() {
+    pub(super) fn take(&self, guest: &Guest, frame: &[u8]) -> bool {
+        // Asked anew for each frame: it changes with the epoch.
+        let Some(from) = self.roster.seat(&guest.key) else { return false };
+        match frame.split_first() {
             Some((&CONSENSUS, bytes)) => match Message::decode(bytes) {
                 Ok(message) => self.route(from, message),
                 Err(error) => {

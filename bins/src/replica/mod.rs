@@ -25,6 +25,7 @@ mod disk;
 mod inbox;
 mod pace;
 mod peers;
+mod roster;
 mod runtime;
 mod turn;
 mod verify;
@@ -37,6 +38,7 @@ pub use counters::{Counters, Totals};
 pub use inbox::{Front, FrontError};
 pub use pace::Pace;
 pub use peers::Peers;
+pub use roster::{FOLLOWERS_MAX, Roster};
 pub use runtime::{Replica, Setup};
 
 /// What is in memory may be ahead of what is on disk: nothing may be promised any more.

@@ -12,7 +12,7 @@ use gongsuan_consensus::{
     Core, Input, Message, Output, Outputs, Proposal, Rank, Seat, Seq, To, Vote, VoteKind,
     WantPayload,
 };
-use gongsuan_types::{Hash, Term};
+use gongsuan_types::{Hash, PublicKey, Term};
 
 use super::Clock;
 use super::application::{Answer, Application, Context, Gate, Verdict, Wishes, Work};
@@ -21,6 +21,7 @@ use super::counters::{Counters, count};
 use super::disk::Disk;
 use super::inbox::{Checked, Front, FrontEvent, Inbox, Raw, ToldEvent, queues};
 use super::peers::Peers;
+use super::roster::Roster;
 use super::turn::share;
 use super::verify::Checker;
 use super::wal::Wal;
@@ -45,8 +46,8 @@ pub struct Setup {
     pub identity: Identity,
     /// Where it listens for the others.
     pub socket: TcpListener,
-    /// Where the others listen.
-    pub addresses: Vec<(Seat, SocketAddr)>,
+    /// Where the others listen. Nodes that are not here and open a link are dialled back.
+    pub addresses: Vec<(PublicKey, SocketAddr)>,
 }
 
 /// A running replica.
@@ -77,14 +78,18 @@ impl<E: Send + 'static> Replica<E> {
     ) -> anyhow::Result<Self> {
         let counters = Arc::new(Counters::default());
         let p2p = setup.socket.local_addr()?;
-        let peers = Peers::connect(&setup.addresses, &setup.identity, counters.clone());
         let epoch = setup.core.epoch().clone();
+        let identity = Identity { port: p2p.port(), ..setup.identity };
+        let roster = Arc::new(Roster::new(epoch.validators().clone()));
+        let peers =
+            Peers::connect(&setup.addresses, identity.clone(), roster.clone(), counters.clone());
         let (seat, quorum) = (setup.core.progress().seat, epoch.validators().quorum());
-        let checker = Checker::new(setup.identity.known.clone(), epoch);
-        let (news, entrance, inbox) = queues(checker.clone(), gate, counters.clone());
+        let checker = Checker::new(identity.chain_id, epoch);
+        let (news, entrance, inbox) = queues(checker.clone(), roster, gate, counters.clone());
         let front = entrance.front.clone();
         let app = make(front.clone(), peers.clone())?;
         let disk = Disk::start(setup.wal, news, counters.clone())?;
+        let links = peers.clone();
         let runtime = Runtime {
             core: setup.core,
             app,
@@ -111,9 +116,9 @@ impl<E: Send + 'static> Replica<E> {
             .name("replica".into())
             .spawn(move || runtime.run(&inbox))?;
         let stop = Arc::new(AtomicBool::new(false));
-        net::listen(setup.socket, setup.identity, stop.clone(), move || {
-            let entrance = entrance.clone();
-            move |incoming: net::Incoming<'_>| entrance.take(&incoming)
+        net::listen(setup.socket, identity, stop.clone(), move |arrival: &net::Arrival| {
+            let (guest, entrance) = (links.welcome(arrival)?, entrance.clone());
+            Some(move |frame: &[u8]| entrance.take(&guest, frame))
         });
         Ok(Self { front, p2p, counters, stop, thread: Some(thread) })
     }
@@ -438,6 +443,9 @@ impl<A: Application> Runtime<A> {
         if let Some(height) = self.wishes.applied.take() {
             self.drive(Input::Applied { height });
         }
+        if let Some(lowest) = self.wishes.lowest.take() {
+            self.drive(Input::Pruned { lowest });
+        }
     }
 
     /// Feeds one input and everything that follows from it at once.
@@ -506,6 +514,8 @@ impl<A: Application> Runtime<A> {
             Output::EnterEpoch { epoch, seat } => {
                 self.seat = seat;
                 self.ballots = Ballots::new(seat, epoch.validators().quorum());
+                tracing::info!(epoch = epoch.number(), ?seat, "new epoch or seat");
+                self.peers.roster().enter(epoch.validators().clone());
                 self.checker.enter((*epoch).clone());
                 self.ask(|app, cx| app.on_epoch(&epoch, cx));
                 None

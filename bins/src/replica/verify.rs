@@ -3,8 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use gongsuan_consensus::{Epoch, Message, VerifiedMessage, VerifyError, Vote, VoteCache, verify};
-
-use crate::net::Known;
+use gongsuan_types::Hash;
 
 /// Good signatures that are remembered, so that certificates made of known votes cost nothing.
 const SEEN: usize = 16_384;
@@ -12,15 +11,15 @@ const SEEN: usize = 16_384;
 /// Checks messages against the epoch that the core is in; clones share epoch and memory.
 #[derive(Debug, Clone)]
 pub(super) struct Checker {
-    known: Known,
+    chain_id: Hash,
     epoch: Arc<RwLock<Arc<Epoch>>>,
     seen: Arc<VoteCache>,
 }
 
 impl Checker {
-    pub(super) fn new(known: Known, epoch: Epoch) -> Self {
+    pub(super) fn new(chain_id: Hash, epoch: Epoch) -> Self {
         let (epoch, seen) = (Arc::new(RwLock::new(Arc::new(epoch))), VoteCache::new(SEEN));
-        Self { known, epoch, seen: Arc::new(seen) }
+        Self { chain_id, epoch, seen: Arc::new(seen) }
     }
 
     fn epoch(&self) -> Arc<Epoch> {
@@ -32,15 +31,15 @@ impl Checker {
     }
 
     pub(super) fn check(&self, message: Message) -> Result<VerifiedMessage, VerifyError> {
-        verify(message, &self.epoch(), &self.known.chain_id, &self.seen)
+        verify(message, &self.epoch(), &self.chain_id, &self.seen)
     }
 
     /// A vote that we have signed ourselves: certificates with it in them need not verify it.
     pub(super) fn remember(&self, own: &Vote) {
-        self.seen.remember(own, self.epoch().validators(), &self.known.chain_id);
+        self.seen.remember(own, self.epoch().validators(), &self.chain_id);
     }
 
     pub(super) fn split(&self, joined: &gongsuan_consensus::JoinedVote) -> [Vote; 2] {
-        joined.split(&self.known.chain_id)
+        joined.split(&self.chain_id)
     }
 }

@@ -19,7 +19,7 @@ const OPTIONS: Options = Options::new(*b"votes\0\0\0");
 pub enum WalError {
     /// Votes that were acknowledged cannot be read any more.
     #[error(
-        "{0}; a validator that forgot its votes must not vote: remove the node's data and rejoin under a new key"
+        "{0}; a validator that forgot its votes must not vote: remove the folder of the vote log, and it observes until it may"
     )]
     Damaged(#[source] JournalError),
     /// The disk said no, or the files are not this program's.
@@ -64,6 +64,15 @@ impl Wal {
     /// [`WalError`].
     pub fn open(path: &Path) -> Result<(Self, Recovered, bool), WalError> {
         Self::open_over(Box::new(Folder::open(path)?))
+    }
+
+    /// Begins the log of a key that was made just now and has signed nothing. Without this, an empty log counts as lost.
+    ///
+    /// # Errors
+    /// [`WalError`].
+    pub fn begin(path: &Path) -> Result<(), WalError> {
+        let (mut wal, recovered, was_there) = Self::open(path)?;
+        if was_there { Ok(()) } else { wal.append(&[Record::Term(recovered.term())], true) }
     }
 
     /// As [`Wal::open`], on a disk.

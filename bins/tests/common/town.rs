@@ -7,6 +7,7 @@
     reason = "each test binary uses a part of this; logs are shown when a test fails"
 )]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -33,11 +34,13 @@ pub(crate) struct Town {
     pub(crate) client: Client,
     dir: tempfile::TempDir,
     children: Vec<Child>,
+    /// What people run, by their names.
+    people: BTreeMap<String, Child>,
 }
 
 impl Drop for Town {
     fn drop(&mut self) {
-        for child in &mut self.children {
+        for child in self.children.iter_mut().chain(self.people.values_mut()) {
             drop(child.kill());
             drop(child.wait());
         }
@@ -74,7 +77,7 @@ impl Town {
         let params = Params { market, admission: Admission::Open, ..Params::default() };
         let cluster = Cluster::init(dir.path(), 4, SEED, params).unwrap();
         let client = cluster.client();
-        let mut town = Self { cluster, client, dir, children: Vec::new() };
+        let mut town = Self { cluster, client, dir, children: Vec::new(), people: BTreeMap::new() };
         for index in 0..4 {
             town.start(index);
         }
@@ -124,9 +127,22 @@ impl Town {
 
     /// Starts a command of a person; it ends with the network at the latest. What it says goes into `<name>.log`.
     pub(crate) fn spawn(&mut self, name: &str, args: &[&str]) {
-        let log = std::fs::File::create(self.path(&format!("{name}.log"))).unwrap();
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.path(&format!("{name}.log")));
+        let log = log.unwrap();
         let child = self.command(name, args).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        self.children.push(child);
+        if let Some(before) = self.people.insert(name.to_owned(), child) {
+            self.children.push(before);
+        }
+    }
+
+    /// Kills what a person runs, as a power cut would.
+    pub(crate) fn kill(&mut self, name: &str) {
+        let mut child = self.people.remove(name).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     /// Starts a provider's agent and waits for its ask.
@@ -175,14 +191,22 @@ impl Town {
         path
     }
 
-    /// The newest bid of a person.
-    pub(crate) fn newest_bid(&self, name: &str) -> OrderId {
+    /// The newest bid of a person, once it is a later one than this.
+    pub(crate) fn newest_bid_above(&self, name: &str, below: OrderId) -> OrderId {
         let page = gongsuan::client::Page {
             account: Some(address(name)),
             side: Some(gongsuan_types::order::Side::Bid),
             ..gongsuan::client::Page::default()
         };
-        self.wait("a bid", |client| Ok(client.orders(&page)?.orders.first().map(|bid| bid.id)))
+        self.wait("a bid", |client| {
+            let newest = client.orders(&page)?.orders.first().map(|bid| bid.id);
+            Ok(newest.filter(|id| *id > below))
+        })
+    }
+
+    /// The newest bid of a person.
+    pub(crate) fn newest_bid(&self, name: &str) -> OrderId {
+        self.newest_bid_above(name, OrderId(0))
     }
 }
 
@@ -190,5 +214,8 @@ impl Town {
 pub(crate) fn json(out: &Output, code: i32) -> serde_json::Value {
     let said = String::from_utf8_lossy(&out.stderr);
     assert_eq!(out.status.code(), Some(code), "{said}\n{}", String::from_utf8_lossy(&out.stdout));
-    serde_json::from_slice(if out.stdout.is_empty() { &out.stderr } else { &out.stdout }).unwrap()
+    // An error is the last line, after notes for people.
+    let line = said.lines().last().unwrap_or_default();
+    let object = if out.stdout.is_empty() { line.as_bytes() } else { &out.stdout };
+    serde_json::from_slice(object).unwrap()
 }

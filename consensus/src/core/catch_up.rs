@@ -56,6 +56,7 @@ impl Core {
 
     pub(super) fn on_status(&mut self, from: Seat, status: Status, out: &mut Outputs) {
         self.heard_height(from, status.committed);
+        self.observe(from, status);
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.epoch = status.epoch;
         }

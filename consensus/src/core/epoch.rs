@@ -34,6 +34,10 @@ impl Core {
             .collect();
         self.peers = peers;
         self.seat = self.set().seat_of(&self.config.key.public_key());
+        if let Some(observer) = &mut self.observer {
+            observer.on_epoch();
+            self.seat = None;
+        }
         let entry = self.persist(Record::Epoch(Box::new(self.epoch.clone())), true, out);
         self.epoch_entry = Some(entry);
         self.term = self.epoch.first_term();

@@ -6,6 +6,7 @@ mod catch_up;
 mod clock;
 mod commit;
 mod epoch;
+mod observe;
 mod prepare;
 mod propose;
 mod reign;
@@ -21,6 +22,7 @@ use gongsuan_types::{Hash, Height, Term};
 
 use self::accuse::Memory;
 use self::catch_up::{Peer, Want};
+use self::observe::Observer;
 use self::reign::Reign;
 use self::snapshot::Snapshots;
 use self::tally::Tallies;
@@ -68,6 +70,8 @@ pub struct Core {
     epoch: Epoch,
     /// This node's place among the epoch's validators; a learner has none.
     seat: Option<Seat>,
+    /// While it is not known what this key has signed: until then it has no seat.
+    observer: Option<Observer>,
     now: Millis,
     started: bool,
 
@@ -157,7 +161,11 @@ impl Core {
         let chain_id = config.chain_id;
         let first = || Epoch::first(&chain_id, config.validators.clone());
         let epoch = recovered.epoch.take().unwrap_or_else(first);
-        let seat = epoch.validators().seat_of(&config.key.public_key());
+        // Alone there is nobody whom it could contradict, and nobody to ask.
+        let observes = recovered.observing && epoch.validators().len() > 1;
+        let observer = observes.then(Observer::default);
+        let own = epoch.validators().seat_of(&config.key.public_key());
+        let seat = own.filter(|_| !observes);
         let tip = Tip::recovered(recovered.committed.take(), &epoch, &chain_id)?;
         let bodies = recovered.take_bodies(&chain_id, tip.height);
         let lock = recovered.lock.take().unwrap_or_else(|| epoch.certificate());
@@ -178,6 +186,7 @@ impl Core {
         let peers = epoch.validators().seats().map(|seat| (seat, Peer::default())).collect();
         Ok(Self {
             seat,
+            observer,
             epoch,
             now: Millis(0),
             started: false,
@@ -343,6 +352,7 @@ impl Core {
         loop {
             let mut moved = self.adopt();
             moved |= self.commit(out);
+            self.take_seat(out);
             moved |= self.check_and_prepare(out);
             moved |= self.lock_and_commit(out);
             moved |= self.propose(out);
@@ -538,6 +548,9 @@ impl Core {
         let mut records = Vec::new();
         if self.epoch.number() > 0 {
             records.push(Record::Epoch(Box::new(self.epoch.clone())));
+        }
+        if self.observer.is_some() {
+            records.push(Record::Observing(true));
         }
         records.extend([Record::Term(self.term), Record::TimedOut(self.timed_out)]);
         records.extend(self.lease.map(Record::Lease));

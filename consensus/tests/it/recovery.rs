@@ -89,3 +89,51 @@ fn a_validator_cut_off_by_the_network_rejoins() {
     world.submit();
     assert!(world.run_until(5_000, World::all_done).is_some());
 }
+
+/// It follows at once, signs nothing that contradicts what it forgot, and votes once terms have passed that it cannot have been in.
+#[test]
+fn a_validator_that_lost_everything_votes_again_and_contradicts_nobody() {
+    for seed in 0..8 {
+        let mut world = World::new(4, 300 + seed);
+        for _ in 0..8 {
+            world.submit();
+            let pause = world.dice.below(9);
+            world.run_for(pause);
+        }
+        let wiped = seed as usize % 4;
+        world.wipe(wiped);
+        let lost_in = world.monitor.height();
+        assert!(world.run_until(30_000, World::all_done).is_some(), "seed {seed}: it follows");
+        assert_eq!(
+            world.seat(wiped),
+            None,
+            "seed {seed}: it votes in a term that it may have known"
+        );
+        // Again, before it votes: what it has heard is forgotten too.
+        world.crash(wiped);
+        world.start(wiped);
+        let mut rounds = 0;
+        while world.seat(wiped).is_none() {
+            rounds += 1;
+            assert!(rounds < 8, "seed {seed}: it never votes again");
+            // The lead is given up by a leader that restarts.
+            let leader = world.leader((wiped + 1) % 4);
+            if leader != wiped {
+                world.crash(leader);
+                world.start(leader);
+            }
+            world.submit();
+            assert!(world.run_until(30_000, World::all_done).is_some(), "seed {seed}");
+            world.run_for(1_000);
+        }
+        assert!(rounds > 1, "seed {seed}: one term is not enough");
+        // Now it is needed.
+        let other = (wiped + 1) % 4;
+        world.crash(other);
+        world.submit();
+        let done = |world: &World| (0..4).all(|at| at == other || world.is_done(at));
+        assert!(world.run_until(60_000, done).is_some(), "seed {seed}: without its vote no quorum");
+        assert!(world.monitor.height() > lost_in);
+        assert!(world.evidence.is_empty(), "seed {seed}: {:?}", world.evidence);
+    }
+}

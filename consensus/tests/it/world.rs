@@ -199,6 +199,19 @@ impl World {
         node.log_durable = node.log.len();
     }
 
+    /// Takes away everything a node has but its key, and lets it come back.
+    pub(crate) fn wipe(&mut self, at: usize) {
+        self.crash(at);
+        let node = &mut self.nodes[at];
+        (node.records, node.log) = (vec![(Seq(0), Record::Observing(true))], Vec::new());
+        (node.durable, node.log_durable) = (1, 0);
+        self.start(at);
+    }
+
+    pub(crate) fn seat(&self, at: usize) -> Option<Seat> {
+        self.nodes[at].core.as_ref().unwrap().progress().seat
+    }
+
     pub(crate) fn is_up(&self, at: usize) -> bool {
         self.nodes[at].core.is_some()
     }

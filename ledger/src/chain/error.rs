@@ -150,6 +150,12 @@ pub enum ChainError {
         /// What is wrong with the states that should be there.
         reason: String,
     },
+    /// A snapshot cannot take the place of what is here.
+    #[error("the snapshot is not installed: {reason}")]
+    Snapshot {
+        /// Why.
+        reason: String,
+    },
     /// Something failed before.
     #[error(
         "the chain failed before and refuses further use: its memory is ahead of its disk; open it again"

@@ -7,9 +7,12 @@
 //! meta/      the folder's version and retention ─┘
 //! headers/   headers and certificates of blocks that are gone     only where blocks are pruned: not derived any more
 //! base/      a state from which the blocks left can be executed   only where blocks are pruned
+//! snapshot-a/, snapshot-b/   states of two heights, for nodes that are far behind   only where snapshots are kept
+//! incoming/  a snapshot that is taking the place of all this      empty, or being put in place upon opening
 //! ```
 //!
 //! # Opening
+//! 0. A snapshot that was being installed takes its place.
 //! 1. The newest usable state, of the store's checkpoint, the base and the genesis; usable means that it has the root, the history and the time of
 //!    the header at its height.
 //! 2. The blocks after it are executed again, and every header compared.
@@ -17,33 +20,40 @@
 //!
 //! # Pruning
 //! In this order, each step durable before the next: the state is written as the base, the headers of the blocks that go are written to
-//! `headers`, whole segments of the log are removed. A crash in between leaves more than is needed, never less.
+//! `headers`, whole segments of the log are removed. A crash in between leaves more than is needed, never less. Where snapshots are kept, no block goes
+//! that somebody who gets one of them would need next.
 
 mod error;
+mod install;
 mod lookup;
 mod open;
 mod past;
 mod prune;
 mod retention;
 mod rooms;
+mod shelves;
 mod stored;
 
 use gongsuan_journal::Cut;
-use gongsuan_types::Height;
+use gongsuan_types::{Hash, Height};
 
 pub use self::error::ChainError;
+pub use self::install::Arrived;
 pub use self::past::Sealed;
 pub use self::retention::{FOLDER_VERSION, Retention};
 pub use self::rooms::Rooms;
+pub use self::shelves::KeptSnapshot;
 pub use self::stored::{BLOCK_VERSION, StoredBlock};
 
 use self::past::{Base, Headers};
 use self::retention::MetaFile;
+use self::shelves::Shelves;
 use crate::checkpoint;
 use crate::genesis::Genesis;
 use crate::index::{BlockEntries, Index};
 use crate::lock::FolderLock;
 use crate::log::BlockLog;
+use crate::snapshot;
 use crate::state::State;
 use crate::store::{Batch, HEAD, Store, part_key};
 use crate::transition::{Applied, OrderedBlock, apply_block};
@@ -60,12 +70,21 @@ pub struct Options {
     /// Transactions whose index entries are kept in memory before they become a file. Kept at 65,536: 7 MB, and indexing them again upon opening
     /// takes a tenth of a second.
     pub tail_txs: u64,
+    /// Blocks between two snapshots that are kept for nodes that are far behind; 0: none are kept. All nodes of a chain must keep the same ones
+    /// ([`crate::genesis::Params::snapshot_blocks`]).
+    pub snapshot_blocks: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let segment_bytes = crate::log::SEGMENT_BYTES;
-        Self { retention: None, checkpoint_blocks: 256, segment_bytes, tail_txs: 1 << 16 }
+        Self {
+            retention: None,
+            checkpoint_blocks: 256,
+            segment_bytes,
+            tail_txs: 1 << 16,
+            snapshot_blocks: 0,
+        }
     }
 }
 
@@ -77,6 +96,7 @@ pub struct Chain {
     store: Option<Box<dyn Store>>,
     /// Where blocks are pruned, or will be.
     past: Option<(Headers, Base)>,
+    shelves: Shelves,
     meta: MetaFile,
     retention: Retention,
     options: Options,
@@ -148,13 +168,21 @@ impl Chain {
         let first = first.height;
         self.failed = true;
         let (mut records, mut all) = (Vec::new(), Vec::new());
+        let mut snapshots = Vec::new();
         for (block, consensus) in blocks {
             let applied = apply_block(&mut self.state, block);
+            if self.shelves.wants(block.height) {
+                let bytes = snapshot::pack(&applied.header, &self.state);
+                snapshots.push((applied.header, bytes));
+            }
             records.push(stored::encode(block, &applied, consensus));
             all.push(applied);
         }
         self.log.append(first, &records)?;
         self.meta.note(&self.log)?;
+        for (header, bytes) in snapshots {
+            self.shelves.put(&header, &bytes)?;
+        }
         self.index.replace_suspect(|height| lookup::entries(&self.log, height))?;
         for ((block, _), applied) in blocks.iter().zip(&all) {
             self.index.add(BlockEntries::of_applied(block.body, applied))?;
@@ -165,6 +193,23 @@ impl Chain {
         }
         self.failed = false;
         Ok(all)
+    }
+
+    /// The snapshots that are kept for nodes that are far behind: two at most, in no order.
+    pub fn snapshots(&self) -> impl Iterator<Item = &KeptSnapshot> {
+        self.shelves.all()
+    }
+
+    /// Says that others can be shown that the snapshot of a height is the chain's. From then on blocks below it may be pruned, and those above it stay
+    /// as long as it is kept.
+    pub fn vouch_for(&mut self, height: Height) {
+        self.shelves.vouch_for(height);
+    }
+
+    /// A piece of a snapshot with a root; `None` if it is not here any more.
+    #[must_use]
+    pub fn snapshot_piece(&self, root: Hash, index: usize) -> Option<Vec<u8>> {
+        self.shelves.piece(root, index)
     }
 
     /// Writes a checkpoint and the index's tail now: worth it before a stop that was planned. A failure costs a longer restart, never data; the

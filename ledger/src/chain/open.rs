@@ -7,19 +7,21 @@ use gongsuan_types::Height;
 use super::past::{Base, Headers};
 use super::retention::{META, MetaFile, Retention};
 use super::rooms::Rooms;
+use super::shelves::Shelves;
 use super::{Chain, ChainError, Options, StoredBlock, lookup};
 use crate::checkpoint::{CHECKPOINT_VERSION, Head, Unusable, unpack};
 use crate::genesis::Genesis;
 use crate::index::{BlockEntries, Index};
 use crate::lock::FolderLock;
 use crate::log::BlockLog;
+use crate::snapshot;
 use crate::state::State;
 use crate::store::{HEAD, SledStore, Store, StoreError};
 use crate::transition::{OrderedBlock, apply_block};
 
 /// Of the rooms, those that are always there.
-const BLOCKS: &str = "blocks";
-const INDEX: &str = "index";
+pub(super) const BLOCKS: &str = "blocks";
+pub(super) const INDEX: &str = "index";
 
 /// A state that may be the one to begin with.
 struct Candidate {
@@ -78,6 +80,8 @@ impl Chain {
         let room = |room: &'static str| {
             rooms.open(room).map_err(|source| ChainError::Room { room, source })
         };
+        super::install::finish(rooms, chain_id, options)?;
+        let shelves = Shelves::open(rooms, options.snapshot_blocks)?;
         let mut meta = MetaFile::open(room(META)?, chain_id)?;
         let blocks = room(BLOCKS)?;
         meta.check_log(blocks.as_ref())?;
@@ -163,6 +167,7 @@ impl Chain {
             index,
             store,
             past,
+            shelves,
             meta,
             retention,
             options,
@@ -195,6 +200,11 @@ impl Chain {
             if applied.header != stored.header {
                 let (expected, got) = (stored.header.hash(), applied.header.hash());
                 return Err(ChainError::Diverged { height: next, expected, got });
+            }
+            // One that power took before it was written.
+            if self.shelves.wants(next) {
+                let bytes = snapshot::pack(&applied.header, &self.state);
+                self.shelves.put(&applied.header, &bytes)?;
             }
             if self.index.next() == next {
                 self.index.add(BlockEntries::of(&stored))?;

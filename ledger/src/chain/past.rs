@@ -1,6 +1,6 @@
 //! What a pruned folder keeps of the blocks that are gone: their headers with what consensus said of them, and a state to go on from.
 
-use gongsuan_journal::{Journal, JournalError, Options};
+use gongsuan_journal::{Disk, Journal, JournalError, Options};
 use gongsuan_types::{Height, codec};
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,35 @@ struct SealedRecord {
     sealed: Sealed,
 }
 
+impl Sealed {
+    /// The record, with its version.
+    pub(super) fn encode(self) -> Vec<u8> {
+        codec::encode(&SealedRecord { version: SEALED_VERSION, sealed: self })
+    }
+
+    pub(super) fn decode(height: Height, bytes: &[u8]) -> Result<Self, ChainError> {
+        if let Some(got) = version_of(bytes).filter(|version| *version > SEALED_VERSION) {
+            let what = format!("header {height} (in {HEADERS}/)");
+            return Err(ChainError::NewerVersion { what, got, known: SEALED_VERSION });
+        }
+        let record: SealedRecord = codec::decode_own("header", bytes)
+            .map_err(|error| ChainError::Malformed { height, reason: error.to_string() })?;
+        Ok(record.sealed)
+    }
+}
+
+/// A room without files: what was in it is gone, durably.
+pub(super) fn emptied(rooms: &dyn Rooms, room: &'static str) -> Result<Box<dyn Disk>, ChainError> {
+    let fault = |source| ChainError::Room { room, source };
+    let mut disk = rooms.open(room).map_err(fault)?;
+    let io = |action, source| fault(JournalError::Io { path: room.into(), action, source });
+    for name in disk.list().map_err(|source| io("list", source))? {
+        disk.remove(&name).map_err(|source| io("remove", source))?;
+    }
+    disk.sync_directory().map_err(|source| io("sync", source))?;
+    Ok(disk)
+}
+
 /// Headers of all blocks that are gone, and of some that are not.
 #[derive(Debug)]
 pub(super) struct Headers {
@@ -48,6 +77,13 @@ impl Headers {
         Ok(Self { journal })
     }
 
+    /// Begins anew, at a height.
+    pub(super) fn begin(rooms: &dyn Rooms, first: Height) -> Result<Self, ChainError> {
+        let options = Options { first: first.0, ..HEADERS_OPTIONS };
+        let (journal, _) = Journal::open(emptied(rooms, HEADERS)?, options).map_err(in_headers)?;
+        Ok(Self { journal })
+    }
+
     /// The height after the last one that is here.
     pub(super) fn next(&self) -> Height {
         Height(self.journal.next())
@@ -55,27 +91,18 @@ impl Headers {
 
     /// Makes the next headers durable.
     pub(super) fn append(&mut self, sealed: Vec<Sealed>) -> Result<(), ChainError> {
-        let record = |sealed| codec::encode(&SealedRecord { version: SEALED_VERSION, sealed });
-        let records: Vec<Vec<u8>> = sealed.into_iter().map(record).collect();
+        let records: Vec<Vec<u8>> = sealed.into_iter().map(Sealed::encode).collect();
         self.journal.append_and_sync(&records).map(drop).map_err(in_headers)
     }
 
     pub(super) fn read(&self, height: Height) -> Result<Option<Sealed>, ChainError> {
-        let Some(bytes) = self.journal.read(height.0).map_err(in_headers)? else {
-            return Ok(None);
-        };
-        if let Some(got) = version_of(&bytes).filter(|version| *version > SEALED_VERSION) {
-            let what = format!("header {height} (in {HEADERS}/)");
-            return Err(ChainError::NewerVersion { what, got, known: SEALED_VERSION });
-        }
-        let record: SealedRecord = codec::decode_own("header", &bytes)
-            .map_err(|error| ChainError::Malformed { height, reason: error.to_string() })?;
-        Ok(Some(record.sealed))
+        let bytes = self.journal.read(height.0).map_err(in_headers)?;
+        bytes.map(|bytes| Sealed::decode(height, &bytes)).transpose()
     }
 }
 
 /// A state as [`crate::checkpoint`] keeps it.
-type HeadAndParts = (Head, Vec<Vec<u8>>);
+pub(super) type HeadAndParts = (Head, Vec<Vec<u8>>);
 
 /// The state that the blocks of a pruned log continue.
 #[derive(Debug)]
@@ -100,13 +127,7 @@ impl Base {
 
     /// Begins anew in place of one that is damaged.
     pub(super) fn recreate(rooms: &dyn Rooms) -> Result<Self, ChainError> {
-        let mut disk = rooms.open(BASE).map_err(in_base)?;
-        let io = |action, source| in_base(JournalError::Io { path: BASE.into(), action, source });
-        for name in disk.list().map_err(|source| io("list", source))? {
-            disk.remove(&name).map_err(|source| io("remove", source))?;
-        }
-        disk.sync_directory().map_err(|source| io("sync", source))?;
-        let (journal, _) = Journal::open(disk, BASE_OPTIONS).map_err(in_base)?;
+        let (journal, _) = Journal::open(emptied(rooms, BASE)?, BASE_OPTIONS).map_err(in_base)?;
         Ok(Self { journal })
     }
 

@@ -16,7 +16,9 @@ impl Chain {
     /// [`ChainError`]: the chain must be opened again.
     pub fn prune(&mut self) -> Result<(), ChainError> {
         let head = self.state.height();
-        let oldest = self.log.kept_from(self.retention.oldest(head));
+        let oldest = self.retention.oldest(head);
+        let oldest = self.shelves.holds_from().map_or(oldest, |held| oldest.min(held));
+        let oldest = self.log.kept_from(oldest);
         let Some((headers, base)) = &mut self.past else { return Ok(()) };
         if oldest <= self.log.first() {
             return Ok(());

@@ -29,13 +29,15 @@ pub enum Retention {
     },
     /// Those alone that a restart needs.
     Light,
+    /// All from where the folder begins: what a folder keeps that was told nothing and began with a snapshot.
+    Onward,
 }
 
 impl Retention {
     /// The oldest block to keep, if the head is this high.
     pub(super) fn oldest(self, head: Height) -> Height {
         match self {
-            Self::Archive => Height(1),
+            Self::Archive | Self::Onward => Height(1),
             Self::Pruned { blocks } => Height(head.0.saturating_sub(blocks) + 1),
             Self::Light => head.next(),
         }
@@ -48,6 +50,7 @@ impl fmt::Display for Retention {
             Self::Archive => write!(f, "archive"),
             Self::Pruned { blocks } => write!(f, "pruned:{blocks}"),
             Self::Light => write!(f, "light"),
+            Self::Onward => write!(f, "onward"),
         }
     }
 }
@@ -60,8 +63,9 @@ impl FromStr for Retention {
         match text {
             "archive" => Ok(Self::Archive),
             "light" => Ok(Self::Light),
+            "onward" => Ok(Self::Onward),
             _ => pruned().map(|blocks| Self::Pruned { blocks }).ok_or_else(|| {
-                format!("{text:?} is no retention: archive, light, or pruned:N with the number of blocks to keep")
+                format!("{text:?} is no retention: archive, light, onward, or pruned:N with the number of blocks to keep")
             }),
         }
     }
@@ -135,6 +139,17 @@ impl MetaFile {
         }
         self.write(retention, log.newest())?;
         Ok(retention)
+    }
+
+    /// What the folder keeps after a snapshot took the place of its log.
+    pub(super) fn begin_anew(
+        &mut self,
+        wanted: Option<Retention>,
+        log: &BlockLog,
+    ) -> Result<(), ChainError> {
+        let recorded = self.found.map(|meta| meta.retention);
+        let retention = wanted.or(recorded).filter(|kept| *kept != Retention::Archive);
+        self.write(retention.unwrap_or(Retention::Onward), log.newest())
     }
 
     /// Remembers the newest segment of the log.

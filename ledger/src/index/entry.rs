@@ -254,6 +254,7 @@ impl Found {
             | MarketEvent::Failed { deal, .. }
             | MarketEvent::Moved { deal, .. }
             | MarketEvent::Accepted { deal, .. }
+            | MarketEvent::BegunPaid { deal, .. }
             | MarketEvent::Completed { deal, .. }
             | MarketEvent::Served { deal, .. } => self.put_subjects(index, [Deal(*deal)]),
             MarketEvent::Dropped { deal, provider, .. } => {

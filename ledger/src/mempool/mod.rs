@@ -157,6 +157,12 @@ impl Mempool {
             let message = "the transaction has expired";
             return Err(refuse("expired", "expires_at", limit, tx.expires_at, message));
         }
+        let (most, needed) = (Budget::default().work, work(tx));
+        if needed > most {
+            let message =
+                "no block has room for so much work in one transaction; send it in several";
+            return Err(refuse("too-much-work", "ops", most, needed, message));
+        }
         let least = fee_due(state, tx);
         if tx.fee < least {
             let limit = format!("at least {least}");
@@ -307,6 +313,14 @@ impl Mempool {
             let limit = self.limits.per_peer_max;
             let message = "too many transactions of this peer wait";
             return Err(refuse("busy", "peer", limit, brought + 1, message));
+        }
+        // Nothing is paid for what can never be ordered, so it must not take the place of what can.
+        let half_full =
+            2 * self.ids.len() >= self.limits.count_max || 2 * self.bytes >= self.limits.bytes_max;
+        let next = self.next_nonce(&tx.body.sender, state);
+        if half_full && tx.body.nonce > next {
+            let message = "the pool has no room for transactions before which others are missing";
+            return Err(refuse("busy", "nonce", next, tx.body.nonce, message));
         }
         self.push_out(tx, bytes, state)
     }

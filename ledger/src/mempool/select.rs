@@ -20,7 +20,7 @@ impl Mempool {
     }
 
     /// Transactions to order next: each sender's in nonce order, dearer heads first, without those in `in_flight`.
-    /// `limit` is transactions and bytes; see [`Mempool::build`] for more.
+    /// `limit` is transactions and bytes, within the usual [`Budget`]; see [`Mempool::build`] for more.
     #[must_use]
     pub fn select(
         &self,
@@ -29,7 +29,7 @@ impl Mempool {
         limit: (usize, usize),
     ) -> Vec<SignedTransaction> {
         let (txs, bytes) = limit;
-        self.build(state, in_flight, Budget { txs, bytes, ops: usize::MAX, work: u64::MAX })
+        self.build(state, in_flight, Budget { txs, bytes, ..Budget::default() })
     }
 
     /// The transactions of the next block: each sender's in nonce order, dearer heads first, without those in `in_flight`, within a budget. What

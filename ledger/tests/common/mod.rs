@@ -2,19 +2,19 @@
 
 #![allow(dead_code, reason = "no test uses all of it")]
 
+#[path = "../../../market/tests/support/spec.rs"]
+pub(crate) mod spec;
 pub(crate) mod world;
 
 use gongsuan_ledger::genesis::{Admission, GenesisAccount, Params, Validator};
 use gongsuan_ledger::{Body, Genesis, Op, OrderedBlock, SignedTransaction, Transaction};
 use gongsuan_market::Command;
-use gongsuan_types::job::{Check, JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Pace, Shape};
-use gongsuan_types::order::{
-    Ask, Bid, Capabilities, Class, FillRule, Machine, Region, Requirements, SelfMatch, Work,
-};
+use gongsuan_types::job::{Check, JobOrder, Pace};
+use gongsuan_types::order::{Ask, Bid, Class, FillRule, Requirements, SelfMatch, Work};
 use gongsuan_types::secrets::Secrets;
 use gongsuan_types::{
-    Address, Amount, DurationMs, Fuel, Hash, Height, OrderId, Price, PublicKey, SecretKey, Term,
-    TimeMs, Units, Verified,
+    Address, Amount, DurationMs, Hash, Height, OrderId, Price, PublicKey, SecretKey, Term, TimeMs,
+    Units, Verified,
 };
 
 /// The n-th person's key.
@@ -50,15 +50,7 @@ pub(crate) fn ask(price: u64) -> Op {
         price: Price(price),
         units: Units(10),
         fill_min: Units(1),
-        machine: Machine {
-            cpu_cores: 1,
-            memory_mib: 1,
-            disk_mib: 0,
-            gpu_count: 0,
-            duration_s_max: 60,
-            region: Region(0),
-            capabilities: Capabilities::NONE,
-        },
+        machine: spec::MACHINE,
         expires_at: TimeMs(1_000_000),
     }))
 }
@@ -69,15 +61,7 @@ pub(crate) fn cancel(order: u64) -> Op {
 
 /// A job of ten segments of two units.
 pub(crate) fn bid(price_max: u64) -> Op {
-    let spec = JobSpec {
-        version: JOB_VERSION,
-        module: Hash::ZERO,
-        meter: 1,
-        args: vec![],
-        shape: Shape::Map { segments: 10, input: MapInput::Shared(Hash::ZERO) },
-        limits: Limits { fuel: Fuel(2_000_000_000), memory_pages: 1, output_bytes: 0 },
-        seed: Hash::ZERO,
-    };
+    let spec = spec::job(10, 2);
     Op::Market(Command::PlaceBid(Box::new(Bid {
         class: Class::WASM,
         price_max: Price(price_max),

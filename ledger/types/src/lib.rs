@@ -9,6 +9,7 @@
 //! | [`hash`] | [`struct@Hash`], tagged SHA-256 |
 //! | [`keys`] | [`SecretKey`], [`PublicKey`], [`Signature`] (BIP340 Schnorr over secp256k1) |
 //! | [`batch`] | many signatures at once: [`BatchVerifier`] |
+//! | [`remembered`] | [`Remembered`]: good signatures are verified once |
 //! | [`signed`] | [`Signed`] becomes [`Verified`] only through `verify` |
 //! | [`address`] | [`Address`]: an account's id and its bech32m text form |
 //! | [`amount`] | [`Amount`] and [`Price`]: integer money, rounding named |
@@ -54,6 +55,7 @@ pub mod merkle;
 pub mod order;
 pub mod receipt;
 pub mod refusal;
+pub mod remembered;
 #[cfg(feature = "schema")]
 mod schema;
 pub mod secrets;
@@ -67,5 +69,6 @@ pub use encryption::EncryptionKey;
 pub use hash::{ContentHasher, Hash, Hasher, PairHasher};
 pub use keys::{PublicKey, SecretKey, Signature};
 pub use refusal::Refusal;
+pub use remembered::Remembered;
 pub use signed::{Signed, Verified};
 pub use units::{DealId, DurationMs, Fuel, Height, OrderId, Term, TimeMs, Units};

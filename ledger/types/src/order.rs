@@ -156,8 +156,11 @@ impl Capabilities {
     pub const TEE: Self = Self(1 << 1);
     /// The owner can be sent secrets: it has published an encryption key. Set by the chain, as [`Self::VETTED`] is.
     pub const PRIVATE: Self = Self(1 << 32);
+    /// An issuer has attested whose the account is, and the account has shown it: two of one owner can be told from two of two. Set by the chain,
+    /// as [`Self::VETTED`] is.
+    pub const OWNED: Self = Self(1 << 33);
     /// What only the chain sets.
-    pub const ATTESTED: Self = Self::VETTED.union(Self::PRIVATE);
+    pub const ATTESTED: Self = Self::VETTED.union(Self::PRIVATE).union(Self::OWNED);
 
     /// Both sets together.
     #[must_use]

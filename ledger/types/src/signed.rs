@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::keys::KeyError;
-use crate::{Hash, PublicKey, SecretKey, Signature};
+use crate::{Hash, PublicKey, Remembered, SecretKey, Signature};
 
 /// Something that is signed: it names its signer and the digest that is signed.
 pub trait Signable {
@@ -36,6 +36,14 @@ impl<T: Signable> Signed<T> {
     pub fn verify(self) -> Result<Verified<T>, KeyError> {
         self.body.signer().verify(&self.body.digest(), &self.signature)?;
         Ok(Verified(self))
+    }
+
+    /// Checks the signature, if it is not in `memory`.
+    ///
+    /// # Errors
+    /// As [`Signed::verify`].
+    pub fn check(&self, memory: &Remembered) -> Result<(), KeyError> {
+        memory.verify(&self.body.signer(), &self.body.digest(), &self.signature)
     }
 
     /// Accepts the verdict of a batch verifier that checked exactly this signer, digest and signature. The caller

@@ -12,7 +12,7 @@ use gongsuan_types::Price;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct AskKey(pub(crate) u128);
 
-const AGE_BITS: u32 = 54;
+pub(crate) const AGE_BITS: u32 = 54;
 
 impl AskKey {
     /// Before every ask.

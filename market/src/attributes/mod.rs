@@ -37,6 +37,7 @@ mod leaves;
 mod summary;
 mod trie;
 
+pub(crate) use key::AGE_BITS;
 pub use key::AskKey;
 
 use gongsuan_types::order::{Machine, Requirements};
@@ -220,15 +221,36 @@ impl BidIndex {
     /// All bids that a machine suits at a price, best limit first.
     #[must_use]
     pub fn suited(&self, machine: &Machine, reputation: u16, price: Price) -> Vec<OrderId> {
+        let (mut found, mut work) = (Vec::new(), u32::MAX);
+        let all = self.suited_within(machine, (reputation, price), &mut work, &mut found);
+        debug_assert!(all, "an index has fewer than four thousand million nodes");
+        found
+    }
+
+    /// Adds all bids that a machine suits to `found`, or some of them and answers `false`: if more than `work` nodes would have to be visited, of which
+    /// what was visited is taken off.
+    pub(crate) fn suited_within(
+        &self,
+        machine: &Machine,
+        (reputation, price): (u16, Price),
+        work: &mut u32,
+        found: &mut Vec<OrderId>,
+    ) -> bool {
         let query = Query::of_ask(machine, reputation);
         let last = Self::key(price, OrderId(u64::MAX));
-        let (mut found, mut from, mut work) = (Vec::new(), 0, u32::MAX);
-        while let Step::Found(key, id) = self.trie.next(&query, from, last, &mut work) {
-            found.push(id);
-            from = key.0 + 1;
-            work = u32::MAX;
+        let mut from = 0;
+        loop {
+            match self.trie.next(&query, from, last, work) {
+                Step::Found(key, id) => {
+                    found.push(id);
+                    from = key.0 + 1;
+                    // Whoever is woken costs something, too.
+                    *work = work.saturating_sub(1);
+                }
+                Step::OutOfWork(_) => return false,
+                Step::Nothing => return true,
+            }
         }
-        found
     }
 
     /// All bids, best limit first.

@@ -119,6 +119,8 @@ pub enum Why {
     Deposit,
     /// Its owner's certificate of capacity is gone, or shows less than it lists. Only in the attribute market.
     Uncertified,
+    /// Its owner's attestation was revoked, or its account frozen. Only in the attribute market.
+    Barred,
 }
 
 impl Why {
@@ -136,6 +138,7 @@ impl Why {
             Self::SearchBudget => "its search budget was used up",
             Self::Deposit => "after a fine, what it held no longer covered it",
             Self::Uncertified => "its owner's certificate of capacity no longer covers it",
+            Self::Barred => "its owner's attestation was revoked, or its account frozen",
         }
     }
 }

@@ -196,6 +196,10 @@ impl Market {
         if !self.rules.capacity.required {
             return Ok(());
         }
+        #[cfg(feature = "faults")]
+        if crate::faults::is(crate::faults::Fault::ListUncovered) {
+            return Ok(());
+        }
         let shown = self.certificate(&provider).and_then(|certificate| certificate.shown);
         let (cores, memory) = limits(shown);
         let listed = self.table.listed.get(&provider);

@@ -200,6 +200,10 @@ impl Market {
             }
             // Nobody judged, which is not the provider's fault: it stands as it stood.
             Some(Failure::Disputed) => self.table.put_certificate(provider, Some(certificate)),
+            #[cfg(feature = "faults")]
+            Some(_) if crate::faults::is(crate::faults::Fault::KeepFailed) => {
+                self.table.put_certificate(provider, Some(certificate));
+            }
             Some(why) => self.lapse(provider, &certificate, Lapse::Failed(why), outcome),
         }
     }

@@ -10,8 +10,11 @@ use gongsuan_types::{Address, Amount, DealId};
 
 use super::machine::{check_place, wrong};
 use super::money::{Penalty, forfeit_bond, hold_stake, pay_for_receipt, return_stake};
-use super::{Cancellation, Case, Deal, DealState, Failure, Kind, Question, Step, Vote};
+use super::{Cancellation, Case, Deal, DealState, Failure, Kind, Question, Sample, Step, Vote};
 use crate::{Event, Market, MarketError, Outcome};
+
+/// Windows for which a case waits, at most.
+const CASE_WINDOWS_MAX: u64 = 4;
 
 impl Market {
     /// What a claim about a deal costs whoever makes it, if it is false: a share of what is in question, and no less than the validators' work.
@@ -102,6 +105,22 @@ impl Market {
         Ok(())
     }
 
+    /// Whether a case has not been judged because there are others: nobody shall have its deal lapse by filling the court. Not for ever: if the validators
+    /// cannot judge it at all, it ends.
+    pub(super) fn is_crowded(&self, deal: &Deal) -> bool {
+        let most = self.rules.dispute_window.0.saturating_mul(CASE_WINDOWS_MAX);
+        let waited = |case: &Case| case.until.since(case.opened).0;
+        self.table.cases.len() > 1 && deal.case().is_some_and(|case| waited(case) < most)
+    }
+
+    pub(super) fn wait_for_others(&mut self, deal: Deal, outcome: &mut Outcome) {
+        let mut state = deal.state.clone();
+        if let DealState::Disputed { case, .. } | DealState::Asked { case } = &mut state {
+            case.until = case.until.plus(self.rules.dispute_window);
+        }
+        self.enter(deal, Step::Crowded, state, outcome);
+    }
+
     /// The provider says that it cannot get the input.
     pub(crate) fn ask_input(
         &mut self,
@@ -118,6 +137,7 @@ impl Market {
         hold_stake(&deal, sender, stake, outcome);
         let case = self.case(&mut deal, (sender, stake), Question::Input, outcome);
         self.enter(deal, Step::AskInput, DealState::Asked { case }, outcome);
+        self.await_copy(id, outcome);
         Ok(())
     }
 
@@ -140,6 +160,17 @@ impl Market {
             return Err(MarketError::Mismatch {
                 field: "segment",
                 limit: format!("{first}..{end}"),
+                got: segment.to_string(),
+            });
+        }
+        // What the provider has to show then is what the auditor has to find out.
+        let waits = |sample: &Sample| sample.segment == segment && sample.auditor.is_some();
+        if self.is_sealing(audit_by)
+            && samples.iter().any(|one| waits(one) && one.seal.is_none() && !one.passed)
+        {
+            return Err(MarketError::Mismatch {
+                field: "segment",
+                limit: "one that no auditor is about to seal".into(),
                 got: segment.to_string(),
             });
         }
@@ -308,7 +339,9 @@ impl Market {
             (Question::Input, Finding::Available) => {
                 self.lose_stake(&deal, deal.renter, outcome);
                 let ack_by = self.now.time.plus(deal.terms.ack_within);
+                let id = deal.id;
                 self.enter(deal, Step::InputThere, DealState::Matched { ack_by }, outcome);
+                self.await_copy(id, outcome);
             }
             (Question::Input, _) => {
                 return_stake(&deal, outcome);

@@ -8,11 +8,13 @@ use crate::{Event, Market, Outcome};
 
 impl Market {
     /// Fires what is due, fixes beacons, draws, settles. Several steps of one deal may follow each other in one block.
-    pub(crate) fn sweep(&mut self, auditors: &[Address], outcome: &mut Outcome) {
+    pub(crate) fn sweep(&mut self, auditors: &[Address], fires: bool, outcome: &mut Outcome) {
         self.return_pledges(outcome);
         let last = (self.now.time, DealId(u64::MAX));
         let mut ready = self.table.committed.clone();
-        ready.extend(self.table.deal_due.range(..=last).map(|(_, id)| *id));
+        if fires {
+            ready.extend(self.table.deal_due.range(..=last).map(|(_, id)| *id));
+        }
         for id in ready {
             let Some(deal) = self.table.deals.get(&id).cloned() else { continue };
             if matches!(deal.state, DealState::Committed { .. }) {
@@ -48,6 +50,9 @@ impl Market {
                 self.drop_provider(deal, (Step::Unopened, Failure::Late), penalty, outcome);
             }
             DealState::Drawn { .. } => self.end_window(deal, outcome),
+            DealState::Disputed { .. } | DealState::Asked { .. } if self.is_crowded(&deal) => {
+                self.wait_for_others(deal, outcome);
+            }
             DealState::Disputed { .. } => {
                 return_stake(&deal, outcome);
                 let why = (Step::Unjudged, Failure::Disputed);

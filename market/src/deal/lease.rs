@@ -10,6 +10,8 @@ use gongsuan_types::{Address, DealId, DurationMs, Hash, TimeMs, Units};
 use super::machine::{mismatch, wrong};
 use super::money::Penalty;
 use super::{Deal, DealState, Failure, Kind, Step};
+#[cfg(feature = "faults")]
+use crate::faults::{self, Fault};
 use crate::{Event, Market, MarketError, Outcome};
 
 impl Market {
@@ -53,6 +55,8 @@ impl Market {
             Witness::Renter(_) => from.plus(span(many - 1)),
             Witness::Chain => from.plus(interval),
         };
+        #[cfg(feature = "faults")]
+        let earliest = if faults::is(Fault::BeatEarly) { TimeMs(0) } else { earliest };
         if self.now.time < earliest {
             let limit = format!("from {earliest} on, for interval {number}");
             return Err(mismatch("time", limit, self.now.time));
@@ -61,6 +65,8 @@ impl Market {
             Witness::Renter(_) => LeaseOrder::is_token(&token, many, &deal.token()),
             Witness::Chain => token == answer(*question, id, number, sender),
         };
+        #[cfg(feature = "faults")]
+        let is_shown = is_shown || faults::is(Fault::TrustTokens);
         if !is_shown {
             let limit = match witness {
                 Witness::Renter(_) => {
@@ -106,6 +112,8 @@ impl Market {
 
     /// No heartbeat came in time.
     pub(super) fn miss(&mut self, deal: Deal, outcome: &mut Outcome) {
+        #[cfg(feature = "faults")]
+        let deal = self.pay_gap(deal, outcome);
         let Kind::Lease { witness, .. } = deal.terms.kind else {
             unreachable!("only leases are leased")
         };
@@ -115,6 +123,31 @@ impl Market {
             Witness::Chain => ((Step::Gap, Failure::Silent), self.rules.late_fine_basis_points),
         };
         self.drop_provider(deal, why, Penalty { renter, ..Penalty::default() }, outcome);
+    }
+
+    /// What has passed of the interval that the renter breaks off, where the chain is the witness: there the provider has nothing in its hands before the
+    /// interval is over. Where the renter is, it has the token of an interval that has begun.
+    pub(super) fn pay_begun(&self, deal: &mut Deal, outcome: &mut Outcome) {
+        let (DealState::Leased { from, .. }, Kind::Lease { interval, witness: Witness::Chain, .. }) =
+            (&deal.state, deal.terms.kind)
+        else {
+            return;
+        };
+        let passed = self.now.time.since(*from).0.min(interval.0);
+        let units =
+            u128::from(deal.terms.lot.0) * u128::from(passed) / u128::from(interval.0.max(1));
+        let units = Units(u64::try_from(units).expect("a part of a lot"));
+        let earned = deal.terms.price.cost(units);
+        let (paid, fee) = self.pay_for_work(deal, earned, outcome);
+        outcome.events.push(Event::BegunPaid { deal: deal.id, units, paid, fee });
+    }
+
+    #[cfg(feature = "faults")]
+    fn pay_gap(&self, mut deal: Deal, outcome: &mut Outcome) -> Deal {
+        if faults::is(Fault::PayGap) {
+            self.pay_intervals(&mut deal, 1, outcome);
+        }
+        deal
     }
 
     fn pay_intervals(&self, deal: &mut Deal, many: u32, outcome: &mut Outcome) {

@@ -107,6 +107,7 @@ impl Market {
             }
         };
         self.enter(deal, Step::Acknowledge, state, outcome);
+        self.await_copy(id, outcome);
         Ok(())
     }
 
@@ -213,14 +214,33 @@ impl Market {
         DealState::Committed { commitment, receipts, at, height, beacon, secret, reveal_by }
     }
 
-    /// When every copy of a quorum has sealed or failed, whatever its provider does.
-    fn sealed_by(deal: &Deal) -> TimeMs {
-        deal.matched.plus(deal.terms.ack_within).plus(deal.terms.run_within)
+    /// When a copy of a quorum must be shown: the others that are at work have sealed or failed by then, unless a missing input starts their clocks
+    /// anew, and there is time left to show.
+    pub(super) fn unseal_by(&self, deal: &Deal) -> TimeMs {
+        let others = self.copies(deal).filter(|copy| copy.id != deal.id && is_at_work(copy));
+        let last = others.filter_map(Deal::due).max().unwrap_or(self.now.time);
+        last.max(self.now.time).plus(self.rules.reveal_window)
     }
 
-    /// When every copy of a quorum has been shown or failed.
-    fn unseal_by(&self, deal: &Deal) -> TimeMs {
-        Self::sealed_by(deal).plus(self.rules.reveal_window)
+    /// A copy of a quorum has got more time: those that have sealed can show only after it, so they get more as well.
+    pub(super) fn await_copy(&mut self, id: DealId, outcome: &mut Outcome) {
+        let Some(deal) = self.table.deals.get(&id).filter(|deal| deal.group.is_some()) else {
+            return;
+        };
+        let sealed: Vec<Deal> = self.copies(deal).filter(|copy| copy.id != id).cloned().collect();
+        for copy in sealed {
+            let DealState::Sealed { seal, unseal_by } = copy.state else { continue };
+            let later = self.unseal_by(&copy);
+            if later > unseal_by {
+                let state = DealState::Sealed { seal, unseal_by: later };
+                self.enter(copy, Step::Await, state, outcome);
+            }
+        }
+    }
+
+    /// Whether another copy of a quorum has neither sealed nor failed.
+    pub(super) fn others_work(&self, deal: &Deal) -> bool {
+        self.copies(deal).any(|copy| copy.id != deal.id && is_at_work(copy))
     }
 
     /// The deals that do the same work as this one, itself among them.
@@ -263,13 +283,10 @@ impl Market {
         let DealState::Sealed { seal, .. } = deal.state else {
             return Err(wrong(&deal, "sealed"));
         };
-        let works = |copy: &Deal| {
-            let stage = Stage::of(&copy.state);
-            matches!(stage, Stage::Matched | Stage::Asked | Stage::Running)
-        };
-        if self.now.time < Self::sealed_by(&deal) && self.copies(&deal).any(works) {
-            let limit = format!("after all copies are sealed, or at {}", Self::sealed_by(&deal));
-            return Err(mismatch("unseal", limit, self.now.time));
+        // Each of them has a deadline of its own, so this does not last.
+        if self.others_work(&deal) {
+            let got = "while another is at work";
+            return Err(mismatch("unseal", "after all copies have sealed or failed", got));
         }
         let got = super::seal(sender, &commitment, salt);
         if got != seal {
@@ -416,8 +433,13 @@ impl Market {
                 return Ok(());
             }
             Stage::Leased => {
+                self.pay_begun(&mut deal, outcome);
                 self.complete(deal, Step::Stop, outcome);
                 return Ok(());
+            }
+            // What one has sealed so far can be shown only when all have.
+            Stage::Running if deal.group.is_some() => {
+                return Err(wrong(&deal, "not at work: the copies of a quorum are shown together"));
             }
             Stage::Running => {
                 DealState::Closing { commit_by: self.now.time.plus(self.rules.stop_window) }
@@ -440,6 +462,11 @@ impl Market {
         self.enter(deal, Step::Stop, state, outcome);
         Ok(())
     }
+}
+
+/// Whether a copy of a quorum may still seal.
+fn is_at_work(copy: &Deal) -> bool {
+    matches!(Stage::of(&copy.state), Stage::Matched | Stage::Asked | Stage::Running)
 }
 
 /// Whether results are for the segments that come next, and burnt no more than they could.

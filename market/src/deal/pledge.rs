@@ -148,9 +148,17 @@ impl Market {
         }
         let deal = self.find(id)?;
         let mut state = deal.state.clone();
-        let DealState::Drawn { samples, .. } = &mut state else {
+        let DealState::Drawn { samples, audit_by, .. } = &mut state else {
             return Err(wrong(&deal, "drawn"));
         };
+        // From then on the others show what they have, and it could be copied.
+        if !self.is_sealing(*audit_by) {
+            return Err(MarketError::Mismatch {
+                field: "seal",
+                limit: format!("within {} ms after the draw", self.rules.seal_window.0),
+                got: "later".into(),
+            });
+        }
         let sample = samples
             .get_mut(usize::from(number))
             .filter(|sample| sample.auditor == Some(sender))
@@ -165,6 +173,12 @@ impl Market {
         sample.seal = Some(seal);
         self.enter(deal, Step::SealAudit, state, outcome);
         Ok(())
+    }
+
+    /// Whether auditors may seal what they got, and nobody may show any of it.
+    pub(super) fn is_sealing(&self, audit_by: TimeMs) -> bool {
+        let left = audit_by.since(self.now.time).0;
+        left.saturating_add(self.rules.seal_window.0) > self.rules.audit_window.0
     }
 
     /// Whether an auditor says what it sealed, once all have sealed.
@@ -189,9 +203,7 @@ impl Market {
             });
         }
         let all = samples.iter().all(|other| other.seal.is_some() || other.auditor.is_none());
-        let left = audit_by.since(self.now.time).0;
-        let is_late = left.saturating_add(window.0) <= self.rules.audit_window.0;
-        if all || is_late {
+        if all || !self.is_sealing(audit_by) {
             return Ok(());
         }
         Err(MarketError::Mismatch {

@@ -188,7 +188,7 @@ steps! {
     /// Nothing was found.
     WindowOver: [Drawn] => [Running, Closing, Settled], "deadline", "`open_until`, and all samples answered or `audit_by`", "fuel × price of the batch less 2 % to the provider, 2 % to the treasury; absent auditors lose 5 % of their pledge; at the end deposit and unused escrow home";
     /// The renter wants it to end.
-    Stop: [Matched, Rematch, Running, Committed, Drawn, Disputed, Examined, Demanded, Leased] => [Cancelled, Closing, Committed, Drawn, Disputed, Examined, Demanded, Completed], "renter", "stops early: what is done may still be committed once; a lease ends", "from matched, rematch and leased: everything that is left home";
+    Stop: [Matched, Rematch, Running, Committed, Drawn, Disputed, Examined, Demanded, Leased] => [Cancelled, Closing, Committed, Drawn, Disputed, Examined, Demanded, Completed], "renter", "stops early: what is done may still be committed once (not in a quorum, whose copies show together); a lease ends", "from matched, rematch and leased: everything that is left home, after what has passed of the interval where the chain is the witness";
     /// Nothing more was committed.
     Closed: [Closing] => [Cancelled], "deadline", "`commit_by`", "deposit and unused escrow home";
     /// Another provider.
@@ -203,6 +203,10 @@ steps! {
     Unwitnessed: [Leased] => [Rematch, Failed], "deadline", "`beat_by`, where the renter is the witness: who is silent cannot be told", "the interval is not paid; deposit home";
     /// The provider goes.
     Leave: [Leased] => [Rematch, Failed], "provider", "leaves early", "the interval is not paid; 5 % of the deposit to the renter, the rest home";
+    /// Another copy has got more time.
+    Await: [Sealed] => [Sealed], "others", "another copy of the quorum begins, or asks for its input: `unseal_by` moves behind it", "–";
+    /// The court has not come to it.
+    Crowded: [Disputed, Asked] => [Disputed, Asked], "deadline", "no verdict in time while other cases are open: another window, four in all at most", "–";
 }
 
 impl Step {

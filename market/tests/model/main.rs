@@ -15,6 +15,8 @@
 )]
 
 mod orders;
+#[path = "../support/spec.rs"]
+mod spec;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};

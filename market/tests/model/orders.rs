@@ -1,11 +1,9 @@
 //! What the parties of the small world order, offer and produce.
 
 use gongsuan_market::Command;
-use gongsuan_types::job::{JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Pace, Shape};
+use gongsuan_types::job::{JobOrder, Pace};
 use gongsuan_types::lease::{LeaseOrder, Witness};
-use gongsuan_types::order::{
-    Ask, Bid, Capabilities, Class, FillRule, Machine, Region, Requirements, SelfMatch, Unit, Work,
-};
+use gongsuan_types::order::{Ask, Bid, Class, FillRule, Requirements, SelfMatch, Unit, Work};
 use gongsuan_types::receipt::{Receipt, Status};
 use gongsuan_types::secrets::Secrets;
 use gongsuan_types::{DurationMs, Fuel, Hash, Price, TimeMs, Units};
@@ -60,15 +58,7 @@ pub(crate) fn ask(price: u64, bounds: &Bounds) -> Command {
         price: Price(price),
         units: Units(u64::from(bounds.segments) * lot(bounds).0),
         fill_min: Units(1),
-        machine: Machine {
-            cpu_cores: 1,
-            memory_mib: 1,
-            disk_mib: 0,
-            gpu_count: 0,
-            duration_s_max: 60,
-            region: Region(0),
-            capabilities: Capabilities::NONE,
-        },
+        machine: crate::spec::MACHINE,
         expires_at: LATE,
     })
 }
@@ -108,15 +98,7 @@ pub(crate) fn bid(bounds: &Bounds) -> Command {
         return lease(bounds);
     }
     let segments = bounds.segments;
-    let spec = JobSpec {
-        version: JOB_VERSION,
-        module: Hash::ZERO,
-        meter: 1,
-        args: vec![],
-        shape: Shape::Map { segments, input: MapInput::Shared(Hash::ZERO) },
-        limits: Limits { fuel: Fuel(1_000_000_000), memory_pages: 1, output_bytes: 0 },
-        seed: Hash::ZERO,
-    };
+    let spec = crate::spec::job(segments, 1);
     Command::PlaceBid(Box::new(Bid {
         class: Class::WASM,
         price_max: Price(1_100),

@@ -176,13 +176,10 @@ impl World {
         self.check();
     }
 
-    /// How long until the next thing happens by itself; the moment at which every copy of a quorum may be shown is one.
+    /// How long until the next thing happens by itself, or an interval of a lease allows the next heartbeat.
     pub(crate) fn wait(&self) -> Option<u64> {
         let due = self.deals().into_iter().filter_map(Deal::due).min()?;
         let shown = self.deals().into_iter().filter_map(|deal| match deal.state {
-            DealState::Sealed { .. } => {
-                Some(deal.matched.plus(deal.terms.ack_within).plus(deal.terms.run_within))
-            }
             DealState::Leased { from, .. } if self.bounds.what == What::LeaseByRenter => Some(from),
             DealState::Leased { from, .. } => Some(from.plus(INTERVAL)),
             _ => None,
@@ -363,9 +360,7 @@ impl World {
             (Honest::Provider, DealState::Sealed { .. }) => {
                 let works = [Stage::Matched, Stage::Asked, Stage::Running];
                 let all = self.deals();
-                let waits = all.iter().any(|copy| works.contains(&Stage::of(&copy.state)));
-                let shown = deal.matched.plus(deal.terms.ack_within).plus(deal.terms.run_within);
-                !waits || self.now.time >= shown
+                !all.iter().any(|copy| works.contains(&Stage::of(&copy.state)))
             }
             (Honest::Renter, DealState::Committed { secret, .. }) => secret.is_none(),
             (Honest::Auditor, DealState::Drawn { samples, .. }) => {
@@ -426,7 +421,7 @@ impl World {
         for event in &outcome.events {
             match event {
                 Event::Moved { step, .. } => self.steps.push(*step),
-                Event::Accepted { paid, fee, .. } => {
+                Event::Accepted { paid, fee, .. } | Event::BegunPaid { paid, fee, .. } => {
                     self.spent += paid.micro() + fee.micro();
                     self.earned.0 += paid.micro();
                 }

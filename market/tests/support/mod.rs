@@ -1,5 +1,7 @@
 //! What the tests of several files share.
 
+pub(crate) mod spec;
+
 use proptest::prelude::ProptestConfig;
 
 /// So many random cases, or as many as `PROPTEST_CASES` says.

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "no test uses all of it")]
 
+#[path = "spec.rs"]
+mod spec;
+
 use std::collections::BTreeMap;
 
 use gongsuan_market::{
@@ -9,9 +12,9 @@ use gongsuan_market::{
     Vote,
 };
 use gongsuan_types::court::Finding;
-use gongsuan_types::job::{Check, JOB_VERSION, JobOrder, JobSpec, Limits, MapInput, Pace, Shape};
+use gongsuan_types::job::{Check, JobOrder, Pace};
 use gongsuan_types::order::{
-    Ask, Bid, Capabilities, Class, FillRule, Machine, Party, Region, Requirements, SelfMatch, Work,
+    Ask, Bid, Capabilities, Class, FillRule, Party, Requirements, SelfMatch, Work,
 };
 use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof, Status};
 use gongsuan_types::secrets::Secrets;
@@ -224,29 +227,13 @@ pub(crate) fn ask(price: u64, units: u32) -> Command {
         price: Price(price),
         units: Units(u64::from(units)),
         fill_min: Units(1),
-        machine: Machine {
-            cpu_cores: 1,
-            memory_mib: 1,
-            disk_mib: 0,
-            gpu_count: 0,
-            duration_s_max: 60,
-            region: Region(0),
-            capabilities: Capabilities::NONE,
-        },
+        machine: spec::MACHINE,
         expires_at: TimeMs(1 << 40),
     })
 }
 
 pub(crate) fn bid(check: Check, pace: Pace, (segments, samples): (u32, u16)) -> Command {
-    let spec = JobSpec {
-        version: JOB_VERSION,
-        module: Hash::ZERO,
-        meter: 1,
-        args: vec![],
-        shape: Shape::Map { segments, input: MapInput::Shared(Hash::ZERO) },
-        limits: Limits { fuel: Fuel(1_000_000_000), memory_pages: 1, output_bytes: 0 },
-        seed: Hash::ZERO,
-    };
+    let spec = spec::job(segments, 1);
     Command::PlaceBid(Box::new(Bid {
         class: Class::WASM,
         price_max: Price(1_200),

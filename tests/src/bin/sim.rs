@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
-use gongsuan_tests::chain::{Counts, Persona, measure};
+use gongsuan_tests::chain::{Company, Counts, measure};
 use gongsuan_tests::sim::{CHAIN_PROFILES, Outcome, PROFILES, Profile, Run, run};
 
 /// Simulates networks of validators: the real core, codec, signatures and vote log on an imagined clock, network and disk.
@@ -99,9 +99,11 @@ fn main() -> ExitCode {
 }
 
 fn told(counts: &Counts) -> String {
-    let Counts { blocks, txs, refused, deals, settled, failed, cases, judged, rematched } = counts;
+    let Counts { blocks, txs, refused, deals, settled, failed, cases, judged, .. } = counts;
+    let Counts { rematched, intervals, leases, certified, exposed, .. } = counts;
     format!(
-        "{blocks} blocks, {txs} transactions and {refused} refused, {deals} deals: {settled} settled, {failed} failed, {rematched} taken over; {cases} cases, {judged} decided"
+        "{blocks} blocks, {txs} transactions and {refused} refused, {deals} deals: {settled} settled, {failed} failed, {rematched} taken over; \
+         {cases} cases, {judged} decided; {leases} leases ended well, {intervals} intervals paid; {certified} certificates, {exposed} exposed"
     )
 }
 
@@ -132,7 +134,7 @@ fn money(seeds: Range<u64>) -> ExitCode {
                         sum.count, sum.worst
                     );
                 }
-                let cheats = company.iter().any(|persona| !persona.is_honest());
+                let cheats = company.others.iter().any(|persona| !persona.is_honest());
                 if cheats && together >= 0 {
                     println!("FAIL cheating pays: {together} together");
                     sound = false;
@@ -143,9 +145,10 @@ fn money(seeds: Range<u64>) -> ExitCode {
     if sound { ExitCode::SUCCESS } else { ExitCode::from(7) }
 }
 
-fn names(company: &[Persona]) -> String {
-    let names: Vec<&str> = company.iter().map(|persona| persona.name()).collect();
-    if names.is_empty() { "everybody honest".into() } else { names.join(", ") }
+fn names(company: Company) -> String {
+    let names: Vec<&str> = company.others.iter().map(|persona| persona.name()).collect();
+    let names = if names.is_empty() { "everybody honest".into() } else { names.join(", ") };
+    if company.certified { format!("{names}, certificates required") } else { names }
 }
 
 fn one(seed: u64, args: &Args) -> ExitCode {

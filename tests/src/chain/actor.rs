@@ -1,7 +1,7 @@
 //! Somebody with a key who looks at the chain and hands in transactions.
 
 use gongsuan_ledger::tx::TX_VERSION;
-use gongsuan_ledger::{Op, SignedTransaction, State, Transaction, fee_min};
+use gongsuan_ledger::{Op, SignedTransaction, State, Transaction, fee_due};
 use gongsuan_types::{Address, Amount, DurationMs, SecretKey, TimeMs, Verified};
 
 use super::cast::Persona;
@@ -10,6 +10,8 @@ use crate::sim::dice::Dice;
 
 /// A transaction that is not in a block by then is void, and its sender tries again.
 const PATIENCE: DurationMs = DurationMs(20_000);
+/// The same for a validator's verdicts, which are free only while their case is open: one that comes too late does not count at all.
+const PATIENCE_OF_OFFICE: DurationMs = DurationMs(4_000);
 /// How often, in percent, an operation is first tried in a transaction that must be refused.
 const DOOMED: u64 = 10;
 /// Transactions of one actor on the way at one time.
@@ -73,26 +75,29 @@ impl Actor {
             return Vec::new();
         }
         let ops = self.mind.act(look);
-        let expires_at = look.now.plus(PATIENCE);
+        let is_office = self.persona.is_judge();
+        let patience = if is_office { PATIENCE_OF_OFFICE } else { PATIENCE };
+        let expires_at = look.now.plus(patience);
         // Now and then an operation is tried together with one that must be refused, before it is tried alone: all of a transaction happens, or none.
         let mut bundles = Vec::new();
         for op in ops {
-            if look.dice.percent(DOOMED) {
+            if !is_office && look.dice.percent(DOOMED) {
                 let nothing = Op::Transfer { to: look.me, amount: Amount::ZERO };
                 bundles.push(vec![op.clone(), nothing]);
             }
             bundles.push(vec![op]);
         }
         let sign = |(nonce, ops): (u64, Vec<Op>)| {
-            let body = Transaction {
+            let mut body = Transaction {
                 version: TX_VERSION,
                 chain_id: state.chain_id(),
                 sender: look.me,
                 nonce,
-                fee: fee_min(state.params(), ops.len()),
+                fee: Amount::ZERO,
                 expires_at,
                 ops,
             };
+            body.fee = fee_due(state, &body);
             Verified::sign(body, &self.key).into_signed()
         };
         let signed: Vec<_> =

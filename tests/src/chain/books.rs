@@ -27,7 +27,12 @@ pub const ENDING: Invariant = "ENDING";
 /// Whoever keeps to the protocol does not end below the start, but for fees and the price of accepted work.
 pub const HONEST: Invariant = "HONEST";
 
-fn broken(invariant: Invariant, detail: impl Into<String>) -> Result<(), Violation> {
+/// An interval of a lease is paid once, at its price, when it was shown that it was had.
+pub const LEASE: Invariant = "LEASE";
+/// Where certificates are required nobody lists what none shows, and whoever fails a probe has none.
+pub const CERTIFICATE: Invariant = "CERTIFICATE";
+
+pub(super) fn broken(invariant: Invariant, detail: impl Into<String>) -> Result<(), Violation> {
     Err(Violation { invariant, detail: detail.into() })
 }
 
@@ -169,6 +174,8 @@ pub(crate) fn check(
     escrow(state)?;
     deadlines(&before.market, state)?;
     capacity(state.market())?;
+    super::leases::check(&before.market, state, block, applied)?;
+    super::certificates::check(&before.market, state)?;
     fills(before, block, applied)?;
     root(genesis, state, applied)
 }

@@ -3,12 +3,13 @@
 use gongsuan_consensus::ValidatorSet;
 use gongsuan_ledger::genesis::{Admission, GenesisAccount, Params, Validator};
 use gongsuan_ledger::{Genesis, Role};
-use gongsuan_market::Rules;
-use gongsuan_types::{Address, Amount, DurationMs, Price, SecretKey, TimeMs, Units};
+use gongsuan_market::{CapacityRules, Rules};
+use gongsuan_types::{Address, Amount, DurationMs, Hash, Price, SecretKey, TimeMs, Units};
 
 use super::actor::{Actor, Mind};
 use super::minds::{
-    Aim, Auditor, Care, Challenger, Conduct, Judge, Law, PLEDGE, Provider, Renter, Temper,
+    Aim, Auditor, Care, Challenger, Conduct, Host, Judge, Law, PLEDGE, Prover, Provider, Purse,
+    Renter, Service, Temper, Tenant,
 };
 
 /// What everybody but validators and the issuer begins with.
@@ -78,6 +79,18 @@ pub enum Persona {
     Watcher,
     /// Somebody who challenges what is right.
     FalseChallenger,
+    /// Leases a machine out, and shows for each interval that it was there.
+    HonestHost,
+    /// Leases a machine, and hands over a token for each interval.
+    HonestTenant,
+    /// A host that is gone after the first interval.
+    VanishingHost,
+    /// A host that serves nothing, and asks to be paid with made-up tokens and before time.
+    GrabbingHost,
+    /// A tenant that hands no token over.
+    Miser,
+    /// A provider that claims and offers twice the machine that it has.
+    Overclaimer,
 }
 
 impl Persona {
@@ -98,6 +111,12 @@ impl Persona {
             Self::LyingJudge => "lying judge",
             Self::Watcher => "watcher",
             Self::FalseChallenger => "false challenger",
+            Self::HonestHost => "honest host",
+            Self::HonestTenant => "honest tenant",
+            Self::VanishingHost => "vanishing host",
+            Self::GrabbingHost => "grabbing host",
+            Self::Miser => "miser",
+            Self::Overclaimer => "overclaimer",
         }
     }
 
@@ -111,7 +130,14 @@ impl Persona {
                 | Self::HonestAuditor
                 | Self::HonestJudge
                 | Self::Watcher
+                | Self::HonestHost
+                | Self::HonestTenant
         )
+    }
+
+    /// Whether it has a validator's office.
+    pub(crate) fn is_judge(self) -> bool {
+        matches!(self, Self::HonestJudge | Self::LyingJudge)
     }
 
     fn roles(self) -> &'static [Role] {
@@ -119,8 +145,16 @@ impl Persona {
             Self::HonestProvider
             | Self::LazyProvider
             | Self::PartialFaker
-            | Self::WithholdingProvider => &[Role::Provider],
-            Self::HonestRenter | Self::GriefingRenter | Self::SilentRenter => &[Role::Renter],
+            | Self::WithholdingProvider
+            | Self::Overclaimer
+            | Self::HonestHost
+            | Self::VanishingHost
+            | Self::GrabbingHost => &[Role::Provider],
+            Self::HonestRenter
+            | Self::GriefingRenter
+            | Self::SilentRenter
+            | Self::HonestTenant
+            | Self::Miser => &[Role::Renter],
             Self::HonestAuditor | Self::ColludingAuditor => &[Role::Auditor],
             Self::HonestJudge | Self::LyingJudge | Self::Watcher | Self::FalseChallenger => &[],
         }
@@ -149,23 +183,80 @@ pub(crate) const HONEST: [Persona; 8] = [
     Persona::HonestAuditor,
 ];
 
-/// Who may live in a world beside honest people.
-pub const COMPANIES: [&[Persona]; 9] = [
-    &[],
-    &[Persona::LazyProvider],
-    &[Persona::PartialFaker],
-    &[Persona::WithholdingProvider],
-    &[Persona::LazyProvider, Persona::ColludingAuditor, Persona::Watcher],
-    &[Persona::FalseChallenger],
-    &[Persona::PartialFaker, Persona::Watcher, Persona::LyingJudge],
-    &[Persona::GriefingRenter],
-    &[Persona::SilentRenter],
-];
+/// Who lives in a world beside honest providers, renters and auditors, and under which rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Company {
+    /// The others.
+    pub others: &'static [Persona],
+    /// Whether the genesis requires certificates of capacity.
+    pub certified: bool,
+}
+
+/// On a chain that requires no certificates.
+const fn plain(others: &'static [Persona]) -> Company {
+    Company { others, certified: false }
+}
+
+/// On a chain that requires them.
+const fn certified(others: &'static [Persona]) -> Company {
+    Company { others, certified: true }
+}
+
+/// All companies.
+pub const COMPANIES: [Company; 15] = {
+    use Persona::{
+        ColludingAuditor, FalseChallenger, GrabbingHost, GriefingRenter, HonestHost, HonestTenant,
+        LazyProvider, LyingJudge, Miser, Overclaimer, PartialFaker, SilentRenter, VanishingHost,
+        Watcher, WithholdingProvider,
+    };
+    [
+        plain(&[]),
+        plain(&[LazyProvider]),
+        plain(&[PartialFaker]),
+        plain(&[WithholdingProvider]),
+        plain(&[LazyProvider, ColludingAuditor, Watcher]),
+        plain(&[FalseChallenger]),
+        plain(&[PartialFaker, Watcher, LyingJudge]),
+        plain(&[GriefingRenter]),
+        plain(&[SilentRenter]),
+        plain(&[HonestHost, HonestHost, HonestTenant]),
+        plain(&[VanishingHost, HonestHost, HonestTenant, HonestTenant]),
+        plain(&[GrabbingHost, HonestHost, HonestTenant]),
+        plain(&[HonestHost, HonestTenant, Miser]),
+        certified(&[HonestHost, HonestTenant]),
+        certified(&[Overclaimer, Watcher]),
+    ]
+};
+
+impl Company {
+    /// The company of a seed. Every fifteen seeds show all of them, and 270 each on every kind of network.
+    #[must_use]
+    pub fn of_seed(seed: u64) -> Self {
+        let round = seed / crate::sim::CHAIN_PROFILES.len() as u64;
+        let pick = seed.wrapping_add(round) % COMPANIES.len() as u64;
+        COMPANIES[usize::try_from(pick).unwrap_or(0)]
+    }
+}
+
+/// Lanes of an honest machine.
+const LANES: u16 = 8;
 
 impl Cast {
     /// Honest people, and some who are not.
-    pub(crate) fn with(others: &[Persona], pace: Pace, jobs: u32) -> Self {
-        let personas = HONEST.into_iter().chain(others.iter().copied()).collect();
+    pub(crate) fn with(company: Company, pace: Pace, jobs: u32) -> Self {
+        let personas = HONEST.into_iter().chain(company.others.iter().copied()).collect();
+        let capacity = CapacityRules {
+            required: true,
+            module: Hash::of("gongsuan/chain/module", b"probe"),
+            steps: 1_000,
+            answer_within: pace.run_within,
+            samples: 4,
+            audit_price: Price(10_000),
+            stake_micro: 1_000_000,
+            probes_paid: 4,
+            redraw_every: DurationMs(300_000),
+            ..CapacityRules::default()
+        };
         let rules = Rules {
             challenge_window: DurationMs(30_000),
             reveal_window: DurationMs(60_000),
@@ -176,6 +267,7 @@ impl Cast {
             seal_window: DurationMs(20_000),
             pledge_min_micro: u64::try_from(PLEDGE.micro()).unwrap_or(u64::MAX),
             pledge_window: DurationMs(300_000),
+            capacity: if company.certified { capacity } else { CapacityRules::default() },
             ..Rules::default()
         };
         Self { personas, pace, rules, jobs }
@@ -241,8 +333,15 @@ impl Cast {
             let own = seed * 100 + number;
             // Cheats are cheap, so that they get work.
             let price = Price(if persona.is_honest() { 100_000 + 5_000 * number } else { 90_000 });
-            let provider =
-                |conduct| -> Box<dyn Mind> { Box::new(Provider::new(conduct, price, Units(16))) };
+            let machine = || Prover::new(LANES, LANES);
+            let provider = |conduct| -> Box<dyn Mind> {
+                Box::new(Provider::new(conduct, price, Units(16), machine()))
+            };
+            let host =
+                |service| -> Box<dyn Mind> { Box::new(Host::new(service, price, machine())) };
+            let tenant = |purse| -> Box<dyn Mind> {
+                Box::new(Tenant::new(purse, self.pace, self.jobs, own))
+            };
             let renter = |temper| -> Box<dyn Mind> {
                 Box::new(Renter::new(temper, self.pace, self.jobs, own))
             };
@@ -251,6 +350,15 @@ impl Cast {
                 Persona::LazyProvider => provider(Conduct::Lazy),
                 Persona::PartialFaker => provider(Conduct::Fakes(33)),
                 Persona::WithholdingProvider => provider(Conduct::Withholds),
+                Persona::Overclaimer => {
+                    let machine = Prover::new(2 * LANES, LANES);
+                    Box::new(Provider::new(Conduct::Overclaims, price, Units(16), machine))
+                }
+                Persona::HonestHost => host(Service::Honest),
+                Persona::VanishingHost => host(Service::Vanishes),
+                Persona::GrabbingHost => host(Service::Grabs),
+                Persona::HonestTenant => tenant(Purse::Open),
+                Persona::Miser => tenant(Purse::Shut),
                 Persona::HonestRenter => renter(Temper::Honest),
                 Persona::GriefingRenter => renter(Temper::WithholdsInput),
                 Persona::SilentRenter => renter(Temper::WithholdsSecret),

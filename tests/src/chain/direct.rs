@@ -8,7 +8,7 @@ use gongsuan_consensus::ValidatorSet;
 use gongsuan_ledger::{Body, OrderedBlock};
 use gongsuan_types::{Hash, SecretKey, Term, TimeMs};
 
-use super::cast::{Cast, Pace, Persona};
+use super::cast::{Cast, Company, Pace, Persona};
 use super::town::{Counts, Fate, Town};
 use crate::sim::Violation;
 
@@ -20,6 +20,8 @@ const IDLE_MS: u64 = 2_000;
 const BLOCKS_MAX: u64 = 5_000;
 /// Blocks after which nobody orders any more.
 const BUSY_BLOCKS: u64 = 120;
+/// And on a chain that requires certificates: those have to be had before.
+const BUSY_MS: u64 = 120_000;
 /// Jobs of each renter.
 const JOBS: u32 = 6;
 
@@ -34,15 +36,15 @@ pub struct Played {
     pub violation: Option<Violation>,
 }
 
-/// Lives through one world with honest people and these others.
+/// Lives through one world with honest people and this company.
 ///
 /// # Panics
 /// Never: the validators' keys are distinct.
 #[must_use]
-pub fn play(seed: u64, others: &[Persona]) -> Played {
+pub fn play(seed: u64, company: Company) -> Played {
     let keys: Vec<SecretKey> = (0..4u64).map(|n| SecretKey::from_seed(&n.to_le_bytes())).collect();
     let set = ValidatorSet::new(0, keys.iter().map(SecretKey::public_key).collect());
-    let cast = Cast::with(others, Pace::BRISK, JOBS);
+    let cast = Cast::with(company, Pace::BRISK, JOBS);
     let genesis = Arc::new(cast.genesis(&set.expect("the sim's keys are distinct")));
     let mut town = Town::new(genesis, cast, seed, &keys);
     let violation = live(&mut town, keys[0].public_key(), seed).err();
@@ -51,6 +53,8 @@ pub fn play(seed: u64, others: &[Persona]) -> Played {
 
 fn live(town: &mut Town, proposer: gongsuan_types::PublicKey, seed: u64) -> Result<(), Violation> {
     let mut last_txs = 0;
+    let certified = town.state().market().rules().capacity.required;
+    let open_until = town.state().time().0 + if certified { BUSY_MS } else { 0 };
     for number in 1..BLOCKS_MAX {
         let next = town.state().time().0 + BLOCK_MS;
         let txs = town.act(TimeMs(next));
@@ -68,7 +72,7 @@ fn live(town: &mut Town, proposer: gongsuan_types::PublicKey, seed: u64) -> Resu
         let block = Hash::of("gongsuan/chain/block", &name);
         let ordered = OrderedBlock { height, term: Term(1), time, proposer, block, body: &body };
         town.take(&ordered, None)?;
-        if number == BUSY_BLOCKS {
+        if number >= BUSY_BLOCKS && time.0 >= open_until {
             town.close();
         }
         if town.is_over() {
@@ -97,11 +101,11 @@ pub struct Sum {
 /// The first seed in which an invariant broke.
 pub fn measure(
     seeds: Range<u64>,
-    others: &[Persona],
+    company: Company,
 ) -> Result<(BTreeMap<Persona, Sum>, Counts), (u64, Violation)> {
     let (mut sums, mut counts) = (BTreeMap::<Persona, Sum>::new(), Counts::default());
     for seed in seeds {
-        let played = play(seed, others);
+        let played = play(seed, company);
         if let Some(violation) = played.violation {
             return Err((seed, violation));
         }

@@ -8,7 +8,7 @@
 //! | `minds` | what drives them: the honest, and those who cheat, by name |
 //! | `work` | a hash stands for running a segment; what is served off the chain |
 //! | `town` | everybody, and the chain as they see it |
-//! | `books` | the invariants, by name |
+//! | `books` | the invariants, by name; `leases` and `certificates`: those two |
 //! | `machine` | the ledger of one node: executes blocks, continues from a checkpoint after a crash |
 //! | `direct` | worlds without a network |
 //!
@@ -25,14 +25,16 @@
 mod actor;
 mod books;
 mod cast;
+mod certificates;
 mod direct;
+mod leases;
 mod machine;
 mod minds;
 mod town;
 mod work;
 
-pub use self::books::{BOOK, CONSERVATION, ENDING, ESCROW, HONEST, ROOT};
-pub use self::cast::{COMPANIES, Persona};
+pub use self::books::{BOOK, CERTIFICATE, CONSERVATION, ENDING, ESCROW, HONEST, LEASE, ROOT};
+pub use self::cast::{COMPANIES, Company, Persona};
 pub(crate) use self::cast::{Cast, Pace};
 pub use self::direct::{Played, Sum, measure, play};
 pub(crate) use self::machine::{Machine, ordered};

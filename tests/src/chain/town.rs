@@ -8,7 +8,7 @@ use gongsuan_ledger::tx::TX_VERSION;
 use gongsuan_ledger::{
     Event, Genesis, Op, OrderedBlock, SignedTransaction, State, Transaction, apply_block, fee_min,
 };
-use gongsuan_market::{HoldId, Settlement};
+use gongsuan_market::{HoldId, Kind, Lapse, Settlement};
 use gongsuan_types::{Address, Amount, Hash, SecretKey, TimeMs, Verified};
 
 use super::actor::{Actor, Look};
@@ -61,6 +61,14 @@ pub struct Counts {
     pub judged: u64,
     /// Deals taken over by another provider.
     pub rematched: u64,
+    /// Intervals of leases paid.
+    pub intervals: u64,
+    /// Leases ended by nobody's failure.
+    pub leases: u64,
+    /// Certificates of capacity given, each time anew.
+    pub certified: u64,
+    /// Certificates lost by a probe that failed.
+    pub exposed: u64,
 }
 
 /// How one person fared.
@@ -151,9 +159,22 @@ impl Town {
                 Event::Market(MarketEvent::CaseOpened { .. }) => self.counts.cases += 1,
                 Event::Market(MarketEvent::Judged { .. }) => self.counts.judged += 1,
                 Event::Market(MarketEvent::Rematched { .. }) => self.counts.rematched += 1,
+                Event::Market(MarketEvent::Accepted { deal, count, .. }) => {
+                    let deal = self.state.market().deal(*deal);
+                    if deal.is_some_and(|deal| matches!(deal.terms.kind, Kind::Lease { .. })) {
+                        self.counts.intervals += u64::from(*count);
+                    }
+                }
+                Event::Market(MarketEvent::Completed { .. }) => self.counts.leases += 1,
+                Event::Market(MarketEvent::Certified { .. }) => self.counts.certified += 1,
+                Event::Market(MarketEvent::Uncertified { why: Lapse::Failed(_), .. }) => {
+                    self.counts.exposed += 1;
+                }
                 Event::Money(Settlement::Post { hold: HoldId::Escrow(deal), amount, .. }) => {
                     if let Some(deal) = self.state.market().deal(*deal) {
-                        *self.spent.entry(deal.renter).or_default() += amount.micro();
+                        // Whoever is probed pays for the audits of it.
+                        let payer = if deal.is_probe() { deal.provider } else { deal.renter };
+                        *self.spent.entry(payer).or_default() += amount.micro();
                     }
                 }
                 Event::Money(Settlement::Post { hold: HoldId::Order(order), amount, .. }) => {
@@ -232,6 +253,10 @@ impl Town {
                 map.get(&address).copied().unwrap_or(0).cast_signed()
             };
             let due = of(&self.fees) + of(&self.spent);
+            if actor.persona == Persona::HonestJudge && fate.gain < 0 {
+                let detail = format!("an honest judge paid {} for its office", -fate.gain);
+                return Err(Violation { invariant: books::HONEST, detail });
+            }
             if actor.persona.is_honest() && fate.gain + due < 0 {
                 let name = actor.persona.name();
                 let detail =
@@ -268,5 +293,9 @@ impl Counts {
         self.cases += other.cases;
         self.judged += other.judged;
         self.rematched += other.rematched;
+        self.intervals += other.intervals;
+        self.leases += other.leases;
+        self.certified += other.certified;
+        self.exposed += other.exposed;
     }
 }

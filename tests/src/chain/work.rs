@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use gongsuan_market::{Deal, Market};
 use gongsuan_types::job::{JobSpec, Limits, MapInput, Shape};
 use gongsuan_types::receipt::{Receipt, Status};
-use gongsuan_types::{Amount, Fuel, Hash, Hasher, codec};
+use gongsuan_types::{Amount, DealId, Fuel, Hash, Hasher, codec};
 
 /// Of the price of a segment: what running it costs whoever runs it, in basis points. The study's `c = 0.8 v`.
 pub(crate) const COST_BASIS_POINTS: u32 = 8_000;
@@ -62,10 +62,12 @@ pub(crate) fn cost(deal: &Deal, fuel: Fuel) -> Amount {
     price.basis_points(COST_BASIS_POINTS).unwrap_or_default()
 }
 
-/// What is off the chain and served by whoever has it: inputs, and lists of receipts.
+/// What is off the chain and served by whoever has it: inputs, lists of receipts, tokens of leases.
 #[derive(Debug, Default)]
 pub(crate) struct Shelf {
     blobs: BTreeMap<Hash, Vec<u8>>,
+    /// The newest token of each lease, and for which interval it is.
+    tokens: BTreeMap<DealId, (u32, Hash)>,
 }
 
 impl Shelf {
@@ -77,6 +79,16 @@ impl Shelf {
 
     pub(crate) fn has_job(&self, spec: &JobSpec) -> bool {
         self.blobs.contains_key(&spec.module) && self.blobs.contains_key(&input(spec))
+    }
+
+    /// Hands over a token.
+    pub(crate) fn hand_over(&mut self, lease: DealId, interval: u32, token: Hash) {
+        self.tokens.insert(lease, (interval, token));
+    }
+
+    /// The newest token of a lease.
+    pub(crate) fn token(&self, lease: DealId) -> Option<(u32, Hash)> {
+        self.tokens.get(&lease).copied()
     }
 
     /// The content address of a list of receipts.

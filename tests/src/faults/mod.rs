@@ -62,6 +62,7 @@ pub(crate) fn options(retention: Retention) -> Options {
         checkpoint_blocks: 24,
         segment_bytes: 128 << 10,
         tail_txs: 96,
+        snapshot_blocks: 0,
     }
 }
 

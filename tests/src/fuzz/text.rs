@@ -3,11 +3,11 @@
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::str::FromStr;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use gongsuan::audit::Subject;
 use gongsuan::audit::subject::KINDS;
-use gongsuan::net::{Channel, Identity, Members};
+use gongsuan::net::{Channel, Identity};
 use gongsuan_types::order::Class;
 use gongsuan_types::{
     Address, Amount, Hash, Height, OrderId, Price, PublicKey, SecretKey, Signature,
@@ -119,9 +119,8 @@ fn handshake(bytes: &[u8]) -> Verdict {
     let listener =
         LISTENER.get_or_init(|| TcpListener::bind("127.0.0.1:0").expect("a loopback port"));
     let world = world::get();
-    let members = Members { validators: world.validators.clone(), chain_id: world.chain_id };
-    let identity =
-        Identity { index: 0, key: SecretKey::from_seed(b"validator 0"), known: Arc::new(members) };
+    let (key, chain_id) = (SecretKey::from_seed(b"validator 0"), world.chain_id);
+    let identity = Identity { key, chain_id, port: 0 };
     let address = listener.local_addr().expect("it is bound");
     let mut stranger = TcpStream::connect(address).expect("loopback");
     let (ours, _) = listener.accept().expect("loopback");

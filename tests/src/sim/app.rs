@@ -66,6 +66,8 @@ pub(crate) struct App {
     durable: usize,
     txs: Vec<Tx>,
     seen: BTreeSet<Tx>,
+    /// The lowest transaction that was not seen.
+    missing: Tx,
     running: Hash,
     /// Number of transactions and state hash after each height that is remembered.
     states: BTreeMap<u64, (usize, Hash)>,
@@ -102,6 +104,17 @@ impl App {
         self.seen.contains(&tx)
     }
 
+    /// The lowest transaction that is not ordered yet.
+    pub(crate) fn lowest_missing(&self) -> Tx {
+        self.missing
+    }
+
+    fn note_seen(&mut self) {
+        while self.seen.contains(&self.missing) {
+            self.missing += 1;
+        }
+    }
+
     pub(crate) fn count(&self) -> u64 {
         self.seen.len() as u64
     }
@@ -134,6 +147,7 @@ impl App {
             self.running = chain(self.running, tx);
             self.txs.push(tx);
         }
+        self.note_seen();
         let height = header.height.0;
         let hash = match &mut self.ledger {
             Some(ledger) => ledger.apply(&block, &body),
@@ -227,6 +241,7 @@ impl App {
             let height = block.proposal.block.header.height.0;
             let txs = decode(&block.proposal.payload).unwrap_or_default();
             after.seen.extend(&txs);
+            after.note_seen();
             after.txs.extend(&txs);
             after.states.extend(self.states.get(&height).map(|state| (height, *state)));
             after.log.push(block.clone());
@@ -242,6 +257,8 @@ impl App {
     fn restore(&mut self, height: u64, txs: &[Tx]) {
         self.txs = txs.to_vec();
         self.seen = txs.iter().copied().collect();
+        self.missing = 0;
+        self.note_seen();
         self.running = txs.iter().fold(Hash::ZERO, |hash, tx| chain(hash, *tx));
         self.states = BTreeMap::from([(height, (txs.len(), state_hash(height, self.running)))]);
     }

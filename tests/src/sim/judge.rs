@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gongsuan_consensus::{
     CommittedBlock, Epoch, Evidence, Message, Rank, Record, Vote, VoteCache, VoteKind, verify,
 };
-use gongsuan_types::{Hash, PublicKey, Term};
+use gongsuan_types::{Hash, PublicKey, Term, codec};
 
 /// The name of an invariant.
 pub type Invariant = &'static str;
@@ -65,6 +65,7 @@ impl Saved {
             Record::Body(body) => {
                 self.bodies.insert(body.block.hash(chain_id));
             }
+            Record::Observing(_) => {}
             Record::Epoch(epoch) => {
                 if epoch.number() > self.epoch {
                     let term = epoch.first_term();
@@ -118,6 +119,8 @@ pub(crate) struct Judge {
     /// The roots of all snapshots that honest nodes have made.
     pub(crate) snapshots: BTreeSet<Hash>,
     pub(crate) liars: BTreeSet<PublicKey>,
+    /// Evidence that was looked at, by epoch and content, and whom it names.
+    convinced: BTreeMap<(u64, Hash), Option<PublicKey>>,
     pub(crate) found: Option<Violation>,
 }
 
@@ -134,6 +137,7 @@ impl Judge {
             openers: BTreeSet::new(),
             snapshots: BTreeSet::new(),
             liars,
+            convinced: BTreeMap::new(),
             found: None,
         }
     }
@@ -287,21 +291,28 @@ impl Judge {
         }
     }
 
-    /// An honest node accuses somebody.
-    pub(crate) fn accuses(&mut self, epoch: u64, evidence: &Evidence) {
-        let Some(set) = self.epochs.get(&epoch).map(|epoch| epoch.validators().clone()) else {
-            return;
-        };
-        match evidence.verify(&set, &self.chain_id) {
+    /// An honest node accuses somebody: who that is, if the evidence convinces an outsider. What several nodes show is looked at once.
+    pub(crate) fn accuses(&mut self, epoch: u64, evidence: &Evidence) -> Option<PublicKey> {
+        let name = (epoch, Hash::of("gongsuan/sim/evidence", &codec::encode(evidence)));
+        if let Some(known) = self.convinced.get(&name) {
+            return *known;
+        }
+        let set = self.epochs.get(&epoch)?.validators().clone();
+        let guilty = match evidence.verify(&set, &self.chain_id) {
             Err(error) => {
                 self.blame(EVIDENCE_SOUND, format!("evidence does not convince: {error}"));
+                None
             }
             Ok(seat) => {
-                let guilty = set.key(seat).is_some_and(|key| self.liars.contains(key));
+                let key = set.key(seat).copied();
+                let guilty = key.is_some_and(|key| self.liars.contains(&key));
                 self.expect(guilty, EVIDENCE_SOUND, || {
                     format!("the honest seat {seat} is accused: {evidence:?}")
                 });
+                key
             }
-        }
+        };
+        self.convinced.insert(name, guilty);
+        guilty
     }
 }

@@ -5,9 +5,9 @@ use std::ops::Range;
 use gongsuan_consensus::faults::Fault;
 
 use super::{
-    AGREEMENT, ASSERTION, BOUNDED, CERT, CHAIN_PROFILES, DURABILITY, EVIDENCE_COMPLETE,
-    EVIDENCE_SOUND, EXACTLY_ONCE, Invariant, LIVENESS, NO_EQUIVOCATION, Profile, Run, VALIDITY,
-    Violation, WELL_FORMED, run,
+    AGREEMENT, ASSERTION, BOUNDED, CERT, DURABILITY, EVIDENCE_COMPLETE, EVIDENCE_SOUND,
+    EXACTLY_ONCE, Invariant, LIVENESS, NO_EQUIVOCATION, Profile, Run, VALIDITY, Violation,
+    WELL_FORMED, run,
 };
 
 /// A fault, the invariants that may catch it, and the profiles in which it shows.
@@ -72,8 +72,9 @@ pub struct PlantedInLedger {
 
 /// All faults planted in the ledger.
 pub const PLANTED_IN_LEDGER: &[PlantedInLedger] = &{
-    use crate::chain::{BOOK, CONSERVATION, ESCROW, ROOT};
+    use crate::chain::{BOOK, CERTIFICATE, CONSERVATION, ESCROW, HONEST, LEASE, ROOT};
     use gongsuan_ledger::faults::Fault;
+    use gongsuan_market::faults::Fault as InMarket;
     [
         PlantedInLedger { fault: Fault::FeesTwice, caught_by: &[CONSERVATION] },
         PlantedInLedger { fault: Fault::PayFromNothing, caught_by: &[ESCROW] },
@@ -83,6 +84,15 @@ pub const PLANTED_IN_LEDGER: &[PlantedInLedger] = &{
         PlantedInLedger { fault: Fault::StaleRoot, caught_by: &[ROOT] },
         PlantedInLedger { fault: Fault::CountInHeader, caught_by: &[ROOT] },
         PlantedInLedger { fault: Fault::KeepRefused, caught_by: &[CONSERVATION, ESCROW, BOOK] },
+        PlantedInLedger { fault: Fault::ChargeJudges, caught_by: &[HONEST] },
+        PlantedInLedger { fault: Fault::Market(InMarket::TrustTokens), caught_by: &[LEASE] },
+        PlantedInLedger { fault: Fault::Market(InMarket::BeatEarly), caught_by: &[LEASE] },
+        PlantedInLedger { fault: Fault::Market(InMarket::PayGap), caught_by: &[LEASE] },
+        PlantedInLedger {
+            fault: Fault::Market(InMarket::ListUncovered),
+            caught_by: &[CERTIFICATE],
+        },
+        PlantedInLedger { fault: Fault::Market(InMarket::KeepFailed), caught_by: &[CERTIFICATE] },
     ]
 };
 
@@ -91,7 +101,7 @@ pub const PLANTED_IN_LEDGER: &[PlantedInLedger] = &{
 pub fn hunt_in_ledger(planted: &PlantedInLedger, seeds: Range<u64>) -> Option<Caught> {
     let mut worlds = 0;
     // Each world has another profile and other people than the one before.
-    for seed in seeds.map(|number| number * (CHAIN_PROFILES.len() as u64 + 1)) {
+    for seed in seeds {
         worlds += 1;
         let wanted = Run { chain: true, ledger_fault: Some(planted.fault), ..Run::of(seed) };
         let outcome = run(wanted);

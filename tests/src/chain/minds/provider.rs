@@ -9,6 +9,7 @@ use gongsuan_types::order::{Ask, Capabilities, Class, Machine, Region};
 use gongsuan_types::receipt::{Commitment, Receipt, ReceiptProof};
 use gongsuan_types::{Amount, DealId, Fuel, Price, TimeMs, Units};
 
+use super::Prover;
 use super::renter::LONG;
 use crate::chain::actor::{Look, Mind};
 use crate::chain::work::{self, Shelf};
@@ -24,6 +25,8 @@ pub(crate) enum Conduct {
     Fakes(u64),
     /// Makes up every result, and serves the list of receipts to nobody.
     Withholds,
+    /// Does its work, and offers a machine that it has not got.
+    Overclaims,
 }
 
 /// A provider.
@@ -32,6 +35,7 @@ pub(crate) struct Provider {
     conduct: Conduct,
     price: Price,
     units: Units,
+    prover: Prover,
     /// When the work of a batch will be done, by the segments accepted before it.
     busy: BTreeMap<(DealId, u32), TimeMs>,
     /// Batches that are made, and what making them has cost.
@@ -39,19 +43,20 @@ pub(crate) struct Provider {
 }
 
 impl Provider {
-    pub(crate) fn new(conduct: Conduct, price: Price, units: Units) -> Self {
-        Self { conduct, price, units, busy: BTreeMap::new(), made: BTreeMap::new() }
+    pub(crate) fn new(conduct: Conduct, price: Price, units: Units, prover: Prover) -> Self {
+        Self { conduct, price, units, prover, busy: BTreeMap::new(), made: BTreeMap::new() }
     }
 
     fn ask(&self, now: TimeMs) -> Ask {
+        let (cpu_cores, memory_mib) = self.prover.listed();
         Ask {
             class: Class::WASM,
             price: self.price,
             units: self.units,
             fill_min: Units(1),
             machine: Machine {
-                cpu_cores: 8,
-                memory_mib: 16_384,
+                cpu_cores,
+                memory_mib,
                 disk_mib: 1_024,
                 gpu_count: 0,
                 duration_s_max: 86_400,
@@ -71,7 +76,7 @@ impl Provider {
         let range = deal.batch_first()..deal.batch_first() + count;
         let receipts = range.map(|segment| {
             let fake = match self.conduct {
-                Conduct::Honest => false,
+                Conduct::Honest | Conduct::Overclaims => false,
                 Conduct::Lazy | Conduct::Withholds => true,
                 Conduct::Fakes(share) => look.dice.percent(share),
             };
@@ -87,7 +92,8 @@ impl Provider {
         receipts
     }
 
-    fn serve(deal: &Deal, segment: u32, look: &Look<'_>) -> Option<Op> {
+    /// Shows one receipt on the chain.
+    pub(super) fn serve(deal: &Deal, segment: u32, look: &Look<'_>) -> Option<Op> {
         let receipts = look.shelf.receipts(&deal.receipts()?)?;
         let at = usize::try_from(segment - deal.batch_first()).ok()?;
         let (receipt, proof) = (*receipts.get(at)?, ReceiptProof::new(&receipts, at)?);
@@ -100,7 +106,7 @@ impl Provider {
         let commitment = Commitment::new(&receipts)?;
         let receipts = match self.conduct {
             Conduct::Withholds => Shelf::address_of(&receipts),
-            Conduct::Honest | Conduct::Lazy | Conduct::Fakes(_) => {
+            Conduct::Honest | Conduct::Overclaims | Conduct::Lazy | Conduct::Fakes(_) => {
                 look.shelf.serve_receipts(&receipts)
             }
         };
@@ -110,11 +116,11 @@ impl Provider {
 
 impl Mind for Provider {
     fn act(&mut self, look: &mut Look<'_>) -> Vec<Op> {
+        let mut ops = self.prover.act(look);
         let state = look.state;
         let (market, now) = (state.market(), look.now);
-        let mut ops = Vec::new();
         let me = look.me;
-        for deal in market.deals().filter(|deal| deal.provider == me) {
+        for deal in market.deals().filter(|deal| deal.provider == me && !deal.is_probe()) {
             match &deal.state {
                 DealState::Matched { ack_by } => {
                     let there =
@@ -140,16 +146,23 @@ impl Mind for Provider {
                 _ => {}
             }
         }
-        let own = |order: &&gongsuan_market::Order| order.owner == me && order.is_live();
+        let own = |order: &&gongsuan_market::Order| {
+            order.owner == me && order.is_live() && order.ask().is_some()
+        };
+        // Who offers what it has not got does not wait for a certificate either.
+        let waits = self.conduct != Conduct::Overclaims && Prover::waits(look);
         match market.orders().find(own) {
             Some(ask) if look.closing => ops.push(Op::Market(Command::Cancel(ask.id))),
-            None if !look.closing => ops.push(Op::Market(Command::PlaceAsk(self.ask(now)))),
+            None if !look.closing && !waits => {
+                ops.push(Op::Market(Command::PlaceAsk(self.ask(now))))
+            }
             _ => {}
         }
         ops
     }
 
     fn effort(&self) -> Amount {
-        Amount::checked_sum(self.made.values().copied()).unwrap_or_default()
+        let made = self.made.values().copied().chain([self.prover.effort()]);
+        Amount::checked_sum(made).unwrap_or_default()
     }
 }

@@ -56,6 +56,9 @@ impl Renter {
         }
         let lot = spec.lot();
         let secrets = self.secrets(self.ordered);
+        let secret_hash = secrets.root();
+        self.orders.push(secrets);
+        self.ordered += 1;
         let pace = JobPace {
             heartbeat_within: DurationMs(0),
             batches_max: look.dice.pick(&[1, 1, 2, 4]),
@@ -83,7 +86,7 @@ impl Renter {
                 run_within: self.pace.run_within,
                 samples: self.pace.samples,
                 deposit_basis_points: self.pace.deposit_basis_points,
-                secret_hash: secrets.root(),
+                secret_hash,
                 check: Check::Lottery,
                 pace,
             })),
@@ -125,8 +128,6 @@ impl Mind for Renter {
             && look.dice.percent(self.pace.haste)
         {
             let bid = self.bid(look);
-            self.orders.push(self.secrets(self.ordered));
-            self.ordered += 1;
             ops.push(Op::Market(Command::PlaceBid(Box::new(bid))));
         }
         ops

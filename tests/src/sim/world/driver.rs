@@ -164,15 +164,10 @@ impl World {
             }
             Output::Evidence(evidence) => {
                 let epoch = self.nodes[at].core.as_ref().map_or(0, |core| core.epoch().number());
-                if self.is_honest(at) {
-                    self.judge.accuses(epoch, &evidence);
-                    let set = self.judge.epochs.get(&epoch).map(|epoch| epoch.validators().clone());
-                    if let Some(key) = set.and_then(|set| {
-                        let seat = evidence.verify(&set, &self.chain_id).ok()?;
-                        set.key(seat).copied()
-                    }) {
-                        self.evidence.insert((at, key));
-                    }
+                if self.is_honest(at)
+                    && let Some(key) = self.judge.accuses(epoch, &evidence)
+                {
+                    self.evidence.insert((at, key));
                 }
                 self.note(at, "evidence", &[], || {
                     format!("{evidence:?}").chars().take(60).collect()
@@ -186,7 +181,7 @@ impl World {
             return;
         }
         let node = &self.nodes[at];
-        let waits = (0..self.submitted.len() as Tx).find(|tx| !node.app.has(*tx));
+        let waits = Some(node.app.lowest_missing()).filter(|tx| *tx < self.submitted.len() as Tx);
         let since = waits.and_then(|tx| self.submitted.get(usize::try_from(tx).ok()?));
         let starved = since.is_some_and(|since| self.now.saturating_sub(*since) > 3_000);
         let wall = TimeMs(node.clock.wall(self.now));
@@ -198,7 +193,7 @@ impl World {
     pub(super) fn draft(&mut self, at: usize, want: &WantPayload) -> Option<Draft> {
         let node = &self.nodes[at];
         let taken = ordered(want.ancestors.iter());
-        let free: Vec<Tx> = (0..self.submitted.len() as Tx)
+        let free: Vec<Tx> = (node.app.lowest_missing()..self.submitted.len() as Tx)
             .filter(|tx| !node.app.has(*tx) && !taken.contains(tx))
             .take(if self.people.is_some() { TXS_MAX } else { 3 })
             .collect();

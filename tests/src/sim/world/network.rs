@@ -1,6 +1,6 @@
 //! Between the nodes: what is sent, twisted, lost, repeated, delayed and received.
 
-use gongsuan_consensus::{Core, Input, Message, Seat, To, verify};
+use gongsuan_consensus::{Core, Input, Message, Seat, To, Vote, verify};
 
 use super::{Event, World};
 use crate::sim::judge;
@@ -42,11 +42,16 @@ impl World {
     pub(super) fn transmit(&mut self, at: usize, to: To, message: &Message) {
         let node = &self.nodes[at];
         let key = node.key.public_key();
-        if let (Message::Vote(vote), Some(core), true) =
-            (message, &node.core, self.people.is_some() && self.is_honest(at))
-        {
-            // Where the ledger is on trial, what honest nodes sign is taken as good: checking it anew costs as much as all else together.
-            self.cache.remember(vote, core.epoch().validators(), &self.chain_id);
+        if let (Some(core), true) = (&node.core, self.people.is_some() && self.is_honest(at)) {
+            // Where the ledger is on trial, the votes of honest nodes are taken as signed: checking them anew costs as much as all else together.
+            let remember = |vote: &Vote| {
+                self.cache.remember(vote, core.epoch().validators(), &self.chain_id);
+            };
+            match message {
+                Message::Vote(vote) => remember(vote),
+                Message::Votes(joined) => remember(&joined.split(&self.chain_id)[0]),
+                _ => {}
+            }
         }
         let (logged, committed) = (node.app.durable_height(), node.app.height());
         self.judge.leaves(key, message, &judge::Stands { saved: &node.saved, logged, committed });

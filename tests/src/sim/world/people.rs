@@ -7,7 +7,7 @@ use gongsuan_ledger::{Body, Genesis, SignedTransaction};
 use gongsuan_types::{Hash, SecretKey, TimeMs};
 
 use super::{Event, World};
-use crate::chain::{COMPANIES, Cast, Counts, Machine, Pace, Persona, Town, ordered};
+use crate::chain::{Cast, Company, Counts, Machine, Pace, Town, ordered};
 use crate::sim::app::{self, Tx};
 use crate::sim::node::Clock;
 
@@ -29,8 +29,7 @@ pub(crate) struct People {
 
 impl People {
     pub(super) fn new(validators: &ValidatorSet, seats: &[SecretKey], seed: u64) -> Self {
-        let others = company(seed);
-        let cast = Cast::with(&others, Pace::PATIENT, JOBS);
+        let cast = Cast::with(Company::of_seed(seed), Pace::PATIENT, JOBS);
         let genesis = Arc::new(cast.genesis(validators));
         let town = Town::new(Arc::clone(&genesis), cast, seed, seats);
         Self { genesis, validators: validators.clone(), town, txs: Vec::new() }
@@ -60,13 +59,6 @@ impl People {
     pub(super) fn are_done(&self) -> bool {
         self.town.is_over()
     }
-}
-
-/// Who lives here beside honest people.
-fn company(seed: u64) -> Vec<Persona> {
-    let round = seed / crate::sim::CHAIN_PROFILES.len() as u64;
-    let pick = usize::try_from(round).unwrap_or(0) % COMPANIES.len();
-    COMPANIES[pick].to_vec()
 }
 
 impl World {

@@ -5,7 +5,7 @@ use gongsuan_market::{COMMENT_BYTES_MAX, Command as MarketCommand, Deal, DealSta
 use gongsuan_types::{DealId, OrderId};
 use serde_json::json;
 
-use super::{Coded, Context, exit, output, usage};
+use crate::cli::{Coded, Context, exit, output, usage};
 use crate::renter;
 
 /// Rates every settled deal of a bid, or one, of which this account is a side that has not spoken yet.
@@ -49,7 +49,7 @@ pub(super) fn rate(
             let comment = comment.to_owned();
             Op::Market(MarketCommand::Rate { deal: *deal, stars, comment })
         };
-        super::account::execute(context, &deals.iter().map(of).collect::<Vec<_>>())?;
+        crate::cli::account::execute(context, &deals.iter().map(of).collect::<Vec<_>>())?;
     }
     let value = json!({ "bid": bid, "stars": stars, "deals": rated });
     output::show(context.json, "gongsuan/job-rate/v1", &value, || {

@@ -3,7 +3,7 @@
 use gongsuan_types::OrderId;
 use serde_json::json;
 
-use super::{Context, exit, output};
+use crate::cli::{Context, exit, output};
 use crate::envelope::{Content, DELETION, letters};
 use crate::renter;
 
@@ -17,7 +17,7 @@ pub(super) fn show(bid: OrderId, context: &Context) -> anyhow::Result<u8> {
         let own = found.iter().filter(|letter| letter.body.from == deal.provider);
         let at = own.filter_map(|letter| match letter.body.content {
             Content::Deletion { at } => Some((at, letter.signature)),
-            Content::Openings { .. } => None,
+            _ => None,
         });
         rows.push((deal.id, deal.provider, at.min_by_key(|(at, _)| *at)));
     }

@@ -1,0 +1,118 @@
+//! Leases, by the book: an interval is paid once, at its price, when somebody has shown that it was had, and not before its time.
+
+use gongsuan_ledger::{Applied, Body, Op, OrderedBlock, State, TxStatus};
+use gongsuan_market::{Command, Deal, DealState, Kind, Market};
+use gongsuan_types::job::JobOrder;
+use gongsuan_types::lease::{Witness, answer};
+use gongsuan_types::{Address, DealId, DurationMs, Hash, Units};
+
+use super::books::{LEASE, broken};
+use crate::sim::Violation;
+
+/// Checks every lease in a block: the market before it, the state after it.
+pub(super) fn check(
+    before: &Market,
+    state: &State,
+    block: &OrderedBlock<'_>,
+    applied: &Applied,
+) -> Result<(), Violation> {
+    let leases =
+        state.market().deals().filter(|deal| matches!(deal.terms.kind, Kind::Lease { .. }));
+    let mut beats = None;
+    for lease in leases {
+        let old = before.deal(lease.id);
+        if old == Some(lease) {
+            continue;
+        }
+        let beats = beats.get_or_insert_with(|| heartbeats(block, applied));
+        let own = beats.iter().filter(|beat| beat.deal == lease.id);
+        lived(old, lease, block, own)?;
+    }
+    Ok(())
+}
+
+/// A heartbeat that the chain has taken.
+#[derive(Debug)]
+struct Beat {
+    deal: DealId,
+    by: Address,
+    interval: u32,
+    token: Hash,
+}
+
+fn heartbeats(block: &OrderedBlock<'_>, applied: &Applied) -> Vec<Beat> {
+    let body = Body::decode(block.body).unwrap_or_default();
+    let good = body.txs.iter().zip(&applied.receipts);
+    let good = good.filter(|(_, receipt)| receipt.status == TxStatus::Applied);
+    let ops = good.flat_map(|(tx, _)| tx.body.ops.iter().map(move |op| (tx.body.sender, op)));
+    let beat = |(by, op): (Address, &Op)| match op {
+        Op::Market(Command::Beat { deal, interval, token }) => {
+            Some(Beat { deal: *deal, by, interval: *interval, token: *token })
+        }
+        _ => None,
+    };
+    ops.filter_map(beat).collect()
+}
+
+/// What one lease was paid in a block is what its heartbeats stand for.
+fn lived<'a>(
+    old: Option<&Deal>,
+    lease: &Deal,
+    block: &OrderedBlock<'_>,
+    beats: impl Iterator<Item = &'a Beat>,
+) -> Result<(), Violation> {
+    let Kind::Lease { interval, witness, .. } = lease.terms.kind else { return Ok(()) };
+    // What was acknowledged in this block begins with it.
+    let (mut from, mut question) = match old.map(|old| &old.state) {
+        Some(DealState::Leased { from, question, .. }) => (*from, *question),
+        _ => (block.time, block.block),
+    };
+    let first = old.map_or(0, |old| old.accepted);
+    let mut paid = first;
+    for beat in beats {
+        let (id, number) = (lease.id, beat.interval);
+        let bad =
+            |what: &str| broken(LEASE, format!("deal {id}: interval {number} is paid, and {what}"));
+        if number <= paid {
+            return bad("was paid before");
+        }
+        let begins = from.plus(span(interval, number - paid - 1));
+        let (is_shown, earliest) = match witness {
+            Witness::Renter(end) => (hashed(beat.token, number) == end, begins),
+            Witness::Chain => {
+                (beat.token == answer(question, id, number, beat.by), begins.plus(interval))
+            }
+        };
+        if !is_shown {
+            return bad("its token is none");
+        }
+        if block.time < earliest {
+            return bad(&format!("it is {}, not {earliest} yet", block.time));
+        }
+        from = from.plus(span(interval, number - paid));
+        (paid, question) = (number, block.block);
+    }
+    if lease.accepted != paid {
+        let (id, got) = (lease.id, lease.accepted);
+        return broken(LEASE, format!("deal {id}: {got} intervals are paid, {paid} were shown"));
+    }
+    let Some(old) = old.filter(|old| old.provider == lease.provider && paid > first) else {
+        return Ok(());
+    };
+    let due = lease.terms.price.cost(Units(u64::from(paid - first) * lease.terms.lot.0));
+    let sum = |deal: &Deal| deal.paid.micro() + deal.fees.micro();
+    let got = sum(lease) - sum(old);
+    if got == due.micro() {
+        return Ok(());
+    }
+    let id = lease.id;
+    broken(LEASE, format!("deal {id}: {got} is paid for {} intervals, {due} is due", paid - first))
+}
+
+fn span(interval: DurationMs, count: u32) -> DurationMs {
+    DurationMs(interval.0 * u64::from(count))
+}
+
+fn hashed(token: Hash, times: u32) -> Hash {
+    (0..times).fold(token, |at, _| JobOrder::hash_secret(&at))
+}
