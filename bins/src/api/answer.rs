@@ -63,9 +63,7 @@ pub(super) async fn ask<T: Send + 'static>(
     server: &Server,
     question: impl FnOnce(&View<'_>) -> T + Send + 'static,
 ) -> Result<T, ApiError> {
-    let node = server.node.clone();
-    let asked = tokio::task::spawn_blocking(move || node.ask(question)).await;
-    asked.map_err(stopped)?.map_err(ApiError)
+    server.node.ask(question).await.map_err(ApiError)
 }
 
 /// A query string; one that does not fit is a refusal that says why.

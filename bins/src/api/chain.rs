@@ -119,9 +119,7 @@ pub(super) async fn submit(
             return Err(Refusal::new("malformed", "wait", "commit", other, message).into());
         }
     };
-    let node = server.node.clone();
-    let answer = tokio::task::spawn_blocking(move || node.submit(tx, wait, WAIT)).await;
-    match answer.map_err(stopped)?? {
+    match server.node.submit(tx, wait, WAIT).await? {
         TxAnswer::Refused(refusal) => Err(ApiError(refusal)),
         TxAnswer::Pending(id) => Ok(Json(TxState::Pending { id })),
         TxAnswer::Committed(_) => state_of(&server, id).await,

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -18,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::answer::ApiError;
+use super::patient::Patient;
 
 /// What bounds the API's clients.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +32,8 @@ pub(super) struct Limits {
     pub(super) head_within: Duration,
     /// A request must be read and answered within this, but for event streams.
     pub(super) answer_within: Duration,
+    /// A reader who takes nothing of what is sent for this long is cut off, listeners as well.
+    pub(super) take_within: Duration,
     /// Requests of one address in a second, in the long run.
     pub(super) requests_per_second: u32,
     /// Requests of one address at once.
@@ -43,6 +47,7 @@ impl Default for Limits {
             per_address: 256,
             head_within: Duration::from_secs(10),
             answer_within: Duration::from_secs(60),
+            take_within: Duration::from_secs(30),
             requests_per_second: 5_000,
             requests_burst: 10_000,
         }
@@ -133,13 +138,26 @@ impl Limits {
     }
 }
 
+/// Who asks, as far as it is known: the address at the other end of the connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Caller(pub(super) Option<IpAddr>);
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(parts.extensions.get().copied().unwrap_or_default())
+    }
+}
+
 /// Refuses those who ask too often.
 async fn pace(
     State((door, address)): State<(Arc<Door>, IpAddr)>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     if door.may_ask(address) {
+        request.extensions_mut().insert(Caller(Some(address)));
         return next.run(request).await;
     }
     let limit = format!("{} requests a second", door.limits.requests_per_second);
@@ -168,6 +186,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, limits: Limits)
         let Ok(permit) = places.clone().try_acquire_owned() else { continue };
         let Some(place) = door.enter(from.ip()) else { continue };
         drop(stream.set_nodelay(true));
+        let stream = Patient::new(stream, limits.take_within);
         let router = router
             .clone()
             .layer(axum::middleware::from_fn_with_state((door.clone(), from.ip()), pace));
@@ -246,6 +265,44 @@ mod tests {
             assert!(!said.contains("here"), "{said}");
         }
         assert!(ask(address, GOOD).await.ends_with("here"));
+    }
+
+    #[tokio::test]
+    async fn readers_who_take_nothing_end_and_their_places_are_free_again() {
+        let limits = Limits {
+            connections: 3,
+            per_address: 3,
+            take_within: Duration::from_millis(100),
+            ..Limits::default()
+        };
+        let (listener, address) = bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+        let listener = TcpListener::from_std(listener).expect("a listener");
+        // More than the buffers of both ends hold.
+        let long = || async { vec![0; 64 << 20] };
+        let endless = || async {
+            let piece = || Ok::<_, std::convert::Infallible>(vec![0; 64 << 10]);
+            axum::body::Body::from_stream(tokio_stream::iter(std::iter::repeat_with(piece)))
+        };
+        let router = Router::new()
+            .route("/", axum::routing::get(|| async { "here" }))
+            .route("/long", axum::routing::get(long))
+            .route("/endless", axum::routing::get(endless));
+        tokio::spawn(serve(listener, router, limits));
+        let mut idle = Vec::new();
+        for path in ["/long", "/endless", "/endless"] {
+            let mut stream = TcpStream::connect(address).await.expect("a connection");
+            let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.expect("a request");
+            let mut first = [0; 8];
+            stream.read_exact(&mut first).await.expect("the beginning of an answer");
+            idle.push(stream);
+        }
+        let served = async {
+            while !ask(address, GOOD).await.ends_with("here") {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), served).await.expect("a free place");
     }
 
     #[tokio::test]

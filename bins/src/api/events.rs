@@ -43,15 +43,15 @@ pub(super) async fn listen(
     State(server): State<Server>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<SseEvent, Infallible>>>, ApiError> {
-    let last = headers.get("last-event-id").map(|value| last_height(value.to_str().unwrap_or("")));
-    let last = last.transpose()?;
+    let next = headers.get("last-event-id").map(|value| next_height(value.to_str().unwrap_or("")));
+    let next = next.transpose()?;
     let permit = server.listeners.clone().try_acquire_owned().map_err(|_| {
         let message = "too many listeners; try again later";
         Refusal::new("busy", "listeners", LISTENERS_MAX, LISTENERS_MAX + 1, message)
     })?;
     let live = server.feed.0.subscribe();
-    let next = match last {
-        Some(last) => last + 1,
+    let next = match next {
+        Some(next) => next,
         None => ask(&server, |view| view.chain.state().height().0).await? + 1,
     };
     let (out, waiting) = mpsc::channel(WAITING_MAX);
@@ -64,11 +64,12 @@ pub(super) async fn listen(
     Ok(Sse::new(lines).keep_alive(KeepAlive::default()))
 }
 
-fn last_height(text: &str) -> Result<u64, ApiError> {
+/// The height after the one that an id names.
+fn next_height(text: &str) -> Result<u64, ApiError> {
     let parts = text.split_once(':');
     let height = parts.and_then(|(height, index)| {
         index.parse::<u32>().ok()?;
-        height.parse().ok()
+        height.parse::<u64>().ok()?.checked_add(1)
     });
     height.ok_or_else(|| {
         let message = "not the id of an event";
@@ -158,9 +159,11 @@ mod tests {
 
     #[test]
     fn ids_are_a_height_and_an_index() {
-        assert_eq!(last_height("12:3").map_err(|_| ()), Ok(12));
-        for bad in ["", "12", ":", "12:", ":3", "-1:0", "a:b", "1:2:3"] {
-            assert!(last_height(bad).is_err(), "{bad}");
+        assert_eq!(next_height("12:3").map_err(|_| ()), Ok(13));
+        // After the last height that can be written there is none.
+        let last = format!("{}:0", u64::MAX);
+        for bad in ["", "12", ":", "12:", ":3", "-1:0", "a:b", "1:2:3", &last] {
+            assert!(next_height(bad).is_err(), "{bad}");
         }
     }
 

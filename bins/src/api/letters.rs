@@ -9,6 +9,7 @@ use utoipa::IntoParams;
 
 use super::Server;
 use super::answer::{Answer, Asked, ask, missing, parse, stopped};
+use super::door::Caller;
 use super::wire::{BlobStored, Letters, Octets};
 use crate::node::letters::{self, is_concerned};
 
@@ -46,6 +47,7 @@ pub(super) async fn letters(
 )]
 pub(super) async fn put_letter(
     State(server): State<Server>,
+    Caller(by): Caller,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Answer<BlobStored> {
@@ -69,7 +71,7 @@ pub(super) async fn put_letter(
             let limit = "a party of the deal or a validator";
             return Err(Refusal::new("not-yours", "to", limit, to, message));
         }
-        kept.put(&letter)
+        kept.put(&letter, by)
     });
     Ok(Json(BlobStored { hash: put.await.map_err(stopped)?? }))
 }

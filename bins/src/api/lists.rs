@@ -22,7 +22,7 @@ pub(super) const ROWS_MAX: usize = 1_000;
 /// Deals among which what is odd is looked for, the newest ones.
 const ODD_AMONG: usize = 10_000;
 
-fn rows(limit: Option<usize>) -> Result<usize, ApiError> {
+pub(super) fn rows(limit: Option<usize>) -> Result<usize, ApiError> {
     match limit.unwrap_or(ROWS) {
         rows @ 1..=ROWS_MAX => Ok(rows),
         got => {

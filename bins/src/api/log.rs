@@ -1,11 +1,12 @@
 //! Blocks out of the log. The replica's thread, which votes, only reads their bytes, a few blocks at a time; they are decoded here.
 
+use std::sync::Arc;
+
 use gongsuan_ledger::{ChainError, StoredBlock};
-use gongsuan_types::{Height, Refusal};
+use gongsuan_types::Height;
 
 use super::Server;
-use super::answer::{ApiError, stopped};
-use crate::node::Handle;
+use super::answer::{ApiError, ask, stopped};
 
 /// Blocks that one question reads, at most.
 const BLOCKS_MAX: usize = 32;
@@ -15,10 +16,14 @@ const BYTES_ENOUGH: usize = 1 << 20;
 /// A block, if it is there.
 pub(super) type Found = Result<Option<StoredBlock>, ChainError>;
 
-/// One question to the replica's thread: the first of these heights, at least one.
-fn visit(node: &Handle, heights: &[Height]) -> Result<Vec<Found>, Refusal> {
+/// One question to the replica's thread: the first of these heights, at least one. What is made of each is made on a thread that may take its time.
+async fn visit<T: Send + 'static>(
+    server: &Server,
+    heights: &[Height],
+    make: impl FnOnce(Vec<Found>) -> T + Send + 'static,
+) -> Result<T, ApiError> {
     let wanted: Vec<Height> = heights.iter().copied().take(BLOCKS_MAX).collect();
-    let read = node.ask(move |view| {
+    let read = ask(server, move |view| {
         let mut bytes = 0;
         let read = wanted.into_iter().map_while(|height| {
             if bytes >= BYTES_ENOUGH {
@@ -29,30 +34,35 @@ fn visit(node: &Handle, heights: &[Height]) -> Result<Vec<Found>, Refusal> {
             Some((height, found))
         });
         read.collect::<Vec<_>>()
-    })?;
+    });
+    let read = read.await?;
     let decode = |(height, bytes): (Height, Result<Option<Vec<u8>>, ChainError>)| {
         bytes?.map(|bytes| StoredBlock::decode(height, &bytes)).transpose()
     };
-    Ok(read.into_iter().map(decode).collect())
+    let made = tokio::task::spawn_blocking(move || make(read.into_iter().map(decode).collect()));
+    made.await.map_err(stopped)
 }
 
 /// What is made of each block, in order; nothing of those that are not there.
 pub(super) async fn each<T: Send + 'static>(
     server: &Server,
     heights: Vec<Height>,
-    make: impl Fn(StoredBlock) -> T + Send + 'static,
+    make: impl Fn(StoredBlock) -> T + Send + Sync + 'static,
 ) -> Result<Vec<T>, ApiError> {
-    let node = server.node.clone();
-    let read = tokio::task::spawn_blocking(move || {
-        let (mut made, mut rest) = (Vec::new(), heights.as_slice());
-        while !rest.is_empty() {
-            let found = visit(&node, rest)?;
-            rest = &rest[found.len()..];
-            made.extend(found.into_iter().filter_map(|found| found.ok().flatten()).map(&make));
-        }
-        Ok(made)
-    });
-    read.await.map_err(stopped)?.map_err(ApiError)
+    let (mut made, mut rest) = (Vec::new(), heights.as_slice());
+    let make = Arc::new(make);
+    while !rest.is_empty() {
+        let make = Arc::clone(&make);
+        let visited = visit(server, rest, move |found| {
+            let count = found.len();
+            let blocks = found.into_iter().filter_map(|found| found.ok().flatten());
+            (count, blocks.map(|block| make(block)).collect::<Vec<T>>())
+        });
+        let (count, some) = visited.await?;
+        rest = &rest[count..];
+        made.extend(some);
+    }
+    Ok(made)
 }
 
 /// What is made of the first of these blocks, up to one that is not there: as many as can be had at once.
@@ -61,18 +71,14 @@ pub(super) async fn some<T: Send + 'static>(
     heights: Vec<Height>,
     make: impl Fn(StoredBlock) -> T + Send + 'static,
 ) -> Result<Vec<T>, ApiError> {
-    let node = server.node.clone();
-    let read = tokio::task::spawn_blocking(move || {
-        let found = visit(&node, &heights)?;
-        Ok(found.into_iter().map_while(|found| found.ok().flatten()).map(make).collect())
+    let made = visit(server, &heights, move |found| {
+        found.into_iter().map_while(|found| found.ok().flatten()).map(make).collect()
     });
-    read.await.map_err(stopped)?.map_err(ApiError)
+    made.await
 }
 
 /// One block.
 pub(super) async fn one(server: &Server, height: Height) -> Result<Found, ApiError> {
-    let node = server.node.clone();
-    let read = tokio::task::spawn_blocking(move || visit(&node, &[height])).await;
-    let found = read.map_err(stopped)?.map_err(ApiError)?;
-    Ok(found.into_iter().next().unwrap_or(Ok(None)))
+    let found = visit(server, &[height], |found| found.into_iter().next()).await?;
+    Ok(found.unwrap_or(Ok(None)))
 }

@@ -13,6 +13,7 @@ mod log;
 mod market;
 mod metrics;
 mod openapi;
+mod patient;
 mod people;
 mod pieces;
 mod proofs;
@@ -79,6 +80,8 @@ impl Server {
         let (listener, address) = door::bind(address)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
+            // For files and what takes long to decode; no question waits on one.
+            .max_blocking_threads(64)
             .thread_name("api")
             .enable_all()
             .build()?;

@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use gongsuan_types::{Hash, Refusal};
 
 use super::answer::{Answer, parse, stopped};
+use super::door::Caller;
 use super::wire::{Join, Joined, Octets, PieceStored};
 use crate::node::pieces::Pieces;
 
@@ -19,11 +20,12 @@ use crate::node::pieces::Pieces;
 )]
 pub(super) async fn put_piece(
     State(pieces): State<Arc<Pieces>>,
+    Caller(by): Caller,
     Path(hash): Path<String>,
     body: Bytes,
 ) -> Answer<PieceStored> {
     let hash: Hash = parse("hash", &hash)?;
-    let put = tokio::task::spawn_blocking(move || pieces.put(&body, hash)).await;
+    let put = tokio::task::spawn_blocking(move || pieces.put(&body, hash, by)).await;
     put.map_err(stopped)??;
     Ok(Json(PieceStored { piece: hash }))
 }
@@ -36,6 +38,7 @@ pub(super) async fn put_piece(
 )]
 pub(super) async fn join(
     State(pieces): State<Arc<Pieces>>,
+    Caller(by): Caller,
     Path(hash): Path<String>,
     body: Bytes,
 ) -> Answer<Joined> {
@@ -44,7 +47,7 @@ pub(super) async fn join(
         let got = format!("{} bytes", body.len());
         Refusal::new("malformed", "body", "{\"pieces\": [\"…\"]}", got, error.to_string())
     })?;
-    let joined = tokio::task::spawn_blocking(move || pieces.join(blob, &join.pieces)).await;
+    let joined = tokio::task::spawn_blocking(move || pieces.join(blob, &join.pieces, by)).await;
     Ok(Json(Joined { missing: joined.map_err(stopped)?? }))
 }
 

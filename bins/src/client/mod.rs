@@ -78,7 +78,12 @@ impl From<Refusal> for ClientError {
 pub struct Client {
     nodes: Vec<String>,
     agent: ureq::Agent,
+    /// One blob from one node takes no longer than that, however often it breaks off.
+    patience: Option<Duration>,
 }
+
+/// A request of a client without patience of its own.
+const REQUEST_WITHIN: Duration = Duration::from_secs(40);
 
 /// A download that breaks off with less of it than that is given up.
 const PROGRESS_BYTES: usize = 4 << 10;
@@ -94,20 +99,21 @@ impl Client {
     /// A client of these nodes, such as `http://127.0.0.1:8080`.
     #[must_use]
     pub fn new(nodes: impl IntoIterator<Item = String>) -> Self {
-        let config = ureq::Agent::config_builder()
-            .timeout_connect(Some(Duration::from_secs(2)))
-            .timeout_global(Some(Duration::from_secs(40)))
-            .http_status_as_error(false)
-            .build();
         let nodes = nodes.into_iter().map(|node| node.trim_end_matches('/').to_owned());
-        Self { nodes: nodes.collect(), agent: config.into() }
+        Self { nodes: nodes.collect(), agent: agent(REQUEST_WITHIN), patience: None }
+    }
+
+    /// The same client, which waits no longer than that for any answer, nor for a blob.
+    #[must_use]
+    pub fn within(self, patience: Duration) -> Self {
+        Self { agent: agent(patience), patience: Some(patience), ..self }
     }
 
     /// The same client, of one of its nodes only.
     #[must_use]
     pub fn only(&self, index: usize) -> Self {
         let nodes = self.nodes.get(index).cloned().into_iter().collect();
-        Self { nodes, agent: self.agent.clone() }
+        Self { nodes, ..self.clone() }
     }
 
     /// The nodes.
@@ -146,6 +152,7 @@ impl Client {
     /// [`ClientError`]; `NotFound` if no node has it.
     pub fn blob(&self, hash: Hash) -> Result<Vec<u8>, ClientError> {
         let kept = std::cell::RefCell::new(Vec::new());
+        let until = self.patience.map(|patience| Instant::now() + patience);
         let found = loop {
             let before = kept.borrow().len();
             let found = self.first(|node| {
@@ -159,7 +166,8 @@ impl Client {
                 Err(Failure::Next("it sends other bytes".into()))
             });
             // All have broken off, and some of it came: they are asked once more for the rest.
-            if found.is_ok() || kept.borrow().len() < before + PROGRESS_BYTES {
+            let is_late = until.is_some_and(|until| Instant::now() >= until);
+            if found.is_ok() || is_late || kept.borrow().len() < before + PROGRESS_BYTES {
                 break found;
             }
         };
@@ -271,6 +279,15 @@ impl Client {
             std::thread::sleep(Duration::from_millis(40));
         }
     }
+}
+
+fn agent(patience: Duration) -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .timeout_connect(Some(Duration::from_secs(2).min(patience)))
+        .timeout_global(Some(patience))
+        .http_status_as_error(false)
+        .build();
+    config.into()
 }
 
 /// Signs a transaction that expires in ten minutes.

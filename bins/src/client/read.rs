@@ -122,9 +122,9 @@ impl Client {
         self.get(&format!("/v1/identities/{address}"))
     }
 
-    /// Vetted providers.
+    /// Vetted providers: the first 1,000 by address.
     pub fn providers(&self) -> Result<Providers, ClientError> {
-        self.get("/v1/providers")
+        self.get("/v1/providers?limit=1000")
     }
 
     /// A history, the newest first; `before` is `next` of the page before.

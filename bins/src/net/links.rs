@@ -11,6 +11,7 @@ use crossbeam_channel::{
 
 use gongsuan_types::PublicKey;
 
+use super::strangers::{Stranger, Strangers};
 use super::{Channel, Identity, NetError};
 
 /// Votes waiting for one peer, at most. A vote is 200 bytes.
@@ -202,14 +203,18 @@ where
     T: FnMut(&[u8]) -> bool + Send + 'static,
 {
     let accept = move || {
+        let strangers = Arc::new(Strangers::default());
         for stream in socket.incoming() {
             if stop.load(Ordering::Relaxed) {
                 return;
             }
             let Ok(stream) = stream else { continue };
+            // Whoever finds no place sees the connection closed.
+            let Ok(from) = stream.peer_addr() else { continue };
+            let Some(stranger) = strangers.enter(from.ip()) else { continue };
             let (identity, make) = (identity.clone(), make.clone());
             let thread = std::thread::Builder::new().name("receive".into());
-            if let Err(error) = thread.spawn(move || take_in(stream, &identity, make)) {
+            if let Err(error) = thread.spawn(move || take_in(stream, stranger, &identity, make)) {
                 tracing::error!(%error, "no thread for a link");
             }
         }
@@ -219,6 +224,7 @@ where
 
 fn take_in<T: FnMut(&[u8]) -> bool>(
     stream: TcpStream,
+    stranger: Stranger,
     identity: &Identity,
     make: impl Fn(&Arrival) -> Option<T>,
 ) {
@@ -235,6 +241,7 @@ fn take_in<T: FnMut(&[u8]) -> bool>(
             return;
         }
     };
+    drop(stranger);
     let peer = arrival.key;
     let Some(mut take) = make(&arrival) else {
         tracing::info!(%peer, "there is no room for another follower");
@@ -257,7 +264,39 @@ fn take_in<T: FnMut(&[u8]) -> bool>(
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
+    use gongsuan_types::{Hash, SecretKey};
+
     use super::*;
+
+    #[test]
+    fn those_who_say_nothing_are_few_and_validators_come_in_when_they_are_gone() {
+        let identity =
+            |n: u8| Identity { key: SecretKey::from_seed(&[n]), chain_id: Hash::ZERO, port: 0 };
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let (taken, frames) = bounded(1);
+        listen(socket, identity(0), Arc::default(), move |_: &Arrival| {
+            let taken = taken.clone();
+            Some(move |frame: &[u8]| taken.send(frame.to_vec()).is_ok())
+        });
+        let mut silent: Vec<TcpStream> =
+            (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
+        // The last ones find no place: they see the end long before a handshake must be over.
+        let mut last = silent.pop().unwrap();
+        last.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let closed = match last.read(&mut [0]) {
+            Ok(got) => got == 0,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        };
+        assert!(closed, "the last of 200 is closed");
+        drop(silent);
+        let outgoing = spawn_sender(address, identity(0).key.public_key(), identity(1));
+        let frame = Arc::new(b"here".to_vec());
+        assert!(outgoing.send(Lane::Vote, frame.clone()));
+        assert_eq!(frames.recv_timeout(Duration::from_secs(60)).unwrap(), *frame);
+    }
 
     #[test]
     fn a_link_that_waits_for_its_peer_keeps_the_newest_votes_and_takes_none_by_asking() {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use crossbeam_channel::Sender;
 use gongsuan_consensus::{
     AppRef, Blocks, CertifiedHeader, Chunk, CommittedBlock, Config, Core, Draft, FetchChunk,
     Message, Payload, Proposal, Record, Seat, SnapshotOffer, To, ValidatorSet, WantPayload,
@@ -19,12 +18,13 @@ use gongsuan_ledger::{
 use gongsuan_types::{DurationMs, Hash, Height, PublicKey, Refusal, Term, codec};
 
 use super::config::{NodeConfig, VOTE_LOG};
-use super::event::{Event, TOLD_BYTES_MAX, TOLD_MAX, Told, TxAnswer, busy};
+use super::event::{Event, Reply, TOLD_BYTES_MAX, TOLD_MAX, Told, TxAnswer, busy};
 use super::notary::{Judged, Notary, Offer};
 use super::past::{self, certificate_in, committed_at};
 use super::snapshots::Snapshots;
 use super::trades::Trades;
 use super::view::{Counts, Feed, Happened, View};
+use super::waiters::{Claim, Waiters};
 use crate::replica::wal::Wal;
 use crate::replica::{Answer, Application, Context, Front, Pace, Verdict, Work, die, wall};
 
@@ -35,6 +35,7 @@ const PAYLOAD_LIMIT: (usize, usize) = (4_096, gongsuan_consensus::PAYLOAD_BYTES_
 /// Bytes of one answer to a peer that catches up, and blocks in it.
 const SERVE_BYTES: usize = 2 << 20;
 const SERVE_BLOCKS: u64 = 128;
+
 /// Between two rounds of telling the others about transactions that still wait here.
 const TELL_AGAIN: Duration = Duration::from_millis(300);
 /// Bytes of a message beside its transactions.
@@ -87,7 +88,7 @@ pub(super) struct Ledger {
     counts: Counts,
     /// Absent only before the replica has started.
     notary: Option<Notary>,
-    waiting: BTreeMap<Hash, Vec<Sender<TxAnswer>>>,
+    waiters: Waiters,
 }
 
 impl Ledger {
@@ -169,7 +170,7 @@ impl Ledger {
             trades,
             counts: Counts::default(),
             notary: None,
-            waiting: BTreeMap::new(),
+            waiters: Waiters::default(),
         };
         Ok((ledger, core, wal))
     }
@@ -277,11 +278,11 @@ impl Ledger {
             return;
         }
         if self.pool.contains(&offer.id) {
-            self.welcome(offer.id, offer.answer.take());
+            self.welcome(offer.id, Claim::from(&offer.tx.body), offer.answer.take());
             return;
         }
         let fits = self.pool.would_take(&offer.tx, offer.source, self.chain.state());
-        let Some(notary) = &self.notary else { return refuse(offer.answer, busy()) };
+        let Some(notary) = &mut self.notary else { return refuse(offer.answer, busy()) };
         match fits {
             Err(refusal) => refuse(offer.answer, refusal),
             Ok(()) => {
@@ -295,31 +296,53 @@ impl Ledger {
     /// Takes what is well signed into the pool. What came from a client is told to the others.
     fn on_judged(&mut self, judged: Vec<Judged>, cx: &Context<'_>) {
         let mut told: Vec<Told> = Vec::new();
+        let mut expected = self.pool.count();
         for (offer, verdict) in judged {
             let Offer { tx, id, hint, source, answer } = offer;
+            if let Some(notary) = &mut self.notary {
+                notary.done(source);
+            }
             if let Err(error) = verdict {
                 refuse(answer, gongsuan_ledger::bad_signature(tx.signature, error));
                 continue;
             }
             let copy = (source == Source::Local).then(|| tx.clone());
+            let claim = Claim::from(&tx.body);
             let tx = tx.assume_verified();
             match self.pool.insert_from(tx, source, self.chain.state()) {
-                Ok(_) => told.extend(copy.map(|tx| (tx, hint))),
+                Ok(_) => {
+                    expected += 1;
+                    told.extend(copy.map(|tx| (tx, hint)));
+                }
                 Err(refusal) if refusal.code == "already-known" => {}
                 Err(refusal) => {
                     refuse(answer, refusal);
                     continue;
                 }
             }
-            self.welcome(id, answer);
+            self.welcome(id, claim, answer);
+        }
+        // Others had to go.
+        if self.pool.count() < expected {
+            self.sweep();
         }
         tell(&told, cx);
     }
 
+    /// Tells those who wait for what is neither in the pool nor in a block on the way.
+    fn sweep(&mut self) {
+        if !self.waiters.is_empty() {
+            let stays = |id: &Hash| self.pool.contains(id) || self.ordered.contains(id);
+            let state = self.chain.state();
+            let next_nonce = |sender: &_| state.accounts().account(sender).nonce;
+            self.waiters.sweep(state.time(), next_nonce, stays);
+        }
+    }
+
     /// A transaction waits here; whoever asked hears it now, or when it is committed.
-    fn welcome(&mut self, id: Hash, answer: Option<(bool, Sender<TxAnswer>)>) {
+    fn welcome(&mut self, id: Hash, claim: Claim, answer: Option<(bool, Reply)>) {
         match answer {
-            Some((true, answer)) => self.waiting.entry(id).or_default().push(answer),
+            Some((true, answer)) => self.waiters.add(id, claim, answer),
             Some((false, answer)) => drop(answer.send(TxAnswer::Pending(id))),
             None => {}
         }
@@ -364,9 +387,7 @@ impl Ledger {
                 self.ordered.remove(&receipt.id);
                 self.counts.take(&receipt.status);
                 let location = Location { height: header.height, index };
-                for waiter in self.waiting.remove(&receipt.id).unwrap_or_default() {
-                    drop(waiter.send(TxAnswer::Committed(location)));
-                }
+                self.waiters.committed(&receipt.id, location);
             }
             let happened = Happened::of(header.height, &applied.receipts, &applied.events);
             drop(self.feed.0.send(Arc::new(happened)));
@@ -383,6 +404,7 @@ impl Ledger {
         }
         let senders = all.iter().flat_map(|applied| applied.senders.iter().copied());
         self.pool.prune(self.chain.state(), senders);
+        self.sweep();
     }
 }
 
@@ -528,7 +550,7 @@ impl Application for Ledger {
     }
 }
 
-fn refuse(answer: Option<(bool, Sender<TxAnswer>)>, refusal: Refusal) {
+fn refuse(answer: Option<(bool, Reply)>, refusal: Refusal) {
     if let Some((_, answer)) = answer {
         drop(answer.send(TxAnswer::Refused(refusal)));
     }

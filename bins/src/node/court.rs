@@ -121,7 +121,7 @@ impl Court {
     /// Answers what is open. Whether something is left.
     fn look(&mut self) -> bool {
         let key = self.key.public_key();
-        let dockets = match self.node.ask(move |view| dockets(view.chain.state(), key)) {
+        let dockets = match self.node.ask_blocking(move |view| dockets(view.chain.state(), key)) {
             Ok(dockets) => dockets,
             Err(refusal) => {
                 tracing::warn!(%refusal, "the court cannot see the chain");
@@ -262,13 +262,13 @@ impl Court {
 
     fn submit(&self, is_free: bool, op: impl FnOnce(Hash) -> Op) -> anyhow::Result<()> {
         let sender = self.key.address();
-        let (chain_id, nonce, fee) = self.node.ask(move |view: &View<'_>| {
+        let (chain_id, nonce, fee) = self.node.ask_blocking(move |view: &View<'_>| {
             let state = view.chain.state();
             let fee = if is_free { Amount::ZERO } else { fee_min(state.params(), 1) };
             (state.chain_id(), view.pool.next_nonce(&sender, state), fee)
         })?;
         let tx = sign(&self.key, chain_id, nonce, fee, vec![op(chain_id)]);
-        match self.node.submit(tx, true, COMMIT_WAIT)? {
+        match self.node.submit_blocking(tx, true, COMMIT_WAIT)? {
             super::TxAnswer::Refused(refusal) => {
                 let account = sender.short();
                 Err(refusal).with_context(|| {

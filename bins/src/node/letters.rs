@@ -5,6 +5,7 @@
 //! ```
 
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -96,11 +97,11 @@ impl Letters {
         Ok(checked.into_signed())
     }
 
-    /// Keeps a letter that was checked. Twice is the same as once.
+    /// Keeps a letter that was checked. Twice is the same as once. `by` is the address that it came from.
     ///
     /// # Errors
     /// A [`Refusal`]: too many of this sender, no room, or what the disk said.
-    pub fn put(&self, letter: &SignedLetter) -> Result<Hash, Refusal> {
+    pub fn put(&self, letter: &SignedLetter, by: Option<IpAddr>) -> Result<Hash, Refusal> {
         let disk = |error: std::io::Error| {
             Refusal::new("disk", "letters", "a working disk", error.kind(), error.to_string())
         };
@@ -111,19 +112,27 @@ impl Letters {
         let bytes = codec::encode(letter);
         let hash = Hash::of_content(&bytes);
         let known = lines(&path);
-        if known.contains(&hash) {
+        if known.contains(&hash) && self.blobs.renew(&hash) {
             return Ok(hash);
         }
-        if known.len() >= LETTERS_MAX {
+        if !known.contains(&hash) && known.len() >= LETTERS_MAX {
             let message = "the sender has left as many letters for this account as a deal can have";
             return Err(Refusal::new("too-many", "letter", LETTERS_MAX, known.len(), message));
         }
-        self.blobs.put(&bytes, Some(hash))?;
+        self.blobs.put(&bytes, Some(hash), by)?;
+        if known.contains(&hash) {
+            // Its bytes had made way for others; its line is there.
+            return Ok(hash);
+        }
         std::fs::create_dir_all(&dir).map_err(disk)?;
         let mut file =
             std::fs::OpenOptions::new().create(true).append(true).open(&path).map_err(disk)?;
         // A line that a crash cut short must not swallow this one.
         write!(file, "\n{hash}\n").map_err(disk)?;
+        file.sync_all().map_err(disk)?;
+        for dir in [&dir, &self.dir] {
+            std::fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(disk)?;
+        }
         Ok(hash)
     }
 
@@ -139,6 +148,14 @@ impl Letters {
             own.filter(|path| path.to_string_lossy().ends_with(&end)).collect();
         own.sort();
         own.iter().flat_map(|path| lines(path)).collect()
+    }
+}
+
+impl Letters {
+    /// The content addresses of all letters of a deal.
+    pub(super) fn all(&self, deal: DealId) -> Vec<Hash> {
+        let entries = std::fs::read_dir(self.dir.join(deal.to_string()));
+        entries.into_iter().flatten().flatten().flat_map(|entry| lines(&entry.path())).collect()
     }
 }
 
@@ -172,17 +189,18 @@ mod tests {
         let [a, b, c] = ["a", "b", "c"].map(|name| SecretKey::from_seed(name.as_bytes()));
         let (first, second, other) = (letter(&a, &b), letter(&a, &b), letter(&a, &c));
         let letters = open();
-        let hash = letters.put(&first).unwrap();
-        assert_eq!(letters.put(&first).unwrap(), hash, "twice is once");
-        letters.put(&other).unwrap();
+        let hash = letters.put(&first, None).unwrap();
+        assert_eq!(letters.put(&first, None).unwrap(), hash, "twice is once");
+        letters.put(&other, None).unwrap();
         let path = dir.path().join("letters/7").join(format!("{}.{}", a.address(), b.address()));
         let mut torn = std::fs::OpenOptions::new().append(true).open(path).unwrap();
         torn.write_all(b"0123").unwrap();
         let letters = open();
-        let next = letters.put(&second).unwrap();
+        let next = letters.put(&second, None).unwrap();
         assert_eq!(letters.of(DealId(7), &b.address()), [hash, next]);
         assert_eq!(letters.of(DealId(7), &c.address()).len(), 1);
         assert!(letters.of(DealId(8), &b.address()).is_empty());
+        assert_eq!(letters.all(DealId(7)).len(), 3);
     }
 
     #[test]

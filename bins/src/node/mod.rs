@@ -10,9 +10,11 @@ mod library;
 mod notary;
 mod past;
 pub mod pieces;
+mod pins;
 mod snapshots;
 mod trades;
 mod view;
+mod waiters;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -84,6 +86,8 @@ impl Node {
         let replica = Replica::start(setup, event::gate(), |front, _| ledger.begin(front))
             .context("cannot start the replica")?;
         let handle = Handle::new(replica.front().clone());
+        let pins = pins::Pins::new(handle.clone(), &letters);
+        blobs.pin(move |blobs| pins.needed(blobs));
         let listeners = Arc::new(tokio::sync::Semaphore::new(crate::api::LISTENERS_MAX));
         let peers = config.file.peers.iter().filter_map(|peer| peer.api);
         let peers = crate::client::Client::new(peers.map(|api| format!("http://{api}")));

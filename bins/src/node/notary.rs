@@ -7,6 +7,7 @@
 //!
 //! So nothing that fails a cheap check costs a signature, and the replica thread checks none.
 
+use std::collections::BTreeMap;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -16,11 +17,13 @@ use gongsuan_types::Hash;
 use gongsuan_types::batch::NonceHint;
 use gongsuan_types::keys::KeyError;
 
-use super::event::{Event, TxAnswer};
+use super::event::{Event, Reply};
 use crate::replica::Front;
 
 /// Offers that may wait for their signatures to be checked.
 const WAITING_MAX: usize = 8_192;
+/// Of these, of one peer.
+const PER_PEER_MAX: usize = 1_024;
 /// Signatures checked together, at most. Whatever waits is taken: one alone when it is quiet, many when it is not.
 const BATCH_MAX: usize = 1_024;
 
@@ -32,7 +35,7 @@ pub(crate) struct Offer {
     pub(super) hint: Option<NonceHint>,
     pub(super) source: Source,
     /// Whether the client waits for the commit, and where it waits.
-    pub(super) answer: Option<(bool, Sender<TxAnswer>)>,
+    pub(super) answer: Option<(bool, Reply)>,
 }
 
 impl Offer {
@@ -48,6 +51,8 @@ pub(crate) type Judged = (Offer, Result<(), KeyError>);
 #[derive(Debug)]
 pub(super) struct Notary {
     offers: Option<Sender<Offer>>,
+    /// How many of each peer wait.
+    waiting: BTreeMap<Source, usize>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -57,15 +62,29 @@ impl Notary {
         let thread = std::thread::Builder::new()
             .name("notary".into())
             .spawn(move || work(&waiting, &front))?;
-        Ok(Self { offers: Some(offers), thread: Some(thread) })
+        Ok(Self { offers: Some(offers), waiting: BTreeMap::new(), thread: Some(thread) })
     }
 
-    /// Has a signature checked; gives the offer back if too many wait.
-    pub(super) fn check(&self, offer: Offer) -> Result<(), Box<Offer>> {
+    /// Has a signature checked; gives the offer back if too many wait, of its peer or in all. What was checked is to be [counted out](Self::done).
+    pub(super) fn check(&mut self, offer: Offer) -> Result<(), Box<Offer>> {
         let Some(offers) = &self.offers else { return Err(Box::new(offer)) };
+        let source = offer.source;
+        let waiting = self.waiting.entry(source).or_default();
+        if source != Source::Local && *waiting >= PER_PEER_MAX {
+            return Err(Box::new(offer));
+        }
         offers.try_send(offer).map_err(|error| match error {
             TrySendError::Full(offer) | TrySendError::Disconnected(offer) => Box::new(offer),
-        })
+        })?;
+        *waiting += 1;
+        Ok(())
+    }
+
+    /// An offer of this source has come back.
+    pub(super) fn done(&mut self, source: Source) {
+        if let Some(waiting) = self.waiting.get_mut(&source) {
+            *waiting = waiting.saturating_sub(1);
+        }
     }
 }
 
@@ -119,6 +138,20 @@ mod tests {
             ops: vec![Op::Transfer { to: Address::TREASURY, amount: Amount::new(1) }],
         };
         Offer::new(Verified::sign(body, &key).into_signed(), None, source)
+    }
+
+    #[test]
+    fn one_peer_does_not_use_up_the_places_of_others() {
+        let (offers, waiting) = bounded(WAITING_MAX);
+        let mut notary = Notary { offers: Some(offers), waiting: BTreeMap::new(), thread: None };
+        let (greedy, other) = (offer(1, Source::Peer(1)), offer(2, Source::Peer(2)));
+        let again = |offer: &Offer| Offer::new(offer.tx.clone(), None, offer.source);
+        let taken = (0..WAITING_MAX).filter(|_| notary.check(again(&greedy)).is_ok()).count();
+        assert_eq!(taken, PER_PEER_MAX);
+        assert!(notary.check(again(&other)).is_ok());
+        notary.done(waiting.recv().unwrap().source);
+        assert!(notary.check(again(&greedy)).is_ok(), "what came back makes room");
+        assert!(notary.check(again(&greedy)).is_err());
     }
 
     #[test]

@@ -4,13 +4,16 @@
 //! again; after a break, a restart of either side or from another machine it goes on in the same way. Each piece is checked against its hash when it
 //! comes, and the whole when it is joined.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use gongsuan_types::{Hash, Refusal};
 
+use super::blobs::room::{Limits, Owner, Room, weight};
 use super::blobs::{BLOB_BYTES_MAX, Blobs};
 
 /// Bytes of one piece, at most: seconds on a slow line, and few requests on a fast one.
@@ -19,16 +22,21 @@ pub const PIECE_BYTES_MAX: usize = 1 << 20;
 pub const PIECES_MAX: usize = BLOB_BYTES_MAX.div_ceil(PIECE_BYTES_MAX);
 /// Bytes of all pieces of a node, at most.
 const TOTAL_BYTES_MAX: u64 = 1 << 30;
-/// When there is no room, pieces are dropped that nobody has joined for this long.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(3_600);
+/// Pieces that nobody has joined make way when there is no room, after an hour at the earliest. An address has a quarter of the room: many of the
+/// longest blobs on their way at once.
+const LIMITS: Limits = Limits {
+    total: TOTAL_BYTES_MAX,
+    per_address: TOTAL_BYTES_MAX / 4,
+    keep: Duration::from_secs(3_600),
+};
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Pieces {
     dir: PathBuf,
     blobs: Arc<Blobs>,
-    /// Bytes in the folder; one writer at a time.
-    total: Mutex<u64>,
+    /// What is in the folder; one writer at a time.
+    room: Mutex<Room>,
 }
 
 fn disk(error: &std::io::Error) -> Refusal {
@@ -41,10 +49,16 @@ impl Pieces {
     /// # Errors
     /// What the disk said.
     pub fn open(dir: PathBuf, blobs: Arc<Blobs>) -> std::io::Result<Self> {
-        std::fs::create_dir_all(&dir)?;
-        let sizes = std::fs::read_dir(&dir)?.filter_map(|entry| entry.ok()?.metadata().ok());
-        let total = Mutex::new(sizes.map(|metadata| metadata.len()).sum());
-        Ok(Self { dir, blobs, total })
+        Self::open_within(dir, blobs, LIMITS)
+    }
+
+    fn open_within(dir: PathBuf, blobs: Arc<Blobs>, limits: Limits) -> std::io::Result<Self> {
+        let room = Mutex::new(Room::of_folder(&dir, limits)?);
+        Ok(Self { dir, blobs, room })
+    }
+
+    fn room(&self) -> MutexGuard<'_, Room> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn path(&self, hash: &Hash) -> PathBuf {
@@ -55,11 +69,11 @@ impl Pieces {
         std::fs::read(self.path(hash)).ok().filter(|bytes| Hash::of_content(bytes) == *hash)
     }
 
-    /// Keeps a piece under its hash. Twice is the same as once.
+    /// Keeps a piece under its hash. Twice is the same as once. `by` is the address that it came from.
     ///
     /// # Errors
     /// A [`Refusal`]: too long, another hash, no room, or what the disk said.
-    pub fn put(&self, bytes: &[u8], expected: Hash) -> Result<(), Refusal> {
+    pub fn put(&self, bytes: &[u8], expected: Hash, by: Option<IpAddr>) -> Result<(), Refusal> {
         if bytes.len() > PIECE_BYTES_MAX {
             let message = "the piece is too long";
             return Err(Refusal::new("too-long", "body", PIECE_BYTES_MAX, bytes.len(), message));
@@ -69,44 +83,43 @@ impl Pieces {
             let message = "the bytes do not have the hash that they are stored under";
             return Err(Refusal::new("hash-mismatch", "hash", expected, got, message));
         }
-        let mut total = self.total.lock().unwrap_or_else(PoisonError::into_inner);
+        let (weight, owner, now) = (weight(bytes.len() as u64), Owner::from(by), SystemTime::now());
+        let mut room = self.room();
         if self.read(&expected).is_some() {
+            room.touch(&expected, now);
             return Ok(());
         }
-        if *total + bytes.len() as u64 > TOTAL_BYTES_MAX {
-            *total = self.forget(FORGOTTEN_AFTER);
+        // One that was damaged is written again.
+        room.remove(&expected);
+        if !room.grant(weight, owner) {
+            for old in room.make(weight, owner, &BTreeSet::new(), now)? {
+                drop(std::fs::remove_file(self.path(&old)));
+            }
         }
-        if *total + bytes.len() as u64 > TOTAL_BYTES_MAX {
-            let message = "the node has no room for pieces left; try again later";
-            return Err(Refusal::new("busy", "pieces", TOTAL_BYTES_MAX, *total, message));
+        let write = || {
+            let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+            file.write_all(bytes)?;
+            file.persist(self.path(&expected)).map_err(|error| error.error)
+        };
+        if let Err(error) = write() {
+            room.give_back(weight, owner);
+            return Err(disk(&error));
         }
-        let mut file = tempfile::NamedTempFile::new_in(&self.dir).map_err(|error| disk(&error))?;
-        file.write_all(bytes).map_err(|error| disk(&error))?;
-        file.persist(self.path(&expected)).map_err(|error| disk(&error.error))?;
-        *total += bytes.len() as u64;
+        room.settle(expected, weight, owner, now);
         Ok(())
     }
 
-    /// Drops pieces that are older. Returns the bytes of those that are left.
-    fn forget(&self, age: Duration) -> u64 {
-        let now = SystemTime::now();
-        let mut left = 0;
-        for entry in std::fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            let Ok(metadata) = entry.metadata() else { continue };
-            let old = metadata.modified().ok().and_then(|at| now.duration_since(at).ok());
-            let is_gone =
-                old.is_some_and(|old| old >= age) && std::fs::remove_file(entry.path()).is_ok();
-            left += if is_gone { 0 } else { metadata.len() };
-        }
-        left
-    }
-
-    /// Joins pieces to a blob. What of them is missing; nothing, once the blob is stored.
+    /// Joins pieces to a blob, for the address `by`. What of them is missing; nothing, once the blob is stored.
     ///
     /// # Errors
     /// A [`Refusal`]: too many pieces, pieces of another blob, or what storing it refuses.
-    pub fn join(&self, blob: Hash, pieces: &[Hash]) -> Result<Vec<Hash>, Refusal> {
-        if self.blobs.get(&blob).is_some() {
+    pub fn join(
+        &self,
+        blob: Hash,
+        pieces: &[Hash],
+        by: Option<IpAddr>,
+    ) -> Result<Vec<Hash>, Refusal> {
+        if self.blobs.renew(&blob) {
             return Ok(Vec::new());
         }
         if pieces.is_empty() || pieces.len() > PIECES_MAX {
@@ -121,14 +134,11 @@ impl Pieces {
             return Ok(missing);
         }
         let bytes: Vec<u8> = found.into_iter().flatten().flatten().collect();
-        self.blobs.put(&bytes, Some(blob))?;
-        let mut total = self.total.lock().unwrap_or_else(PoisonError::into_inner);
+        self.blobs.put(&bytes, Some(blob), by)?;
+        let mut room = self.room();
         for piece in pieces {
-            let path = self.path(piece);
-            let len = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
-            if std::fs::remove_file(&path).is_ok() {
-                *total = total.saturating_sub(len);
-            }
+            drop(std::fs::remove_file(self.path(piece)));
+            room.remove(piece);
         }
         Ok(Vec::new())
     }
@@ -149,35 +159,51 @@ mod tests {
         let hashes = parts.map(Hash::of_content);
         let blob = Hash::of_content(b"one two three");
         let (pieces, _) = open();
-        assert_eq!(pieces.join(blob, &hashes).unwrap(), hashes);
-        pieces.put(parts[2], hashes[2]).unwrap();
-        assert_eq!(pieces.put(parts[0], hashes[1]).unwrap_err().code, "hash-mismatch");
+        assert_eq!(pieces.join(blob, &hashes, None).unwrap(), hashes);
+        pieces.put(parts[2], hashes[2], None).unwrap();
+        assert_eq!(pieces.put(parts[0], hashes[1], None).unwrap_err().code, "hash-mismatch");
         let (pieces, blobs) = open();
-        assert_eq!(pieces.join(blob, &hashes).unwrap(), hashes[..2]);
+        assert_eq!(pieces.join(blob, &hashes, None).unwrap(), hashes[..2]);
         for at in [1, 0] {
-            pieces.put(parts[at], hashes[at]).unwrap();
+            pieces.put(parts[at], hashes[at], None).unwrap();
         }
         let turned = [hashes[2], hashes[1], hashes[0]];
-        assert_eq!(pieces.join(blob, &turned).unwrap_err().code, "hash-mismatch");
-        assert_eq!(pieces.join(blob, &hashes).unwrap(), []);
+        assert_eq!(pieces.join(blob, &turned, None).unwrap_err().code, "hash-mismatch");
+        assert_eq!(pieces.join(blob, &hashes, None).unwrap(), []);
         assert_eq!(blobs.get(&blob).unwrap(), b"one two three");
-        assert_eq!(*pieces.total.lock().unwrap(), 0, "what was joined is not kept twice");
-        assert_eq!(pieces.join(blob, &hashes).unwrap(), [], "twice is once");
+        assert_eq!(pieces.room().total(), 0, "what was joined is not kept twice");
+        assert_eq!(pieces.join(blob, &hashes, None).unwrap(), [], "twice is once");
     }
 
     #[test]
     fn pieces_have_bounds_and_forgotten_ones_make_room() {
         let dir = tempfile::tempdir().unwrap();
         let blobs = Arc::new(Blobs::open(dir.path().join("blobs")).unwrap());
-        let pieces = Pieces::open(dir.path().join("pieces"), blobs).unwrap();
+        let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let limits = |keep| Limits { total: 3 * weight(1), per_address: 2 * weight(1), keep };
+        let open = |keep| {
+            Pieces::open_within(dir.path().join("pieces"), blobs.clone(), limits(keep)).unwrap()
+        };
+        let pieces = open(Duration::from_secs(3_600));
         let long = vec![0; PIECE_BYTES_MAX + 1];
-        assert_eq!(pieces.put(&long, Hash::of_content(&long)).unwrap_err().code, "too-long");
+        let refused = pieces.put(&long, Hash::of_content(&long), None);
+        assert_eq!(refused.unwrap_err().code, "too-long");
         let many = vec![Hash::ZERO; PIECES_MAX + 1];
-        assert_eq!(pieces.join(Hash::ZERO, &many).unwrap_err().code, "out-of-range");
-        let hash = Hash::of_content(b"piece");
-        pieces.put(b"piece", hash).unwrap();
-        assert_eq!(pieces.forget(FORGOTTEN_AFTER), 5);
-        assert_eq!(pieces.forget(Duration::ZERO), 0);
-        assert_eq!(pieces.join(Hash::ZERO, &[hash]).unwrap(), [hash]);
+        assert_eq!(pieces.join(Hash::ZERO, &many, None).unwrap_err().code, "out-of-range");
+        let put = |pieces: &Pieces, byte: u8, by| {
+            let hash = Hash::of_content(&[byte]);
+            pieces.put(&[byte], hash, Some(by)).map(|()| hash).map_err(|refusal| refusal.code)
+        };
+        let first = put(&pieces, 1, one).unwrap();
+        put(&pieces, 2, one).unwrap();
+        assert_eq!(put(&pieces, 3, one).unwrap_err(), "busy", "an address has its share");
+        put(&pieces, 3, other).unwrap();
+        assert_eq!(put(&pieces, 4, other).unwrap_err(), "busy", "the node is full");
+        assert_eq!(pieces.join(Hash::ZERO, &[first], None).unwrap_err().code, "hash-mismatch");
+        let pieces = open(Duration::ZERO);
+        let fourth = put(&pieces, 4, other).unwrap();
+        assert!(pieces.read(&fourth).is_some(), "forgotten ones make way");
+        let files = std::fs::read_dir(dir.path().join("pieces")).unwrap().count() as u64;
+        assert_eq!(files * weight(1), pieces.room().total(), "files and sums say the same");
     }
 }

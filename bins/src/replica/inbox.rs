@@ -1,8 +1,10 @@
 //! What reaches the replica thread: its queues, and what the link threads do before.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 use gongsuan_consensus::{Message, Seat, VerifiedMessage};
 
 use super::application::Gate;
@@ -19,6 +21,10 @@ const BLOCKS_MAX: usize = 64;
 const BULK_MAX: usize = 8;
 /// Events of the application, at most.
 const FRONT_MAX: usize = 4_096;
+/// Bytes of what one peer's application said and nobody has heard yet, at most: several of the longest messages, a thousand short ones.
+const TOLD_BYTES_MAX: usize = 2 << 20;
+/// What an event takes beside its bytes.
+const TOLD_BYTES_EACH: usize = 2 << 10;
 
 /// A small message whose signatures have not been checked.
 pub(super) type Raw = (Seat, Message);
@@ -32,11 +38,46 @@ pub(super) struct Inbox<E> {
     pub(super) blocks: Receiver<Checked>,
     pub(super) bulk: Receiver<Checked>,
     pub(super) front: Receiver<FrontEvent<E>>,
+    pub(super) told: Receiver<ToldEvent<E>>,
 }
 
 pub(super) enum FrontEvent<E> {
     App(E),
     Stop,
+}
+
+/// What a peer's application said, and the room that it takes until it is heard.
+pub(super) struct ToldEvent<E> {
+    pub(super) event: E,
+    pub(super) room: Room,
+}
+
+/// Room of one peer; free again when it is dropped.
+pub(super) struct Room {
+    used: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// The room of each peer: what one says takes nothing of what others may say, nor of the front door.
+#[derive(Clone, Default)]
+struct Rooms(Arc<Mutex<BTreeMap<Seat, Arc<AtomicUsize>>>>);
+
+impl Rooms {
+    /// Room for so many bytes of a peer, if it has some.
+    fn take(&self, peer: Seat, bytes: usize) -> Option<Room> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = all.entry(peer).or_default();
+        let bytes = bytes.saturating_add(TOLD_BYTES_EACH);
+        let fits = |before: usize| before.checked_add(bytes).filter(|sum| *sum <= TOLD_BYTES_MAX);
+        used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
+        Some(Room { used: Arc::clone(used), bytes })
+    }
 }
 
 /// The application's own queue to the replica thread.
@@ -107,6 +148,8 @@ pub(super) struct Entrance<E> {
     pub(super) blocks: Sender<Checked>,
     pub(super) bulk: Sender<Checked>,
     pub(super) front: Front<E>,
+    told: Sender<ToldEvent<E>>,
+    rooms: Rooms,
     pub(super) checker: Checker,
     pub(super) roster: Arc<Roster>,
     pub(super) gate: Gate<E>,
@@ -125,17 +168,21 @@ pub(super) fn queues<E>(
     let (blocks_in, blocks) = bounded(BLOCKS_MAX);
     let (bulk_in, bulk) = bounded(BULK_MAX);
     let (queue, front) = bounded(FRONT_MAX);
+    // Bounded by the room of each peer.
+    let (told_in, told) = unbounded();
     let entrance = Entrance {
         votes: votes_in,
         blocks: blocks_in,
         bulk: bulk_in,
         front: Front { queue, news: news_in.clone() },
+        told: told_in,
+        rooms: Rooms::default(),
         checker,
         roster,
         gate,
         counters,
     };
-    (news_in, entrance, Inbox { news, votes, blocks, bulk, front })
+    (news_in, entrance, Inbox { news, votes, blocks, bulk, front, told })
 }
 
 impl<E> Clone for Entrance<E> {
@@ -145,6 +192,8 @@ impl<E> Clone for Entrance<E> {
             blocks: self.blocks.clone(),
             bulk: self.bulk.clone(),
             front: self.front.clone(),
+            told: self.told.clone(),
+            rooms: self.rooms.clone(),
             checker: self.checker.clone(),
             roster: self.roster.clone(),
             gate: self.gate.clone(),
@@ -168,15 +217,13 @@ impl<E> Entrance<E> {
                 }
             },
             Some((&APPLICATION, bytes)) => {
+                // Before it is decoded: what finds no room costs nothing.
+                let Some(room) = self.rooms.take(from, bytes.len()) else {
+                    count(&self.counters.dropped_in);
+                    return true;
+                };
                 let Some(event) = (self.gate)(from, bytes) else { return true };
-                match self.front.try_push(event) {
-                    Ok(()) => true,
-                    Err(FrontError::Busy) => {
-                        count(&self.counters.dropped_in);
-                        true
-                    }
-                    Err(FrontError::Stopped) => false,
-                }
+                self.told.send(ToldEvent { event, room }).is_ok()
             }
             Some(_) | None => {
                 count(&self.counters.refused);
@@ -208,5 +255,25 @@ impl<E> Entrance<E> {
                 true
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_peer_says_takes_its_own_room_until_it_is_heard() {
+        let rooms = Rooms::default();
+        let long = 500 << 10;
+        let mut own: Vec<Room> = (0..100).map_while(|_| rooms.take(Seat(1), long)).collect();
+        assert_eq!(own.len(), 4, "2 MiB of the longest messages");
+        assert!(rooms.take(Seat(2), long).is_some(), "another peer has its own");
+        assert!(rooms.take(Seat(1), usize::MAX).is_none());
+        own.pop();
+        assert!(rooms.take(Seat(1), long).is_some(), "what was heard makes room");
+        drop(own);
+        let short: Vec<Room> = (0..10_000).map_while(|_| rooms.take(Seat(1), 0)).collect();
+        assert_eq!(short.len(), TOLD_BYTES_MAX / TOLD_BYTES_EACH, "empty ones are not for nothing");
     }
 }

@@ -11,7 +11,8 @@
 //!
 //! - The replica thread owns the core and the application, and never waits for a disk or a socket.
 //! - A message that depends on a record is held until the record is durable.
-//! - Every queue is bounded. Votes go first; what is bulk is dropped when there is no room, and counted.
+//! - Every queue is bounded, what peers' applications say for each peer by itself. Votes go first; what is bulk is dropped when there is no room, and
+//!   counted. What is not consensus gets five milliseconds at a time.
 //! - Votes are verified on the replica thread once they can complete a quorum that the core wants: the others cost nothing.
 //! - Nothing polls: an idle replica wakes for its timers.
 
@@ -26,6 +27,7 @@ mod pace;
 mod peers;
 mod roster;
 mod runtime;
+mod turn;
 mod verify;
 pub mod wal;
 

@@ -19,9 +19,10 @@ use super::application::{Answer, Application, Context, Gate, Verdict, Wishes, Wo
 use super::ballots::Ballots;
 use super::counters::{Counters, count};
 use super::disk::Disk;
-use super::inbox::{Checked, Front, FrontEvent, Inbox, Raw, queues};
+use super::inbox::{Checked, Front, FrontEvent, Inbox, Raw, ToldEvent, queues};
 use super::peers::Peers;
 use super::roster::Roster;
+use super::turn::share;
 use super::verify::Checker;
 use super::wal::Wal;
 use crate::net::{self, Identity};
@@ -197,6 +198,7 @@ enum Next<E> {
     Small(Raw),
     Heavy(Checked),
     Front(FrontEvent<E>),
+    Told(ToldEvent<E>),
     Time,
 }
 
@@ -217,8 +219,10 @@ impl<A: Application> Runtime<A> {
                     return;
                 }
             }
-            for event in inbox.front.try_iter().take(BATCH) {
-                if !self.handle(Next::Front(event)) {
+            let events = std::iter::successors(Some(0_usize), |turn| Some(turn + 1))
+                .map_while(|turn| knock(inbox, turn));
+            for event in share(events, BATCH, Instant::now) {
+                if !self.handle(event) {
                     return;
                 }
             }
@@ -238,6 +242,7 @@ impl<A: Application> Runtime<A> {
             recv(inbox.votes) -> vote => vote.map_or(Next::Time, Next::Small),
             recv(inbox.bulk) -> range => range.map_or(Next::Time, Next::Heavy),
             recv(inbox.front) -> event => event.map_or(Next::Time, Next::Front),
+            recv(inbox.told) -> told => told.map_or(Next::Time, Next::Told),
             recv(time) -> _ => Next::Time,
         }
     }
@@ -252,6 +257,10 @@ impl<A: Application> Runtime<A> {
             }
             Next::Front(FrontEvent::App(event)) => {
                 self.ask(|app, cx| app.on_event(event, cx));
+            }
+            Next::Told(ToldEvent { event, room }) => {
+                self.ask(|app, cx| app.on_event(event, cx));
+                drop(room);
             }
             Next::Front(FrontEvent::Stop) => {
                 let progress = self.core.progress();
@@ -560,4 +569,16 @@ fn poll<E>(inbox: &Inbox<E>) -> Option<Next<E>> {
         .or_else(|_| inbox.votes.try_recv().map(Next::Small))
         .or_else(|_| inbox.bulk.try_recv().map(Next::Heavy))
         .ok()
+}
+
+/// The next event that is not of consensus: of the front door and of the peers in turns, as long as both have some.
+fn knock<E>(inbox: &Inbox<E>, turn: usize) -> Option<Next<E>> {
+    let front = || inbox.front.try_recv().map(Next::Front);
+    let told = || inbox.told.try_recv().map(Next::Told);
+    let next = if turn.is_multiple_of(2) {
+        front().or_else(|_| told())
+    } else {
+        told().or_else(|_| front())
+    };
+    next.ok()
 }

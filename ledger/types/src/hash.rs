@@ -94,6 +94,24 @@ impl Hasher {
     }
 }
 
+/// [`Hash::of_content`] in progress, for bytes that come in parts.
+#[derive(Clone, Debug, Default)]
+pub struct ContentHasher(Sha256);
+
+impl ContentHasher {
+    /// Adds the next bytes. How the content is cut makes no difference.
+    pub fn update(&mut self, bytes: &[u8]) -> &mut Self {
+        self.0.update(bytes);
+        self
+    }
+
+    /// The content address of everything added.
+    #[must_use]
+    pub fn finish(self) -> Hash {
+        Hash(self.0.finalize().into())
+    }
+}
+
 /// Tagged SHA-256 of exactly two digests: [`Hash::of`] their 64 bytes, at half the price. The tag is hashed once, the padding is a constant, and
 /// nothing is buffered. This is what nodes of Merkle trees are made of.
 #[derive(Clone, Debug)]
@@ -163,6 +181,16 @@ mod tests {
             Hash::of_content(b"abc").to_string(),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
+    }
+
+    #[test]
+    fn content_has_one_address_however_it_is_cut() {
+        let bytes: Vec<u8> = (0..200).collect();
+        for cut in [0, 1, 63, 64, 65, 200] {
+            let mut hasher = ContentHasher::default();
+            hasher.update(&bytes[..cut]).update(&bytes[cut..]);
+            assert_eq!(hasher.finish(), Hash::of_content(&bytes), "{cut}");
+        }
     }
 
     #[test]

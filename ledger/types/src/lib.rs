@@ -66,7 +66,7 @@ pub use address::Address;
 pub use amount::{Amount, Price};
 pub use batch::BatchVerifier;
 pub use encryption::EncryptionKey;
-pub use hash::{Hash, Hasher, PairHasher};
+pub use hash::{ContentHasher, Hash, Hasher, PairHasher};
 pub use keys::{PublicKey, SecretKey, Signature};
 pub use refusal::Refusal;
 pub use remembered::Remembered;
