@@ -281,9 +281,13 @@ impl Agent {
         });
     }
 
-    /// The renter has stopped the deal: what is done by now is all that is committed.
+    /// The renter has stopped the deal, or it is over: what is done by now is all that is committed, if anything still can be.
     fn stop_early(&self, id: DealId) {
         self.stopped.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+    }
+
+    fn forget(&self, id: DealId) {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
     fn is_stopped(&self, id: DealId) -> bool {

@@ -170,7 +170,7 @@ fn a_job_file_orders_stages_and_every_way_to_check_them() {
     .concat();
     let refused = example(&town, "words", "refused", &refuses);
     let (failure, _) = run(&town, &refused, &[], 6);
-    assert!(failure["message"].as_str().unwrap().contains("Refused"), "{failure}");
+    assert!(failure["message"].as_str().unwrap().contains("refused an output"), "{failure}");
 
     // An output that is no input ends the row, by name.
     let unfinished = example(

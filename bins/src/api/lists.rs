@@ -301,3 +301,159 @@ pub(super) async fn receipts(
     });
     Ok(Json(DealReceipts { deal: id, receipts: read.await.map_err(stopped)?? }))
 }
+
+#[cfg(test)]
+mod tests {
+    use gongsuan_market::{Command, Moment, Rules};
+    use gongsuan_types::job::{Check, JOB_VERSION, JobSpec, Limits, MapInput, Pace, Shape};
+    use gongsuan_types::order::{Ask, Capabilities, Machine, Party, Region, Requirements};
+    use gongsuan_types::{DurationMs, Fuel, Hash, Height, Price, TimeMs, Units};
+
+    use super::*;
+    use crate::renter::Wish;
+
+    const PAIRS: u64 = 3_000;
+    const RESTING: u64 = 1_200;
+    const NOW: TimeMs = TimeMs(1_000);
+
+    fn party(number: u64) -> Party {
+        Party { address: address(number), attested: Capabilities::NONE }
+    }
+
+    fn address(number: u64) -> Address {
+        Address(Hash::of("lists", &number.to_le_bytes()).0)
+    }
+
+    fn ask(price: u64) -> Command {
+        let machine = Machine {
+            cpu_cores: 1,
+            memory_mib: 1_024,
+            disk_mib: 0,
+            gpu_count: 0,
+            duration_s_max: 86_400,
+            region: Region(0),
+            capabilities: Capabilities::NONE,
+        };
+        let (class, price, units, fill_min) = (Class::WASM, Price(price), Units(1), Units(1));
+        let expires_at = TimeMs(1_000_000);
+        Command::PlaceAsk(Ask { class, price, units, fill_min, machine, expires_at })
+    }
+
+    fn bid() -> Command {
+        let spec = JobSpec {
+            version: JOB_VERSION,
+            module: Hash::ZERO,
+            meter: 1,
+            args: Vec::new(),
+            shape: Shape::Map { segments: 1, input: MapInput::Shared(Hash::ZERO) },
+            limits: Limits { fuel: Fuel(1_000_000_000), memory_pages: 1, output_bytes: 0 },
+            seed: Hash::ZERO,
+        };
+        let wish = Wish {
+            spec,
+            price_max: Price(10),
+            deals_max: 1,
+            samples: 1,
+            requirements: Requirements::ANY,
+            check: Check::default(),
+            pace: Pace::default(),
+            match_within: DurationMs(600_000),
+            run_within: DurationMs(600_000),
+        };
+        Command::PlaceBid(Box::new(wish.to_bid(NOW, &Hash::ZERO)))
+    }
+
+    /// As many deals as pairs, of which those with odd numbers run and the others have failed; and asks that nobody takes.
+    fn market() -> Market {
+        let mut market = Market::new(Rules::default());
+        let moment = |height, time| Moment { height: Height(height), time, block: Hash::ZERO };
+        drop(market.begin_block(moment(1, NOW), &[]));
+        let bid = bid();
+        for pair in 0..PAIRS {
+            drop(market.submit(party(pair), ask(5)).unwrap());
+            drop(market.submit(party(PAIRS + pair), bid.clone()).unwrap());
+        }
+        for one in 0..RESTING {
+            drop(market.submit(party(one), ask(50)).unwrap());
+        }
+        drop(market.end_block());
+        drop(market.begin_block(moment(2, NOW), &[]));
+        let runs = |deal: &&Deal| deal.id.0 % 2 == 1;
+        let running: Vec<_> =
+            market.deals().filter(runs).map(|deal| (deal.id, deal.provider)).collect();
+        for (deal, provider) in running {
+            let party = Party { address: provider, attested: Capabilities::NONE };
+            drop(market.submit(party, Command::Acknowledge(deal)).unwrap());
+        }
+        drop(market.end_block());
+        // Nobody has acknowledged the others in time.
+        drop(market.begin_block(moment(3, TimeMs(60_000)), &[]));
+        drop(market.end_block());
+        market
+    }
+
+    /// All rows of a list, page after page, and what each page says of how many there are.
+    fn walk<T>(
+        mut page: impl FnMut(Option<u64>) -> (Vec<T>, u64),
+        id: fn(&T) -> u64,
+    ) -> (Vec<u64>, Vec<u64>) {
+        let (mut ids, mut totals) = (Vec::new(), Vec::new());
+        loop {
+            let (rows, total) = page(ids.last().copied());
+            totals.push(total);
+            if rows.is_empty() {
+                return (ids, totals);
+            }
+            ids.extend(rows.iter().map(id));
+        }
+    }
+
+    #[test]
+    fn pages_bring_everything_that_is_open_once_and_nothing_that_is_over() {
+        let market = market();
+        let deals = |state: &str, account| {
+            let page = |below| {
+                let filter = DealFilter {
+                    limit: Some(ROWS_MAX),
+                    below,
+                    state: Some(state.into()),
+                    account,
+                    ..DealFilter::default()
+                };
+                let Ok(query) = filter.query() else { panic!("the filter makes sense") };
+                let found = query(&market);
+                (found.deals, found.total)
+            };
+            walk(page, |deal| deal.id.0)
+        };
+        let expected: Vec<u64> =
+            market.deals().filter(|deal| !deal.is_over()).map(|deal| deal.id.0).rev().collect();
+        assert_eq!(expected.len(), 1_500);
+        let (ids, totals) = deals("open", None);
+        assert_eq!(ids, expected);
+        assert_eq!(totals, [1_500; 3], "two pages and the end");
+        let (ids, totals) = deals("all", None);
+        assert_eq!((ids.len(), totals), (3_000, vec![3_000; 4]));
+        let one = market.deals().find(|deal| !deal.is_over()).unwrap();
+        assert_eq!(deals("open", Some(one.renter)), (vec![one.id.0], vec![1, 1]));
+
+        let orders = |below| {
+            let filter = OrderFilter {
+                limit: Some(ROWS_MAX),
+                below,
+                state: Some("open".into()),
+                ..OrderFilter::default()
+            };
+            let Ok(query) = filter.query() else { panic!("the filter makes sense") };
+            let found = query(&market);
+            (found.orders, found.total)
+        };
+        let expected: Vec<u64> =
+            market.orders().filter(|order| order.is_live()).map(|order| order.id.0).rev().collect();
+        let (ids, totals) = walk(orders, |order| order.id.0);
+        assert_eq!(ids, expected);
+        // Of a deal that failed the ask's capacity is free again.
+        let pages = expected.len().div_ceil(ROWS_MAX) + 1;
+        assert_eq!(totals, vec![expected.len() as u64; pages]);
+    }
+}

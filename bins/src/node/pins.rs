@@ -40,14 +40,12 @@ struct Named {
 impl Named {
     fn of(market: &Market) -> Self {
         let mut named = Self::default();
-        for order in market.orders().filter(|order| order.is_live()) {
+        for order in market.open_orders() {
             named.add_job(order.bid().and_then(|bid| bid.work.job()));
         }
-        let oldest = market.deals().count().saturating_sub(NEWEST);
-        for (place, deal) in market.deals().enumerate() {
-            if place >= oldest || !deal.is_over() {
-                named.add_deal(deal, market);
-            }
+        let newest = market.deals().rev().take(NEWEST);
+        for deal in newest.filter(|deal| deal.is_over()).chain(market.open_deals()) {
+            named.add_deal(deal, market);
         }
         named
     }

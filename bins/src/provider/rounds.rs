@@ -65,7 +65,13 @@ impl Agent {
                 if !has_looked_back {
                     has_looked_back = self.look_back(&mut rounds.ended);
                 }
-                rounds.ended.retain(|id| !self.finish(*id));
+                rounds.ended.retain(|id| {
+                    let is_finished = self.finish(*id);
+                    if is_finished {
+                        self.forget(*id);
+                    }
+                    !is_finished
+                });
             }
             let own = format!("state=open&account={}", self.key.address());
             match deals(&self.client, &own) {
@@ -103,6 +109,10 @@ impl Agent {
             } else if !gone.is_empty() {
                 journals.forget(&gone);
             }
+        }
+        for id in &gone {
+            // Nobody pays for what still runs of it, and its renter has a promise that nothing of it stays here.
+            self.stop_early(*id);
         }
         rounds.ended.extend(gone);
         rounds.open = open;

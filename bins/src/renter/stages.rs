@@ -152,7 +152,8 @@ mod tests {
     fn the_steps_of_an_iteration_are_different_jobs_even_if_the_state_stands_still() {
         let plan = plan(LIFE, 1, Then::Iterate { steps: 3 });
         let mut jobs = vec![plan.first()];
-        while let Some(job) = plan.after(jobs.len() as u32 - 1, &[b"in".to_vec()]) {
+        for number in 0.. {
+            let Some(job) = plan.after(number, &[b"in".to_vec()]) else { break };
             jobs.push(job);
         }
         assert_eq!(jobs.len(), plan.widths().len());

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use gongsuan_ledger::{Applied, Body, Event, Genesis, Op, OrderedBlock, Role, State, TxStatus};
+use gongsuan_ledger::{
+    Applied, Body, Event, GAP, Genesis, Op, OrderedBlock, Role, State, TxStatus,
+};
 use gongsuan_market::naive::NaiveMarket;
 use gongsuan_market::{
     Command, DealState, Event as MarketEvent, HoldId, Market, MarketError, Moment, Outcome,
@@ -234,9 +236,10 @@ fn escrow(state: &State) -> Result<(), Violation> {
     broken(ESCROW, format!("needed {missing:?}, there is {extra:?}"))
 }
 
-/// A deadline that has come by the time of a block has been fired by it.
+/// A deadline that has come by the time of a block has been fired by it; after a gap, one that had come by the time of the block before.
 fn deadlines(before: &Market, state: &State) -> Result<(), Violation> {
-    let time = state.time();
+    let earlier = before.now().time;
+    let time = if state.time().since(earlier) > GAP { earlier } else { state.time() };
     let due = before.deals().filter(|deal| deal.due().is_some_and(|due| due <= time));
     for deal in due {
         if state.market().deal(deal.id) == Some(deal) {
@@ -293,7 +296,11 @@ impl Ready {
 fn fills(before: Ready, block: &OrderedBlock<'_>, applied: &Applied) -> Result<(), Violation> {
     let mut shadow = before.market;
     let moment = Moment { height: block.height, time: block.time, block: block.block };
-    let _ = shadow.begin_block(moment, &before.auditors);
+    let _ = if block.time.since(shadow.now().time) > GAP {
+        shadow.begin_block_after_gap(moment, &before.auditors)
+    } else {
+        shadow.begin_block(moment, &before.auditors)
+    };
     let body = Body::decode(block.body).unwrap_or_default();
     for (tx, receipt) in body.txs.iter().zip(&applied.receipts) {
         if receipt.status != TxStatus::Applied {

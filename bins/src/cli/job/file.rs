@@ -154,6 +154,10 @@ pub(in crate::cli) fn load(path: &Path) -> anyhow::Result<Ready> {
     let file: JobFile = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     let folder = Folder(path.parent().unwrap_or(Path::new(".")));
     let module: Arc<[u8]> = folder.module(&file.module)?.into();
+    let then = file.then(&folder, &module).map_err(|error| match error {
+        Fault::Field(reason) => wrong(reason),
+        Fault::File(error) => error,
+    })?;
     let (inputs, input) = file.inputs(&folder, &wrong)?;
     let segments = file.segments(&inputs).map_err(&wrong)?;
     let (MapInput::Shared(seed) | MapInput::Each(seed)) = input;
@@ -171,10 +175,6 @@ pub(in crate::cli) fn load(path: &Path) -> anyhow::Result<Ready> {
         seed,
     };
     let (check, predicate) = file.check(&folder, &wrong)?;
-    let then = file.then(&folder, &module).map_err(|error| match error {
-        Fault::Field(reason) => wrong(reason),
-        Fault::File(error) => error,
-    })?;
     let job = Job { module, spec, segments: (0..segments).collect(), inputs };
     let plan = Plan { job, then };
     let wish = Wish {
@@ -265,7 +265,8 @@ impl JobFile {
                         if each.len() == SEGMENTS_MAX as usize {
                             return Err(wrong(format!("inputs: more than {SEGMENTS_MAX} files, which are the most segments of a job")));
                         }
-                        each.insert(each.len() as u32, Arc::from(folder.read(&file)?));
+                        let number = u32::try_from(each.len())?;
+                        each.insert(number, Arc::from(folder.read(&file)?));
                     }
                 }
                 if each.is_empty() {

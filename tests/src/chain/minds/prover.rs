@@ -64,7 +64,7 @@ impl Prover {
         let busy = market.deals().any(|deal| deal.provider == me && !deal.is_over());
         match market.certificate(&me) {
             None if !look.closing && !learnt => {
-                ops.push(Op::Market(Command::ProveCapacity(self.claim)))
+                ops.push(Op::Market(Command::ProveCapacity(self.claim)));
             }
             Some(certificate) if look.closing && !busy && certificate.probe == Probe::No => {
                 ops.push(Op::Market(Command::GiveUpCapacity));

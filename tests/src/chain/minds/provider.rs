@@ -154,7 +154,7 @@ impl Mind for Provider {
         match market.orders().find(own) {
             Some(ask) if look.closing => ops.push(Op::Market(Command::Cancel(ask.id))),
             None if !look.closing && !waits => {
-                ops.push(Op::Market(Command::PlaceAsk(self.ask(now))))
+                ops.push(Op::Market(Command::PlaceAsk(self.ask(now))));
             }
             _ => {}
         }
