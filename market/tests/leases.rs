@@ -230,17 +230,26 @@ fn a_renter_that_breaks_off_pays_for_what_has_passed_where_the_chain_watches() {
     let mut street = lease(Witness::Chain);
     street.wait(5_000);
     street.good(RENTER, Command::Stop(DEAL));
+    street.wait(1_000);
+    let last = reply(&street, 1);
+    street.good(CHEAP, last);
     // Half an interval: 20 core-seconds at ten, less 2 %.
     assert_eq!((street.gain(CHEAP), street.gain(RENTER)), (196, -200));
     assert!(matches!(street.state(1), DealState::Completed { paid, .. } if paid.micro() == 196));
     let mut street = lease(Witness::Chain);
     street.wait(14_000);
     street.good(RENTER, Command::Stop(DEAL));
-    assert_eq!(
-        street.gain(RENTER),
-        -400,
-        "one interval at most: the next begins with its heartbeat"
-    );
+    let last = reply(&street, 1);
+    street.good(CHEAP, last);
+    assert_eq!(street.gain(RENTER), -400, "one interval at most");
+    // Who does not answer is not there, and is not paid; nor fined, for nobody waits for it any more.
+    let mut street = lease(Witness::Chain);
+    street.wait(5_000);
+    street.good(RENTER, Command::Stop(DEAL));
+    assert!(street.send(RENTER, Command::Stop(DEAL)).is_err(), "once");
+    street.wait(5_000);
+    assert!(matches!(street.state(1), DealState::Completed { .. }));
+    assert_eq!((street.gain(CHEAP), street.gain(RENTER)), (0, 0));
     // Where the renter is the witness, the provider has the token of an interval that has begun, or has left.
     let mut street = by_renter();
     street.wait(5_000);

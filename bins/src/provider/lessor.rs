@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use gongsuan_executor::jobs::{Options, Scheduler, SchedulerConfig};
 use gongsuan_executor::{Cancel, Event};
-use gongsuan_market::{Command, Deal, DealState, Kind};
+use gongsuan_market::{Command, Deal, DealState, Kind, Stop};
 use gongsuan_types::lease::{LeaseOrder, Witness, answer};
 use gongsuan_types::receipt::Receipt;
 use gongsuan_types::{Address, DealId, DurationMs, Hash, TimeMs, codec};
@@ -44,7 +44,9 @@ fn beat(deal: &Deal, me: Address, now: TimeMs, shown: Option<(u32, Hash)>) -> Op
     };
     let next = deal.accepted + 1;
     match witness {
-        Witness::Chain => (now >= after(1)).then(|| (next, answer(*question, deal.id, next, me))),
+        // When the renter has stopped, what has passed of the interval is paid for one answer more.
+        Witness::Chain => (now >= after(1) || deal.stop != Stop::No)
+            .then(|| (next, answer(*question, deal.id, next, me))),
         Witness::Renter(_) => {
             let (number, token) = shown?;
             let many = number.checked_sub(deal.accepted)?;

@@ -9,7 +9,7 @@ use gongsuan_types::{Address, DealId, DurationMs, Hash, TimeMs, Units};
 
 use super::machine::{mismatch, wrong};
 use super::money::Penalty;
-use super::{Deal, DealState, Failure, Kind, Step};
+use super::{Deal, DealState, Failure, Kind, Step, Stop};
 #[cfg(feature = "faults")]
 use crate::faults::{self, Fault};
 use crate::{Event, Market, MarketError, Outcome};
@@ -35,12 +35,15 @@ impl Market {
         outcome: &mut Outcome,
     ) -> Result<(), MarketError> {
         let mut deal = self.find_as_provider(sender, id)?;
-        let (DealState::Leased { from, question, .. }, Kind::Lease { interval, grace, witness }) =
-            (&deal.state, deal.terms.kind)
+        let (
+            DealState::Leased { from, question, beat_by },
+            Kind::Lease { interval, grace, witness },
+        ) = (&deal.state, deal.terms.kind)
         else {
             return Err(wrong(&deal, "leased"));
         };
-        let (next, from) = (deal.accepted + 1, *from);
+        let (next, from, beat_by) = (deal.accepted + 1, *from, *beat_by);
+        let is_stopped = deal.stop != Stop::No;
         let last = match witness {
             Witness::Renter(_) => deal.terms.count.min(deal.accepted.saturating_add(TOKENS_MAX)),
             Witness::Chain => next,
@@ -53,6 +56,7 @@ impl Market {
         // A token may be shown when its interval has begun, an answer when it is over.
         let earliest = match witness {
             Witness::Renter(_) => from.plus(span(many - 1)),
+            Witness::Chain if is_stopped => from,
             Witness::Chain => from.plus(interval),
         };
         #[cfg(feature = "faults")]
@@ -83,6 +87,12 @@ impl Market {
         }
         if let Witness::Renter(_) = witness {
             deal.secret = Some(token);
+        }
+        if is_stopped {
+            let stopped_at = TimeMs(beat_by.0.saturating_sub(grace.0));
+            self.pay_begun(&mut deal, (stopped_at.since(from), interval), outcome);
+            self.complete(deal, Step::Beat, outcome);
+            return Ok(());
         }
         self.pay_intervals(&mut deal, many, outcome);
         if deal.left() == 0 {
@@ -117,6 +127,11 @@ impl Market {
         let Kind::Lease { witness, .. } = deal.terms.kind else {
             unreachable!("only leases are leased")
         };
+        if deal.stop != Stop::No {
+            // The renter has gone already, and nobody shows that there is anything to pay for.
+            self.complete(deal, Step::Gap, outcome);
+            return;
+        }
         let (why, renter) = match witness {
             // A provider that is fined for a token that its renter withholds would be robbed.
             Witness::Renter(_) => ((Step::Unwitnessed, Failure::Unwitnessed), 0),
@@ -125,17 +140,30 @@ impl Market {
         self.drop_provider(deal, why, Penalty { renter, ..Penalty::default() }, outcome);
     }
 
-    /// What has passed of the interval that the renter breaks off, where the chain is the witness: there the provider has nothing in its hands before the
-    /// interval is over. Where the renter is, it has the token of an interval that has begun.
-    pub(super) fn pay_begun(&self, deal: &mut Deal, outcome: &mut Outcome) {
-        let (DealState::Leased { from, .. }, Kind::Lease { interval, witness: Witness::Chain, .. }) =
-            (&deal.state, deal.terms.kind)
-        else {
-            return;
-        };
-        let passed = self.now.time.since(*from).0.min(interval.0);
-        let units =
-            u128::from(deal.terms.lot.0) * u128::from(passed) / u128::from(interval.0.max(1));
+    /// A lease that its renter stops, where the chain is the witness: the provider has the grace to show that it is there, and is paid for what has passed
+    /// of the interval. Where the renter is the witness the provider has the interval's token already, or has stopped serving.
+    pub(super) fn stopped_lease(&self, deal: &Deal) -> Option<DealState> {
+        match (&deal.state, deal.terms.kind) {
+            (
+                DealState::Leased { from, question, .. },
+                Kind::Lease { grace, witness: Witness::Chain, .. },
+            ) => {
+                let beat_by = self.now.time.plus(grace);
+                Some(DealState::Leased { from: *from, question: *question, beat_by })
+            }
+            _ => None,
+        }
+    }
+
+    /// Pays for a part of an interval.
+    fn pay_begun(
+        &self,
+        deal: &mut Deal,
+        (passed, interval): (DurationMs, DurationMs),
+        outcome: &mut Outcome,
+    ) {
+        let passed = u128::from(passed.0.min(interval.0));
+        let units = u128::from(deal.terms.lot.0) * passed / u128::from(interval.0.max(1));
         let units = Units(u64::try_from(units).expect("a part of a lot"));
         let earned = deal.terms.price.cost(units);
         let (paid, fee) = self.pay_for_work(deal, earned, outcome);

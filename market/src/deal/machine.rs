@@ -432,11 +432,13 @@ impl Market {
                 self.cancel_deal(deal, Step::Stop, Cancellation::Stopped, outcome);
                 return Ok(());
             }
-            Stage::Leased => {
-                self.pay_begun(&mut deal, outcome);
-                self.complete(deal, Step::Stop, outcome);
-                return Ok(());
-            }
+            Stage::Leased => match self.stopped_lease(&deal) {
+                Some(state) => state,
+                None => {
+                    self.complete(deal, Step::Stop, outcome);
+                    return Ok(());
+                }
+            },
             // What one has sealed so far can be shown only when all have.
             Stage::Running if deal.group.is_some() => {
                 return Err(wrong(&deal, "not at work: the copies of a quorum are shown together"));

@@ -188,7 +188,7 @@ steps! {
     /// Nothing was found.
     WindowOver: [Drawn] => [Running, Closing, Settled], "deadline", "`open_until`, and all samples answered or `audit_by`", "fuel × price of the batch less 2 % to the provider, 2 % to the treasury; absent auditors lose 5 % of their pledge; at the end deposit and unused escrow home";
     /// The renter wants it to end.
-    Stop: [Matched, Rematch, Running, Committed, Drawn, Disputed, Examined, Demanded, Leased] => [Cancelled, Closing, Committed, Drawn, Disputed, Examined, Demanded, Completed], "renter", "stops early: what is done may still be committed once (not in a quorum, whose copies show together); a lease ends", "from matched, rematch and leased: everything that is left home, after what has passed of the interval where the chain is the witness";
+    Stop: [Matched, Rematch, Running, Committed, Drawn, Disputed, Examined, Demanded, Leased] => [Cancelled, Closing, Committed, Drawn, Disputed, Examined, Demanded, Leased, Completed], "renter", "stops early: what is done may still be committed once (not in a quorum, whose copies show together); a lease ends, where the chain is the witness with one more heartbeat or its grace", "from matched, rematch and leased: everything that is left home";
     /// Nothing more was committed.
     Closed: [Closing] => [Cancelled], "deadline", "`commit_by`", "deposit and unused escrow home";
     /// Another provider.
@@ -196,9 +196,9 @@ steps! {
     /// Nobody else.
     NoOffer: [Rematch] => [Failed], "deadline", "`until`", "unused escrow home";
     /// The machine is there.
-    Beat: [Leased] => [Leased, Completed], "provider", "shows the renter's token for the interval, or answers what the chain asked for it", "the interval's price less 2 % to the provider, 2 % to the treasury; at the end deposit and unused escrow home";
+    Beat: [Leased] => [Leased, Completed], "provider", "shows the renter's token for the interval, or answers what the chain asked for it", "the interval's price, after a stop that of its part until then, less 2 % to the provider, 2 % to the treasury; at the end deposit and unused escrow home";
     /// The machine is gone.
-    Gap: [Leased] => [Rematch, Failed], "deadline", "`beat_by`, where the chain is the witness", "10 % of the deposit to the renter, the rest home";
+    Gap: [Leased] => [Rematch, Failed, Completed], "deadline", "`beat_by`, where the chain is the witness", "10 % of the deposit to the renter, the rest home; after a stop everything home";
     /// Nobody says that the machine is there.
     Unwitnessed: [Leased] => [Rematch, Failed], "deadline", "`beat_by`, where the renter is the witness: who is silent cannot be told", "the interval is not paid; deposit home";
     /// The provider goes.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gongsuan_market::{
     CapacityRules, Command, Deal, DealState, Event, HoldId, Market, Moment, Outcome, Question,
-    Rules, Settlement, Stage, Step, Vote, audit_seal, seal,
+    Rules, Settlement, Stage, Step, Stop, Vote, audit_seal, seal,
 };
 use gongsuan_types::capacity::Capacity;
 use gongsuan_types::court::{CaseId, Finding};
@@ -354,7 +354,8 @@ impl World {
         self.deals().into_iter().any(|deal| match (self.bounds.honest, &deal.state) {
             (Honest::Provider, DealState::Matched { .. }) => true,
             (Honest::Provider, DealState::Leased { from, .. }) => {
-                self.bounds.what == What::LeaseByChain && self.now.time >= from.plus(INTERVAL)
+                let is_due = deal.stop != Stop::No || self.now.time >= from.plus(INTERVAL);
+                self.bounds.what == What::LeaseByChain && is_due
             }
             (Honest::Provider, DealState::Running { .. } | DealState::Demanded { .. }) => true,
             (Honest::Provider, DealState::Sealed { .. }) => {

@@ -1,7 +1,7 @@
 //! Leases, by the book: an interval is paid once, at its price, when somebody has shown that it was had, and not before its time.
 
 use gongsuan_ledger::{Applied, Body, Op, OrderedBlock, State, TxStatus};
-use gongsuan_market::{Command, Deal, DealState, Kind, Market};
+use gongsuan_market::{Command, Deal, DealState, Kind, Market, Stop};
 use gongsuan_types::job::JobOrder;
 use gongsuan_types::lease::{Witness, answer};
 use gongsuan_types::{Address, DealId, DurationMs, Hash, Units};
@@ -61,13 +61,14 @@ fn lived<'a>(
     block: &OrderedBlock<'_>,
     beats: impl Iterator<Item = &'a Beat>,
 ) -> Result<(), Violation> {
-    let Kind::Lease { interval, witness, .. } = lease.terms.kind else { return Ok(()) };
+    let Kind::Lease { interval, grace, witness } = lease.terms.kind else { return Ok(()) };
     // What was acknowledged in this block begins with it.
     let (mut from, mut question) = match old.map(|old| &old.state) {
         Some(DealState::Leased { from, question, .. }) => (*from, *question),
         _ => (block.time, block.block),
     };
     let first = old.map_or(0, |old| old.accepted);
+    let mut last = from;
     let mut paid = first;
     for beat in beats {
         let (id, number) = (lease.id, beat.interval);
@@ -86,20 +87,40 @@ fn lived<'a>(
         if !is_shown {
             return bad("its token is none");
         }
-        if block.time < earliest {
+        if block.time < earliest && lease.stop == Stop::No {
             return bad(&format!("it is {}, not {earliest} yet", block.time));
         }
+        last = from;
         from = from.plus(span(interval, number - paid));
         (paid, question) = (number, block.block);
+    }
+    // The last heartbeat of a lease that its renter has stopped is paid by the part of the interval.
+    let part = match (old.map(|old| (&old.state, old.stop)), witness) {
+        _ if lease.accepted.checked_add(1) != Some(paid) || lease.stop == Stop::No => None,
+        (_, Witness::Renter(_)) => None,
+        (Some((DealState::Leased { beat_by, .. }, Stop::Asked)), Witness::Chain) => {
+            Some(beat_by.0.saturating_sub(grace.0))
+        }
+        (_, Witness::Chain) => Some(block.time.0),
+    };
+    let part = part.map(|stopped| stopped.saturating_sub(last.0).min(interval.0));
+    if part.is_some() {
+        paid -= 1;
     }
     if lease.accepted != paid {
         let (id, got) = (lease.id, lease.accepted);
         return broken(LEASE, format!("deal {id}: {got} intervals are paid, {paid} were shown"));
     }
-    let Some(old) = old.filter(|old| old.provider == lease.provider && paid > first) else {
+    let Some(old) =
+        old.filter(|old| old.provider == lease.provider && (paid > first || part.is_some()))
+    else {
         return Ok(());
     };
-    let due = lease.terms.price.cost(Units(u64::from(paid - first) * lease.terms.lot.0));
+    let lot = lease.terms.lot.0;
+    let price = lease.terms.price;
+    let whole = price.cost(Units(u64::from(paid - first) * lot));
+    let begun = part.map_or(0, |part| price.cost(Units(lot * part / interval.0)).micro());
+    let due = gongsuan_types::Amount::new(whole.micro() + begun);
     let sum = |deal: &Deal| deal.paid.micro() + deal.fees.micro();
     let got = sum(lease) - sum(old);
     if got == due.micro() {

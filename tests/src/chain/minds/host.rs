@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use gongsuan_ledger::Op;
-use gongsuan_market::{Command, Deal, DealState, Kind};
+use gongsuan_market::{Command, Deal, DealState, Kind, Stop};
 use gongsuan_types::lease::{Witness, answer};
 use gongsuan_types::order::{Arch, Ask, Capabilities, Class, Machine, Region, Unit};
 use gongsuan_types::{Amount, DealId, DurationMs, Hash, Price, TimeMs, Units};
@@ -91,7 +91,7 @@ impl Host {
                 (number, token)
             }
             (Service::Honest | Service::Vanishes, Witness::Chain) => {
-                if look.now < from.plus(interval) {
+                if deal.stop == Stop::No && look.now < from.plus(interval) {
                     return None;
                 }
                 (next, answer(*question, deal.id, next, look.me))
