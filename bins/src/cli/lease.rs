@@ -107,7 +107,7 @@ pub(super) enum Command {
         /// The bid.
         bid: OrderId,
     },
-    /// End a lease: the interval that has begun is not paid, and the rest of the escrow comes back.
+    /// End a lease. Where the chain is the witness what has passed of the interval is paid; the rest of the escrow comes back.
     Stop {
         /// The bid.
         bid: OrderId,

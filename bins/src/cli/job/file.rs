@@ -49,6 +49,7 @@ run_within_s = 600
 # cpu_cores_min = 2
 # memory_mib_min = 1024
 # reputation_min = 500         # of 1,000
+# owned = true                 # only providers whose owner an issuer has attested, and who show it
 
 # What follows the map, at most one of these. Each stage is an order of its own; the last output is `result`.
 # [reduce]                     # outputs are joined in groups of `arity`, and reduced until one is left
@@ -84,6 +85,8 @@ struct JobFile {
     memory_mib_min: u32,
     #[serde(default)]
     reputation_min: u16,
+    #[serde(default)]
+    owned: bool,
     #[serde(default)]
     private: bool,
     audit: Option<Audit>,
@@ -392,7 +395,11 @@ impl JobFile {
                 RegionSet(all)
             }
         };
-        let wanted = [(self.vetted, Capabilities::VETTED), (self.private, Capabilities::PRIVATE)];
+        let wanted = [
+            (self.vetted, Capabilities::VETTED),
+            (self.private, Capabilities::PRIVATE),
+            (self.owned, Capabilities::OWNED),
+        ];
         let wanted = wanted.into_iter().filter(|(is_wanted, _)| *is_wanted);
         let capabilities =
             wanted.fold(Capabilities::NONE, |all, (_, capability)| all.union(capability));
