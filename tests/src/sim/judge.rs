@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gongsuan_consensus::{
-    CommittedBlock, Epoch, Evidence, Message, Rank, Record, Vote, VoteCache, VoteKind, verify,
+    CommittedBlock, Epoch, Evidence, Message, Proposal, Rank, Record, Vote, VoteCache, VoteKind,
+    verify,
 };
 use gongsuan_types::{Hash, PublicKey, Term, codec};
 
@@ -159,12 +160,17 @@ impl Judge {
         self.chain.last_key_value().map_or(0, |(height, _)| *height)
     }
 
+    /// A proposal is on its way: perhaps the first block of its term.
+    pub(crate) fn opens(&mut self, proposal: &Proposal) {
+        if proposal.block.header.tc.is_some() {
+            self.openers.insert(proposal.block.hash(&self.chain_id));
+        }
+    }
+
     /// A message leaves a node.
     pub(crate) fn leaves(&mut self, key: PublicKey, message: &Message, node: &Stands<'_>) {
-        if let Message::Propose(proposal) = message
-            && proposal.block.header.tc.is_some()
-        {
-            self.openers.insert(proposal.block.hash(&self.chain_id));
+        if let Message::Propose(proposal) = message {
+            self.opens(proposal);
         }
         if self.liars.contains(&key) {
             return;

@@ -62,6 +62,13 @@ impl World {
         }
         let sent = self.twisted(at, to, message);
         for (to, bytes, late) in sent {
+            // A liar may have made another block of it, which is a first block as well.
+            if matches!(message, Message::Propose(_))
+                && !self.is_honest(at)
+                && let Ok(Message::Propose(proposal)) = Message::decode(&bytes)
+            {
+                self.judge.opens(&proposal);
+            }
             self.spread(at, to, &bytes, late, message);
         }
     }
